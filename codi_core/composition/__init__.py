@@ -1,0 +1,6 @@
+"""The coordinated policy: product policy, guidance and sampler composed (Eq. 7, 11, 12)."""
+
+from codi_core.composition.coordinated_policy import CoordinatedPolicy
+from codi_core.composition.evaluation import make_evaluate
+
+__all__ = ["CoordinatedPolicy", "make_evaluate"]

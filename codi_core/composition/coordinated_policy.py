@@ -1,0 +1,61 @@
+"""The composition: π(a | s) ∝ exp(-J(s, a)/λ) Π_i p^{(i)}(a^{(i)} | s^{(i)}), Eq. 7."""
+
+from __future__ import annotations
+
+import torch
+
+from codi_core.composition.evaluation import make_evaluate
+from codi_core.costs import CostFunction
+from codi_core.errors import SpecificationError
+from codi_core.guidance import Guidance
+from codi_core.planning import Plan, PlanContext, Planner
+from codi_core.policies import ProductPolicy
+from codi_core.predictors import Predictor
+from codi_core.samplers import Sampler
+
+
+class CoordinatedPolicy(Planner):
+    """Samples joint chunks from Eq. 7 by integrating Eq. 11 with the score of Eq. 12.
+
+    Args:
+        product: the product of the base policies (Eq. 13).
+        guidance: the estimate of the guidance score (Eq. 14-19).
+        sampler: the integrator of the reverse-time SDE (Eq. 11).
+        predictor: foresees what joint actions lead to.
+        cost: J(s, a) on the predicted trajectory.
+
+    Raises:
+        SpecificationError: the sampler's noise levels leave the base policies' range.
+    """
+
+    def __init__(
+        self,
+        product: ProductPolicy,
+        guidance: Guidance,
+        sampler: Sampler,
+        predictor: Predictor,
+        cost: CostFunction,
+    ) -> None:
+        low, high = product.sigma_range
+        schedule = sampler.schedule
+        if schedule.sigma_min < low or schedule.sigma_max > high:
+            raise SpecificationError(
+                f"the schedule's noise levels [{schedule.sigma_min}, {schedule.sigma_max}] leave "
+                f"the range [{low}, {high}] in which all base policies were trained"
+            )
+        self.product = product
+        self.guidance = guidance
+        self.sampler = sampler
+        self.predictor = predictor
+        self.cost = cost
+
+    @torch.no_grad()
+    def plan(self, context: PlanContext) -> Plan:
+        """Plan one joint chunk for each of B worlds."""
+        context.blocks = self.product.blocks
+        with context.diagnostics.stage("plan"):
+            denoiser = self.product.denoiser(context.observation)
+            evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
+            guided = self.guidance.guide(denoiser, evaluate, context)
+            flat = self.sampler.sample(guided, self.product.size, context)
+        return Plan(self.product.decode(flat), flat, context.diagnostics)

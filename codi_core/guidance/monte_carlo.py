@@ -1,0 +1,67 @@
+"""The paper's gradient-free estimate of the guidance score, Eq. 14-19."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_core.guidance.base import Guidance
+from codi_core.guidance.weights import SampleWeights, sample_weights
+from codi_core.planning import Denoiser, Diagnostics, Evaluate, PlanContext
+from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
+
+
+def _positive(_: object, attribute: attrs.Attribute, value: float) -> None:  # type: ignore[type-arg]
+    if not value > 0:
+        raise ValueError(f"{attribute.name} must be positive, not {value}")
+
+
+@attrs.frozen
+class MonteCarloGuidance(Guidance):
+    """g^J ≈ 1/M Σ_m w_m ∇ log q_t(a_t | a_m), with a_m from the posterior (Eq. 17).
+
+    With q_t = N(a, t²I) the gradient is (a_m - a_t)/t², and the weights of Eq. 18 sum to zero.
+    So t² g^J is the cost-weighted mean of the samples minus their plain mean, and no division
+    by t² is left.
+
+    Attributes:
+        posterior: draws noise-free samples given a_t (Eq. 16).
+        samples: M, how many are drawn at each denoising step.
+        temperature: λ of Eq. 6.
+    """
+
+    posterior: PosteriorApproximation
+    samples: int = attrs.field(default=64, validator=_positive)
+    temperature: float = attrs.field(default=0.002, validator=_positive)
+
+    def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
+        """The denoiser whose score is s + g^J (Eq. 12)."""
+
+        def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
+            with context.diagnostics.stage("denoise"):
+                denoised = denoiser(noisy, sigma)
+            with context.diagnostics.stage("draw"):
+                query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
+                drawn = self.posterior.draw(query, self.samples)
+            cost = evaluate(drawn.samples)
+            weights = sample_weights(cost, self.temperature, drawn.log_weights)
+            record_weights(context.diagnostics, cost, weights)
+            return denoised + shift(drawn.samples, weights)
+
+        return guided
+
+
+def shift(samples: Tensor, weights: SampleWeights) -> Tensor:
+    """t² g^J of Eq. 17: Σ_m (tilted - plain)_m a_m, from (B, M, D) to (B, D)."""
+    difference = weights.difference().to(samples.dtype)
+    return torch.bmm(difference.unsqueeze(1), samples).squeeze(1)
+
+
+def record_weights(diagnostics: Diagnostics, cost: Tensor, weights: SampleWeights) -> None:
+    """Note what the cost did to the samples of one denoising step."""
+    diagnostics.record("effective_sample_size", weights.effective_sample_size())
+    finite = torch.isfinite(cost)
+    mean = torch.where(finite, cost, 0.0).sum(-1) / finite.sum(-1).clamp_min(1)
+    diagnostics.record("sample_cost", mean)
+    diagnostics.count("unguided_steps", int((~weights.usable).sum()))

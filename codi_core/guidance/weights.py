@@ -1,0 +1,64 @@
+"""The weights that a cost gives to samples, Eq. 18-19."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+
+@attrs.frozen
+class SampleWeights:
+    """Two normalised sets of weights over M samples, float64, (B, M) each.
+
+    Attributes:
+        tilted: proportional to exp(-J/λ) times the samples' own weights.
+        plain: proportional to the samples' own weights.
+        usable: (B,) booleans; False where no sample has a finite weight. Both sets of weights
+            are zero there, so that guidance adds nothing.
+    """
+
+    tilted: Tensor
+    plain: Tensor
+    usable: Tensor
+
+    def difference(self) -> Tensor:
+        """tilted - plain = w_codi / M of Eq. 18: it sums to zero in each world."""
+        return self.tilted - self.plain
+
+    def effective_sample_size(self) -> Tensor:
+        """1 / Σ w², between 1 and M, (B,); 0 where no sample is usable."""
+        return torch.where(self.usable, 1.0 / self.tilted.square().sum(-1).clamp_min(1e-300), 0.0)
+
+
+def sample_weights(
+    cost: Tensor, temperature: float | Tensor, log_weights: Tensor | None = None
+) -> SampleWeights:
+    """Weigh samples by exp(-J/λ) (Eq. 18-19), safely for any finite or infinite cost.
+
+    Args:
+        cost: J, (B, M). NaN and -inf lose the sample: it enters neither set of weights. +inf
+            forbids it: its tilted weight is zero.
+        temperature: λ > 0, a number or (B, 1).
+        log_weights: the samples' own log-weights (B, M), if they have any. One that is not
+            finite loses the sample.
+    """
+    cost = cost.double()
+    own = torch.zeros_like(cost) if log_weights is None else log_weights.double()
+    kept = ~torch.isnan(cost) & (cost > -torch.inf) & torch.isfinite(own)
+    finite = kept & torch.isfinite(cost)
+    # Only differences of costs matter; taking the minimum off first keeps them exact.
+    lowest = torch.where(finite, cost, torch.inf).amin(-1, keepdim=True)
+    excess = torch.where(finite, cost - lowest, torch.inf)
+    usable = finite.any(-1)
+    tilted = _normalised(own - excess / temperature, finite)
+    plain = _normalised(own, kept) * usable.unsqueeze(-1)
+    return SampleWeights(tilted, plain, usable)
+
+
+def _normalised(logits: Tensor, mask: Tensor) -> Tensor:
+    logits = torch.where(mask, logits, -torch.inf)
+    highest = logits.amax(-1, keepdim=True)
+    # A world without a single usable sample would give inf - inf.
+    weights = torch.exp(logits - torch.where(torch.isfinite(highest), highest, 0.0))
+    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-300)

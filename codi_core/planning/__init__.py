@@ -1,0 +1,18 @@
+"""One plan: its noise, its context, its diagnostics, and who makes it."""
+
+from codi_core.planning.context import Denoiser, Evaluate, Observation, Plan, PlanContext
+from codi_core.planning.diagnostics import Diagnostics
+from codi_core.planning.noise import NoiseSource, StreamKey
+from codi_core.planning.planner import Planner
+
+__all__ = [
+    "Denoiser",
+    "Diagnostics",
+    "Evaluate",
+    "NoiseSource",
+    "Observation",
+    "Plan",
+    "PlanContext",
+    "Planner",
+    "StreamKey",
+]

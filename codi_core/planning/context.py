@@ -1,0 +1,69 @@
+"""Everything that belongs to one plan and to nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from codi_core.planning.diagnostics import Diagnostics
+from codi_core.planning.noise import NoiseSource
+
+Observation = Mapping[str, Tensor]
+"""Named observations, each (B, H, ...) with the history H, oldest first."""
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""D(a_t, sigma) = E[a | a_t] for flat joint chunks a_t (B, ..., D); sigma is () or (B,)."""
+
+Evaluate = Callable[[Tensor], Tensor]
+"""The cost of flat joint chunks: (B, M, D) -> (B, M), NaN where the cost has no value."""
+
+
+@attrs.define
+class PlanContext:
+    """One plan of B worlds: what its parts may read, and where they may write.
+
+    Attributes:
+        noise: the random streams of this plan.
+        observation: the joint observation, named tensors (B, H, ...).
+        state: the task's typed state estimate at the time when the plan starts.
+        previous: the previous plan's flat joint chunk, normalised, (B, D), or None.
+        committed: how many actions of the previous plan run before this one starts.
+        deadline: the `time.monotonic()` by which the plan is wanted, or None.
+        blocks: the columns of the flat joint chunk that belong to each factor; the product
+            policy fills it in.
+        diagnostics: where measurements go.
+        cache: scratch space for parts that share work within the plan.
+    """
+
+    noise: NoiseSource
+    observation: Observation
+    state: Any = None
+    previous: Tensor | None = None
+    committed: int = 0
+    deadline: float | None = None
+    blocks: tuple[slice, ...] = ()
+    diagnostics: Diagnostics = attrs.field(factory=Diagnostics)
+    cache: dict[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def worlds(self) -> int:
+        """The number of worlds B."""
+        return self.noise.worlds
+
+
+@attrs.frozen
+class Plan:
+    """What planning returns.
+
+    Attributes:
+        chunks: one action chunk an agent, physical units, (B, K, A_i) each.
+        flat: the same, as a flat joint chunk in normalised units, (B, D).
+        diagnostics: what was measured on the way.
+    """
+
+    chunks: tuple[Tensor, ...]
+    flat: Tensor
+    diagnostics: Diagnostics

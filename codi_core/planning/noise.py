@@ -1,0 +1,60 @@
+"""Noise that belongs to an episode, not to a batch.
+
+Each world owns one random stream, derived from (seed, episode, replan). A world therefore gets
+the same noise whether it is planned alone or with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+StreamKey = tuple[int, int, int]
+"""(seed, episode, replan): what the noise of one world's plan derives from."""
+
+
+def _generator(key: Sequence[int], device: torch.device) -> torch.Generator:
+    # SeedSequence mixes the key, so that neighbouring episodes have unrelated streams. PyTorch's
+    # generator on the CPU keeps 32 bits of the seed, the one on CUDA all 64.
+    state = np.random.SeedSequence([part % 2**32 for part in key]).generate_state(2, np.uint32)
+    generator = torch.Generator(device=device)
+    generator.manual_seed(int(state[0]) << 32 | int(state[1]))
+    return generator
+
+
+class NoiseSource:
+    """Standard normal noise for B worlds, one stream for each.
+
+    Args:
+        keys: one (seed, episode, replan) key a world.
+        device: where the noise is made and used.
+    """
+
+    def __init__(
+        self, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
+        self._generators = [_generator(key, self.device) for key in keys]
+
+    @property
+    def worlds(self) -> int:
+        """The number of worlds B."""
+        return len(self._generators)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw independent standard normal values, shape (B, *shape), float32."""
+        return self._fill(shape, "normal_")
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw independent values uniform on [0, 1), shape (B, *shape), float32."""
+        return self._fill(shape, "uniform_")
+
+    def _fill(self, shape: tuple[int, ...], kind: str) -> Tensor:
+        out = torch.empty((self.worlds, *shape), device=self.device)
+        # The loop is over worlds, never over samples: one fill draws all samples of a world.
+        for row, generator in zip(out, self._generators, strict=True):
+            getattr(row, kind)(generator=generator)
+        return out

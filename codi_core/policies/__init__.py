@@ -1,0 +1,24 @@
+"""Base policies, factors, and their product (Eq. 13)."""
+
+from codi_core.policies.base import ActionSpec, BasePolicy, PolicySpec
+from codi_core.policies.batch import Batch
+from codi_core.policies.diffusion import DiffusionPolicy, denoising_loss
+from codi_core.policies.epsilon import EpsilonModel, EpsilonPolicy
+from codi_core.policies.factor import Factor, ObservationMap
+from codi_core.policies.normalisation import Normaliser
+from codi_core.policies.product import ProductPolicy
+
+__all__ = [
+    "ActionSpec",
+    "BasePolicy",
+    "Batch",
+    "DiffusionPolicy",
+    "EpsilonModel",
+    "EpsilonPolicy",
+    "Factor",
+    "Normaliser",
+    "ObservationMap",
+    "PolicySpec",
+    "ProductPolicy",
+    "denoising_loss",
+]

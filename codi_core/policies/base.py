@@ -1,0 +1,97 @@
+"""The base policy p_theta^(i): a diffusion policy of one agent, or of several."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from codi_core.planning import Denoiser, Observation
+from codi_core.policies.normalisation import Normaliser
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of each named observation."""
+
+
+def _names(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _shapes(shapes: Mapping[str, Iterable[int]]) -> Shapes:
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def _range(values: Iterable[float]) -> tuple[float, float]:
+    low, high = values
+    return low, high
+
+
+@attrs.frozen
+class ActionSpec:
+    """What a policy's chunk means.
+
+    Attributes:
+        names: one name an action dimension, with the unit where it has one; A = len(names).
+        horizon: K, the number of actions in a chunk.
+        rate_hz: the control rate [Hz] at which the actions follow one another.
+        offset: which control step the chunk's first action belongs to; 0 is the present one.
+    """
+
+    names: tuple[str, ...] = attrs.field(converter=_names)
+    horizon: int = 16
+    rate_hz: float = 10.0
+    offset: int = 0
+
+    @property
+    def dimension(self) -> int:
+        """A, the number of values in one action."""
+        return len(self.names)
+
+    @property
+    def size(self) -> int:
+        """K·A, the number of values in one chunk."""
+        return self.horizon * len(self.names)
+
+
+@attrs.frozen
+class PolicySpec:
+    """What a policy reads and writes.
+
+    Attributes:
+        action: the meaning of its chunks.
+        observation: the shape of each named observation, without worlds and history.
+        history: H, how many past observations it reads.
+        sigma_range: the noise levels (lowest, highest) at which it can be evaluated.
+    """
+
+    action: ActionSpec
+    observation: Shapes = attrs.field(converter=_shapes)
+    history: int = 1
+    sigma_range: tuple[float, float] = attrs.field(default=(0.002, 80.0), converter=_range)
+
+
+class BasePolicy(ABC):
+    """A diffusion policy p_theta(a | s), known through its denoiser.
+
+    Attributes:
+        spec: what the policy reads and writes.
+        normaliser: between physical actions (..., A) and the unit space that is diffused.
+    """
+
+    spec: PolicySpec
+    normaliser: Normaliser
+
+    @abstractmethod
+    def denoiser(self, observation: Observation) -> Denoiser:
+        """Encode the observation once and return the denoiser for it.
+
+        Args:
+            observation: named tensors (B, H, ...), in physical units.
+
+        Returns:
+            D(a_t, sigma) = E[a | a_t, s] on normalised flat chunks (B, ..., K·A), with sigma
+            of shape () or (B,). It is differentiable in a_t. The score of Eq. 3 is
+            (D(a_t, sigma) - a_t) / sigma².
+        """

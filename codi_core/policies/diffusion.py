@@ -1,0 +1,217 @@
+"""A base policy with a learned denoiser, preconditioned as in Karras et al. (2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from codi_core.errors import SpecificationError
+from codi_core.planning import Denoiser, Observation
+from codi_core.policies.base import BasePolicy, PolicySpec
+from codi_core.policies.batch import Batch
+from codi_core.policies.networks import DenoisingNetwork, build_network
+from codi_core.policies.normalisation import Normaliser
+from codi_core.policies.rows import as_rows
+
+
+class Preconditioning(NamedTuple):
+    """The four factors of D(x; σ) = c_skip x + c_out F(c_in x; c_noise), shaped like sigma."""
+
+    skip: Tensor
+    out: Tensor
+    scale_in: Tensor
+    noise: Tensor
+
+
+def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
+    """The factors of Karras et al. (2022), Table 1, for noise levels of any shape."""
+    norm = torch.sqrt(sigma**2 + sigma_data**2)
+    # The floor keeps sigma = 0 finite; there D(x) = x, whatever F is.
+    noise = sigma.clamp_min(1e-8).log() / 4
+    return Preconditioning(sigma_data**2 / norm**2, sigma * sigma_data / norm, 1 / norm, noise)
+
+
+class DiffusionPolicy(nn.Module, BasePolicy):
+    """A diffusion policy of one agent, or of several, learned from demonstrations.
+
+    Its normalisation is part of its state dict.
+
+    Args:
+        spec: what it reads and writes.
+        network: F_theta, for the horizon, actions and observations of ``spec``.
+        normaliser: of single actions (A,).
+        observation_normalisers: one for each observation, of its flattened value.
+        sigma_data: standard deviation of the normalised actions.
+        noise_mean: mean of ln sigma in training.
+        noise_std: standard deviation of ln sigma in training.
+
+    Raises:
+        SpecificationError: the normalisers do not fit ``spec``.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        network: DenoisingNetwork,
+        normaliser: Normaliser,
+        observation_normalisers: Mapping[str, Normaliser],
+        *,
+        sigma_data: float = 1.0,
+        noise_mean: float = -0.8,
+        noise_std: float = 1.2,
+    ) -> None:
+        super().__init__()
+        _check_normalisers(spec, normaliser, observation_normalisers)
+        self.spec = spec
+        self.network = network
+        self.normaliser = normaliser
+        # A list in the order of the specification: module names may not contain dots.
+        self.observation_normalisers = nn.ModuleList(
+            observation_normalisers[name] for name in spec.observation
+        )
+        self.sigma_data = sigma_data
+        self.noise_mean = noise_mean
+        self.noise_std = noise_std
+
+    @classmethod
+    def build(
+        cls,
+        spec: PolicySpec,
+        kind: str,
+        normaliser: Normaliser | None = None,
+        observation_normalisers: Mapping[str, Normaliser] | None = None,
+        *,
+        sigma_data: float = 1.0,
+        noise_mean: float = -0.8,
+        noise_std: float = 1.2,
+        **options: Any,
+    ) -> DiffusionPolicy:
+        """Make an untrained policy with a network by name; normalisers default to identities.
+
+        Raises:
+            SpecificationError: the network, its options or the normalisers do not fit.
+        """
+        sizes = observation_sizes(spec)
+        conditioning = spec.history * sum(sizes.values())
+        network = build_network(
+            kind, spec.action.horizon, spec.action.dimension, conditioning, **options
+        )
+        return cls(
+            spec,
+            network,
+            normaliser or Normaliser.identity(spec.action.dimension),
+            observation_normalisers
+            or {name: Normaliser.identity(size) for name, size in sizes.items()},
+            sigma_data=sigma_data,
+            noise_mean=noise_mean,
+            noise_std=noise_std,
+        )
+
+    def condition(self, observation: Observation) -> Tensor:
+        """Normalise and flatten observations (B, H, ...) in physical units to (B, C).
+
+        Raises:
+            SpecificationError: an observation is missing or has another shape.
+        """
+        parts = []
+        pairs = zip(self.spec.observation.items(), self.observation_normalisers, strict=True)
+        for (name, shape), module in pairs:
+            normaliser = cast(Normaliser, module)
+            value = observation.get(name)
+            if value is None or value.shape[1:] != (self.spec.history, *shape):
+                raise SpecificationError(
+                    f"the policy reads observation '{name}' of shape "
+                    f"(worlds, {', '.join(map(str, (self.spec.history, *shape)))}); got "
+                    + (f"{sorted(observation)}" if value is None else f"{tuple(value.shape)}")
+                )
+            parts.append(normaliser.encode(value.flatten(2)).flatten(1))
+        return torch.cat(parts, -1)
+
+    def denoiser(self, observation: Observation) -> Denoiser:
+        """Encode the observation once and return the denoiser for it (see the base class)."""
+        embedding = self.network.encode(self.condition(observation))
+
+        def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+            rows, levels, spread = as_rows(noisy, sigma, embedding)
+            return self._denoise(rows, levels, spread).view(noisy.shape)
+
+        return denoise
+
+    def _denoise(self, noisy: Tensor, sigma: Tensor, embedding: Tensor) -> Tensor:
+        """D on rows: (R, D), (R,) or (1,), (R, E) -> (R, D)."""
+        factors = precondition(sigma, self.sigma_data)
+        chunk = (-1, self.spec.action.horizon, self.spec.action.dimension)
+        scaled = (noisy * factors.scale_in[:, None]).reshape(chunk)
+        raw: Tensor = self.network(scaled, factors.noise, embedding).flatten(1)
+        return factors.skip[:, None] * noisy + factors.out[:, None] * raw
+
+
+def denoising_loss(
+    policy: DiffusionPolicy, batch: Batch, generator: torch.Generator | None = None
+) -> Tensor:
+    """The training loss: Eq. 4 with the weighting and noise levels of Karras et al. (2022).
+
+    With D = x_t + t² s, the norm in Eq. 4 is ‖D(x + tε; t) - x‖. The weight
+    (t² + σ_d²)/(t σ_d)² turns it into the error of F against a target of unit variance,
+    (t x - σ_d² ε) / (σ_d √(t² + σ_d²)), which is what is computed: no rounding error is
+    multiplied with 1/t². Noise levels are stratified over the batch, so that the loss depends
+    less on which levels a batch happened to get.
+
+    Args:
+        policy: the policy that is trained.
+        batch: n windows.
+        generator: the source of noise levels and noise.
+
+    Returns:
+        The weighted squared error, averaged over windows and dimensions, ().
+    """
+    clean = policy.normaliser.encode(batch.actions)  # (n, K, A)
+    sigma = training_levels(len(batch), policy.noise_mean, policy.noise_std, generator, clean)
+    noise = torch.empty_like(clean).normal_(generator=generator)
+    spread = policy.sigma_data
+    factors = precondition(sigma, spread)
+    column = sigma[:, None, None]
+    scaled = (clean + column * noise) * factors.scale_in[:, None, None]
+    embedding = policy.network.encode(policy.condition(batch.observation))
+    raw: Tensor = policy.network(scaled, factors.noise, embedding)
+    target = (column * clean - spread**2 * noise) * (factors.scale_in / spread)[:, None, None]
+    return (raw - target).square().mean()
+
+
+def training_levels(
+    count: int,
+    mean: float,
+    std: float,
+    generator: torch.Generator | None,
+    like: Tensor,
+) -> Tensor:
+    """Noise levels with ln sigma ~ N(mean, std²), one from each of ``count`` equal quantiles."""
+    uniform = torch.empty(count, device=like.device, dtype=torch.float64)
+    uniform.uniform_(generator=generator)
+    # Shuffled, so that a level says nothing about a window's place in its batch.
+    ranks = torch.randperm(count, device=like.device, generator=generator)
+    quantiles = ((ranks + uniform) / count).clamp(1e-12, 1 - 1e-12)
+    return torch.exp(mean + std * torch.special.ndtri(quantiles)).to(like.dtype)
+
+
+def observation_sizes(spec: PolicySpec) -> dict[str, int]:
+    """How many values each observation has at one instant."""
+    return {name: int(torch.Size(shape).numel()) for name, shape in spec.observation.items()}
+
+
+def _check_normalisers(
+    spec: PolicySpec, normaliser: Normaliser, others: Mapping[str, Normaliser]
+) -> None:
+    wanted = {"action": spec.action.dimension} | {
+        f"observation '{name}'": size for name, size in observation_sizes(spec).items()
+    }
+    given = {"action": normaliser.mean.numel()} | {
+        f"observation '{name}'": other.mean.numel() for name, other in others.items()
+    }
+    if wanted != given:
+        raise SpecificationError(
+            f"the normalisers do not fit the policy: it needs {wanted} values, they have {given}"
+        )

@@ -1,0 +1,39 @@
+"""The interface of the networks F_theta inside a denoiser."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+
+class DenoisingNetwork(nn.Module, ABC):
+    """F_theta of Karras et al. (2022), Eq. 7, split so that observations are encoded once.
+
+    Each network is made from (horizon, action_size, conditioning_size) and its own options.
+
+    Attributes:
+        kind: the name under which checkpoints and the command line know the network.
+        options: the options that it was made with, JSON-able, so that it can be made again.
+    """
+
+    kind: ClassVar[str]
+    options: dict[str, Any]
+
+    @abstractmethod
+    def encode(self, conditioning: Tensor) -> Tensor:
+        """Encode flat normalised observations (B, C) into embeddings (B, E), once a plan."""
+
+    @abstractmethod
+    def forward(self, noisy: Tensor, noise: Tensor, embedding: Tensor) -> Tensor:
+        """F_theta on R rows.
+
+        Args:
+            noisy: scaled noisy chunks, (R, K, A).
+            noise: c_noise of each row, (R,) or (1,) if all rows share it.
+            embedding: what :meth:`encode` returned, one row each, (R, E).
+
+        Returns:
+            (R, K, A).
+        """

@@ -1,0 +1,92 @@
+"""A residual multi-layer perceptron on flat chunks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from codi_core.policies.networks.base import DenoisingNetwork
+from codi_core.policies.networks.embedding import NoiseEmbedding
+
+
+class _ResidualLayers(nn.Module):
+    """x + W₂ mish(W₁ film(norm(x))): (R, W) -> (R, W)."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.first = nn.Linear(width, expansion * width)
+        self.second = nn.Linear(expansion * width, width)
+
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        hidden = torch.addcmul(shift, self.norm(x), scale)
+        out: Tensor = x + self.second(functional.mish(self.first(hidden)))
+        return out
+
+
+class ResidualMLP(DenoisingNetwork):
+    """Pre-normalised residual layers with FiLM of scale and shift.
+
+    Args:
+        horizon: K, actions in a chunk.
+        action_size: A, values in one action.
+        conditioning_size: C, values in a flat observation.
+        width: the width of the residual stream.
+        depth: the number of residual layers.
+        expansion: how many times wider their hidden layers are.
+        embedding_size: E, the size of the embedding that conditions the layers.
+    """
+
+    kind = "mlp"
+
+    def __init__(
+        self,
+        horizon: int,
+        action_size: int,
+        conditioning_size: int,
+        width: int = 256,
+        depth: int = 4,
+        expansion: int = 3,
+        embedding_size: int = 128,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.options = {
+            "width": width,
+            "depth": depth,
+            "expansion": expansion,
+            "embedding_size": embedding_size,
+        }
+        chunk_size = horizon * action_size
+        self.noise = nn.Sequential(
+            NoiseEmbedding(embedding_size), nn.Linear(embedding_size, embedding_size)
+        )
+        self.observation = nn.Sequential(
+            nn.Linear(conditioning_size, 2 * embedding_size),
+            nn.Mish(),
+            nn.Linear(2 * embedding_size, embedding_size),
+        )
+        self.enter = nn.Linear(chunk_size, width)
+        self.layers = nn.ModuleList(_ResidualLayers(width, expansion) for _ in range(depth))
+        self.film = nn.Linear(embedding_size, 2 * depth * width)
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, chunk_size)
+        with torch.no_grad():
+            self.film.weight.mul_(0.1)
+            self.film.bias.copy_(torch.tensor([1.0, 0.0]).repeat(depth).repeat_interleave(width))
+
+    def encode(self, conditioning: Tensor) -> Tensor:
+        """Encode flat normalised observations (B, C) into embeddings (B, E)."""
+        embedding: Tensor = self.observation(conditioning)
+        return embedding
+
+    def forward(self, noisy: Tensor, noise: Tensor, embedding: Tensor) -> Tensor:
+        """F_theta on R rows: (R, K, A), (R,) or (1,), (R, E) -> (R, K, A)."""
+        film = self.film(functional.mish(self.noise(noise) + embedding))
+        parameters = iter(film.split(self.width, 1))
+        x = self.enter(noisy.flatten(1))
+        for layer in self.layers:
+            x = layer(x, next(parameters), next(parameters))
+        out: Tensor = self.leave(self.norm(x)).view(noisy.shape)
+        return out

@@ -1,0 +1,55 @@
+"""The interface of approximations of p(a | a_t), the posterior over noise-free chunks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import attrs
+from torch import Tensor
+
+from codi_core.planning import Denoiser, PlanContext
+
+
+@attrs.frozen
+class PosteriorQuery:
+    """Where the posterior is wanted.
+
+    Attributes:
+        noisy: a_t, flat joint chunks, (B, D).
+        sigma: the noise level t, () or (B,).
+        denoised: E[a | a_t], the posterior's mean (Eq. 16), (B, D).
+        denoiser: the unguided denoiser, for approximations that need more than the mean.
+        context: the plan that asks; it has the noise streams and the factors' blocks.
+    """
+
+    noisy: Tensor
+    sigma: Tensor
+    denoised: Tensor
+    denoiser: Denoiser
+    context: PlanContext
+
+    def sigma_column(self) -> Tensor:
+        """The noise level with trailing axes, so that it broadcasts against (B, M, D)."""
+        return self.sigma.reshape(-1, 1, 1)
+
+
+@attrs.frozen
+class PosteriorSamples:
+    """Draws from an approximation of the posterior.
+
+    Attributes:
+        samples: (B, M, D).
+        log_weights: (B, M), log p/q up to a constant where the draws come from another density
+            q; None says equal weights.
+    """
+
+    samples: Tensor
+    log_weights: Tensor | None = None
+
+
+class PosteriorApproximation(ABC):
+    """Draws noise-free chunks a ~ p(a | a_t, s, t)."""
+
+    @abstractmethod
+    def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
+        """Draw ``count`` samples a world."""

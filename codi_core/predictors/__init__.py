@@ -1,0 +1,5 @@
+"""Predictors: from a state and joint actions to a trajectory."""
+
+from codi_core.predictors.base import Prediction, Predictor
+
+__all__ = ["Prediction", "Predictor"]

@@ -1,0 +1,37 @@
+"""The interface of what foresees the effect of joint actions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+
+@attrs.frozen
+class Prediction:
+    """What a predictor foresees for B worlds and M samples.
+
+    Attributes:
+        trajectory: the task's typed trajectory; its tensors start with (B, M, K, ...).
+        valid: (B, M) booleans, False where the prediction failed (a diverged simulation).
+            None says that all are valid.
+    """
+
+    trajectory: Any
+    valid: Tensor | None = None
+
+
+class Predictor(ABC):
+    """Foresees the trajectory that joint actions lead to, from a state estimate."""
+
+    @abstractmethod
+    def predict(self, state: Any, chunks: tuple[Tensor, ...]) -> Prediction:
+        """Roll all samples of all worlds out in one batched call.
+
+        Args:
+            state: the task's typed state estimate, tensors (B, ...), SI units.
+            chunks: one tensor an agent, physical actions (B, M, K, A_i). They may lie far
+                outside the actuators' limits, which the predictor saturates.
+        """

@@ -1,0 +1,6 @@
+"""Samplers and noise schedules (Eq. 11)."""
+
+from codi_core.samplers.base import AncestralSampler, EulerMaruyamaSampler, Sampler
+from codi_core.samplers.schedules import KarrasSchedule
+
+__all__ = ["AncestralSampler", "EulerMaruyamaSampler", "KarrasSchedule", "Sampler"]

@@ -1,0 +1,40 @@
+"""Sequences of noise levels."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_core.errors import SpecificationError
+
+
+@attrs.frozen
+class KarrasSchedule:
+    """Noise levels spaced evenly in sigma^(1/rho), Eq. 5 of Karras et al. (2022).
+
+    Attributes:
+        steps: how many levels above zero, which is the number of denoiser calls.
+        sigma_max: the first level, T of Eq. 11.
+        sigma_min: the last level above zero.
+        rho: the spacing; larger values put more levels near sigma_min.
+    """
+
+    steps: int = 16
+    sigma_max: float = 40.0
+    sigma_min: float = 0.05
+    rho: float = 5.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.steps < 1 or not 0 < self.sigma_min < self.sigma_max or not self.rho > 0:
+            raise SpecificationError(
+                "a Karras schedule needs steps >= 1, 0 < sigma_min < sigma_max and rho > 0; "
+                f"got {self}"
+            )
+
+    def levels(self, device: torch.device | str = "cpu") -> Tensor:
+        """The levels in falling order with a final zero, (steps + 1,), float32."""
+        ramp = torch.linspace(0, 1, self.steps, dtype=torch.float64)
+        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        levels = (high + ramp * (low - high)) ** self.rho
+        return torch.cat([levels, levels.new_zeros(1)]).to(device, torch.float32)
