@@ -1,0 +1,78 @@
+"""Closed-form problems to test parts of a composition against."""
+
+from codi_core.testing.comparison import (
+    energy_distance,
+    mode_shares,
+    sliced_wasserstein,
+    total_variation,
+)
+from codi_core.testing.costs import (
+    PassThroughPredictor,
+    QuadraticCost,
+    block_cost,
+    coupling_cost,
+    linear_cost,
+    quadratic_cost,
+)
+from codi_core.testing.exact import ExactGuidance, ExactPosterior
+from codi_core.testing.mixtures import GaussianMixture, joint_mixture
+from codi_core.testing.oracle import FactoredOracle, Oracle, Tilt, gaussian_divergence, tilt
+from codi_core.testing.policies import (
+    MixturePolicy,
+    action_spec,
+    agent_view,
+    blind,
+    conditioned_parts,
+    conditioned_product,
+    mixture_product,
+    single_gaussian,
+)
+from codi_core.testing.problem import Problem, random_covariance
+from codi_core.testing.propagation import (
+    ImpulseNoise,
+    Moments,
+    propagate,
+    reverse_sde_moments,
+    sampler_moments,
+)
+from codi_core.testing.trajectories import TrajectoryFamily, TrajectoryProblem, cosines
+
+__all__ = [
+    "ExactGuidance",
+    "ExactPosterior",
+    "FactoredOracle",
+    "GaussianMixture",
+    "ImpulseNoise",
+    "MixturePolicy",
+    "Moments",
+    "Oracle",
+    "PassThroughPredictor",
+    "Problem",
+    "QuadraticCost",
+    "Tilt",
+    "TrajectoryFamily",
+    "TrajectoryProblem",
+    "action_spec",
+    "agent_view",
+    "blind",
+    "block_cost",
+    "conditioned_parts",
+    "conditioned_product",
+    "cosines",
+    "coupling_cost",
+    "energy_distance",
+    "gaussian_divergence",
+    "joint_mixture",
+    "linear_cost",
+    "mixture_product",
+    "mode_shares",
+    "propagate",
+    "quadratic_cost",
+    "random_covariance",
+    "reverse_sde_moments",
+    "sampler_moments",
+    "single_gaussian",
+    "sliced_wasserstein",
+    "tilt",
+    "total_variation",
+]
