@@ -1,0 +1,87 @@
+"""How commands end: errors as messages, never as tracebacks of our own."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from codi_core.errors import CodiError, CostError
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 + SIGINT."""
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+class Main(Protocol):
+    """A command's entry, for consoles (no argument) and for tests."""
+
+    def __call__(self, argv: Sequence[str] | None = None, /) -> int:
+        """Run the command; returns the exit code."""
+        ...
+
+
+def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
+    """Wrap a command's ``main`` so that what the user can mend ends in a message.
+
+    A :class:`CodiError` prints its message and exits with its code. A cost's own error shows the
+    traceback of the user's code. Ctrl-C exits with 130. Anything else is a bug and keeps its
+    traceback.
+    """
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            code = main(argv)
+            sys.stdout.flush()
+            return code
+        except CodiError as error:
+            if isinstance(error, CostError) and error.__cause__ is not None:
+                sys.stderr.write(user_traceback(error.__cause__))
+            print_error(str(error))
+            return error.exit_code
+        except KeyboardInterrupt:
+            print_error("interrupted")
+            return INTERRUPTED
+        except BrokenPipeError:
+            # The reader (head, less) has left: nothing to say, and nobody to say it to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+    return run
+
+
+def print_error(message: str) -> None:
+    """Print "error: message" to standard error, in red on a terminal."""
+    _labelled("error:", "31", message)
+
+
+def print_warning(message: str) -> None:
+    """Print "warning: message" to standard error, in yellow on a terminal."""
+    _labelled("warning:", "33", message)
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of an error from the first frame outside codi_core on."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and _is_ours(trace):
+        trace = trace.tb_next
+    # A cost that ships with codi_core has no foreign frames: show all of them then.
+    shown = trace or error.__traceback__
+    return "".join(traceback.format_exception(type(error), error, shown))
+
+
+def _is_ours(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_filename.startswith(_PACKAGE + os.sep)
+
+
+def _labelled(label: str, colour: str, message: str) -> None:
+    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        label = f"\x1b[1;{colour}m{label}\x1b[0m"
+    print(f"{label} {message}", file=sys.stderr)

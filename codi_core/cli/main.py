@@ -1,0 +1,29 @@
+"""``codi NAME ...``: any registered command, a plugin's or our own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from codi_core.cli.errors import guarded, print_warning
+from codi_core.host.choices import make_part
+from codi_core.host.plugins import load_plugins
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the first argument names, with the others."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    host = load_plugins(warn=print_warning)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: codi COMMAND ...\n\ncommands:")
+        for record in host.commands:
+            print(f"  {record.name:<12} {record.summary}")
+        return 0
+    record = host.commands.get(arguments[0])
+    command = make_part(record.factory, f"command '{record.name}'")
+    return int(command(arguments[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

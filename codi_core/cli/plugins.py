@@ -1,0 +1,84 @@
+"""``codi-plugins``: what is installed, and what each plugin registers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from codi_core.cli.errors import guarded, print_error
+from codi_core.cli.options import Parser
+
+if TYPE_CHECKING:
+    from codi_core.host.plugins import Host, PluginInfo
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; it exits with 1 if a plugin is broken or two of them clash."""
+    parser = Parser(prog="codi-plugins",
+                    description="List installed plugins and what each registers.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args(argv)
+    from codi_core.host.plugins import load_plugins
+
+    host = load_plugins(warn=lambda message: None, allow_conflicts=True)
+    if given.json:
+        print(json.dumps(as_json(host), indent=2, ensure_ascii=False))
+    else:
+        _print_tables(host)
+    return 1 if host.broken or host.conflicts else 0
+
+
+def as_json(host: Host) -> dict[str, Any]:
+    """The same content for programs."""
+    return {
+        "plugins": [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "registers": {key: list(names) for key, names in plugin.registered.items()},
+                "error": plugin.problem,
+            }
+            for plugin in host.plugins
+        ],
+        "conflicts": [str(error) for error in host.conflicts],
+    }
+
+
+def _print_tables(host: Host) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for plugin in host.plugins:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        console.print(f"[bold]{plugin.distribution}[/bold] {plugin.version}", highlight=False)
+        if plugin.problem is not None:
+            print(f"  plugin '{plugin.name}' is broken: {plugin.problem}")
+            continue
+        for kind, name, summary in _rows(host, plugin):
+            # As Text: formulas such as E[a|a_t] are no markup.
+            table.add_row(f"  {kind}", name, Text(summary))
+        console.print(table)
+    for error in host.conflicts:
+        print_error(str(error))
+
+
+def _rows(host: Host, plugin: PluginInfo) -> list[tuple[str, str, str]]:
+    """One row a record: its kind, name and summary."""
+    rows = []
+    for key, names in plugin.registered.items():
+        registry = getattr(host, key)
+        for name in names:
+            mine = registry.origin(name) == plugin.distribution
+            summary = registry.get(name).summary if mine else "(name taken by another plugin)"
+            rows.append((registry.kind, name, summary))
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Evaluation: episodes in waves, run folders, metrics, pictures."""

@@ -1,0 +1,114 @@
+"""The core metrics of a run, ``metrics.json``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from codi_core.evaluation.statistics import wilson_interval
+from codi_core.tasks.metrics import EpisodeRecord, Metrics
+
+WARNINGS = ("nan_costs", "unguided_steps", "failed_predictions")
+"""Counters that say that a plan was made with less than was asked for."""
+
+Wave = Mapping[str, Any]
+"""A line of ``waves.jsonl``, see :func:`codi_core.evaluation.runner.wave_summary`."""
+
+
+def run_metrics(
+    configuration: Mapping[str, Any],
+    records: Sequence[EpisodeRecord],
+    waves: Sequence[Wave],
+    task_metrics: Metrics,
+) -> dict[str, Any]:
+    """The content of ``metrics.json``.
+
+    Args:
+        configuration: the run's resolved options; needs task, method, predictor, seed and
+            max_seconds.
+        records: the finished episodes.
+        waves: the waves that they ran in.
+        task_metrics: summarises the records for the task.
+    """
+    successes = sum(bool(record["success"]) for record in records)
+    counts = _total(wave["counts"] for wave in waves)
+    return {
+        "task": configuration["task"],
+        "method": configuration["method"],
+        "episodes": len(records),
+        "success_rate": successes / len(records) if records else None,
+        "success_interval_95": list(wilson_interval(successes, len(records))),
+        "completion_time_s": _completion_times(records, float(configuration["max_seconds"])),
+        "replan_latency_s": _latency(waves),
+        "rollouts_per_replan": _per_replan(counts.get("rollouts", 0), waves),
+        "predictor": configuration["predictor"],
+        "seed": configuration["seed"],
+        "warnings": {name: int(counts.get(name, 0)) for name in WARNINGS},
+        "task_metrics": task_metrics.summary(records) if records else {},
+        "diagnostics": _diagnostics(waves),
+    }
+
+
+def completion_times(records: Sequence[EpisodeRecord], limit: float) -> list[float]:
+    """The completion times [s]; a failure counts as the limit."""
+    return [
+        float(record["completion_time_s"]) if record["success"] else limit for record in records
+    ]
+
+
+def _completion_times(records: Sequence[EpisodeRecord], limit: float) -> dict[str, Any]:
+    times = completion_times(records, limit)
+    if not times:
+        return {"mean": None, "median": None}
+    return {"mean": float(np.mean(times)), "median": float(np.median(times))}
+
+
+def replan_seconds(waves: Sequence[Wave]) -> list[float]:
+    """The wall time of every plan [s]; one plan serves all worlds of its wave."""
+    return [seconds for wave in waves for seconds in wave["replan_seconds"]]
+
+
+def _latency(waves: Sequence[Wave]) -> dict[str, Any]:
+    seconds = replan_seconds(waves)
+    if not seconds:
+        return {"median": None, "p95": None}
+    return {"median": float(np.median(seconds)), "p95": float(np.percentile(seconds, 95))}
+
+
+def _per_replan(count: float, waves: Sequence[Wave]) -> float | None:
+    """A count per plan and world."""
+    plans = sum(len(wave["replan_seconds"]) * len(wave["episodes"]) for wave in waves)
+    return count / plans if plans else None
+
+
+def _total(counters: Any) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total
+
+
+def mean_series(waves: Sequence[Wave]) -> dict[str, list[float]]:
+    """Each diagnostic series, averaged over waves by their numbers of episodes."""
+    names = dict.fromkeys(name for wave in waves for name in wave["series"])
+    means: dict[str, list[float]] = {}
+    for name in names:
+        having = [wave for wave in waves if name in wave["series"]]
+        length = min(len(wave["series"][name]) for wave in having)
+        rows = [wave["series"][name][:length] for wave in having]
+        weights = [len(wave["episodes"]) for wave in having]
+        means[name] = np.average(rows, 0, weights).tolist()
+    return means
+
+
+def _diagnostics(waves: Sequence[Wave]) -> dict[str, Any]:
+    """Means of the series, and mean wall seconds a plan by stage."""
+    plans = len(replan_seconds(waves))
+    stages = _total(wave["stage_seconds"] for wave in waves)
+    return {
+        **{name: float(np.mean(values)) for name, values in mean_series(waves).items()},
+        "stage_seconds_per_replan": {name: value / plans for name, value in stages.items()},
+    }

@@ -1,0 +1,205 @@
+"""Run folders: what ran, what came of it, and everything needed to run it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from codi_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from codi_core.tasks import EpisodeRecord, Trace
+
+OWN_FILES = (
+    "config.json", "metrics.json", "episodes.jsonl", "waves.jsonl",
+    "report.png", "video.mp4", "video.gif", "traces",
+)
+"""What a run writes, and all that ``--overwrite`` removes."""
+
+FREE_FIELDS = frozenset({"episodes", "threads", "physics_threads"})
+"""Fields of the configuration that a resumed run may change: they don't change an episode."""
+
+
+@attrs.frozen
+class RunFolder:
+    """One run's folder.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """The path of one of the run's files."""
+        return self.path / name
+
+    def prepare(
+        self, config: Mapping[str, Any], resume: bool = False, overwrite: bool = False
+    ) -> None:
+        """Make the folder ready for a run of this configuration and write ``config.json``.
+
+        Args:
+            config: the whole content of ``config.json``; the resolved options are under
+                "configuration".
+            resume: go on with the run that is there.
+            overwrite: remove the run that is there.
+
+        Raises:
+            UsageError: the folder can't be written, holds a run already, or holds a run of
+                another configuration.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                self._clear()
+            if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
+                self._check_same(config, resume)
+            _write_durably(self.file("config.json"), _json(config))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the run folder '{self.path}': {error.strerror or error}; "
+                "choose another one with --output"
+            ) from error
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``.
+
+        Raises:
+            UsageError: there is none, or it is not JSON.
+        """
+        path = self.file("config.json")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"'{self.path}' is not a run folder: {error.strerror}: {path}") from (
+                error
+            )
+        except ValueError as error:
+            raise UsageError(f"'{path}' is damaged: {error}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
+            raise UsageError(f"'{path}' is damaged: it has no \"configuration\"")
+        return content
+
+    def commit(
+        self, wave: Mapping[str, Any], records: Iterable[EpisodeRecord]
+    ) -> None:
+        """Append a finished wave and its episodes, durably."""
+        # The wave goes first: without its episodes it is ignored, never the other way round.
+        _append(self.file("waves.jsonl"), [wave])
+        _append(self.file("episodes.jsonl"), records)
+
+    def records(self) -> list[EpisodeRecord]:
+        """The finished episodes by number; a line torn by a crash is dropped for good."""
+        records = _read_lines(self.file("episodes.jsonl"))
+        return sorted(records, key=lambda record: int(record["episode"]))
+
+    def waves(self) -> list[dict[str, Any]]:
+        """The finished waves, each once, without those whose episodes were never written."""
+        done = {record["episode"] for record in _read_lines(self.file("episodes.jsonl"))}
+        waves = {
+            tuple(wave["episodes"]): wave
+            for wave in _read_lines(self.file("waves.jsonl"))
+            if done.issuperset(wave["episodes"])
+        }
+        return list(waves.values())
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> Path:
+        """Write ``metrics.json``; its presence says that the run has a result."""
+        path = self.file("metrics.json")
+        _write_durably(path, _json(metrics))
+        return path
+
+    def save_trace(self, episode: int, trace: Trace) -> None:
+        """Keep one episode's events for pictures."""
+        folder = self.file("traces")
+        folder.mkdir(exist_ok=True)
+        arrays: dict[str, Any] = dict(trace)
+        np.savez_compressed(folder / f"episode-{episode:05d}.npz", **arrays)
+
+    def traces(self) -> dict[int, Trace]:
+        """The kept traces by episode number."""
+        found: dict[int, Trace] = {}
+        for path in sorted(self.file("traces").glob("episode-*.npz")):
+            with np.load(path) as content:
+                found[int(path.stem.removeprefix("episode-"))] = dict(content)
+        return found
+
+    def _clear(self) -> None:
+        for name in OWN_FILES:
+            path = self.file(name)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _check_same(self, config: Mapping[str, Any], resume: bool) -> None:
+        if not resume:
+            done = len(_read_lines(self.file("episodes.jsonl")))
+            raise UsageError(
+                f"'{self.path}' already holds a run ({done} finished episodes): --resume goes on "
+                "with it, --overwrite removes it, --output chooses another folder"
+            )
+        there = self.config()["configuration"]
+        # Through JSON, so that tuples compare with the lists that were written.
+        here = json.loads(_json(config["configuration"]))
+        for name in sorted({*there, *here} - FREE_FIELDS):
+            if there.get(name) != here.get(name):
+                raise UsageError(
+                    f"cannot resume '{self.path}': {name} was {_short(there.get(name))} and is "
+                    f"now {_short(here.get(name))}; give the same options, or another --output"
+                )
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON for numpy's scalars and arrays, and for paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON-able: {value!r}")
+
+
+def _write_durably(path: Path, text: str) -> None:
+    # A new file that replaces the old one: a crash leaves either of them whole.
+    fresh = path.with_suffix(path.suffix + ".part")
+    with fresh.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def _append(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(item, default=_plain, ensure_ascii=False) + "\n" for item in items)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        # Appending to a torn line would damage the next one as well.
+        with path.open("r+b") as stream:
+            stream.truncate(len(whole))
+    return [json.loads(line) for line in whole.splitlines()]

@@ -1,0 +1,163 @@
+"""How parts are asked for on the command line: ``NAME``, ``NAME=WEIGHT:option=value,...``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from codi_core.errors import PluginError, UsageError
+from codi_core.host.registry import nearest_first
+
+
+@attrs.frozen
+class Choice:
+    """A registered part, chosen by its name.
+
+    Attributes:
+        name: the record's name.
+        weight: for costs, what it is multiplied with; None says that none was given.
+        options: keyword arguments for the record's factory.
+        adds: whether it was written with a leading ``+``: it adds to the default.
+    """
+
+    name: str
+    weight: float | None = None
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+    adds: bool = False
+
+    def __str__(self) -> str:
+        """The text that parses to this choice again."""
+        weight = "" if self.weight is None else f"={self.weight!r}"
+        options = ",".join(f"{name}={value}" for name, value in self.options.items())
+        return ("+" if self.adds else "") + self.name + weight + (f":{options}" if options else "")
+
+
+def parse_choice(text: str, option: str, weighted: bool = False) -> Choice:
+    """Parse ``NAME[:option=value,...]``; with ``weighted`` also ``[+]NAME[=WEIGHT][:...]``.
+
+    Raises:
+        UsageError: the text has another form; the message names ``option``.
+    """
+    form = "[+]NAME[=WEIGHT][:option=value,...]" if weighted else "NAME[:option=value,...]"
+    head, colon, tail = text.partition(":")
+    adds = weighted and head.startswith("+")
+    name, equals, weight = head.removeprefix("+" if adds else "").partition("=")
+    if not name or (equals and not weighted) or (colon and not tail):
+        raise UsageError(f"{option} {text!r}: write {form}")
+    return Choice(name, _weight(weight, text, option) if equals else None,
+                  _options(tail, text, option) if tail else {}, adds)
+
+
+def _weight(weight: str, text: str, option: str) -> float:
+    try:
+        value = float(weight)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"{option} {text!r}: the weight {weight!r} is not a finite number")
+    return value
+
+
+def _options(tail: str, text: str, option: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for part in tail.split(","):
+        name, equals, value = part.partition("=")
+        if not name.isidentifier() or not equals:
+            raise UsageError(f"{option} {text!r}: {part!r} must have the form option=value")
+        options[name] = _value(value)
+    return options
+
+
+def _value(text: str) -> Any:
+    """A number, True, False or None where the text is one; the text itself otherwise."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, int | float | str) else text
+
+
+def combine_costs(defaults: Iterable[Choice], asked: Iterable[Choice]) -> tuple[Choice, ...]:
+    """What ``--cost`` options make of the task's default cost.
+
+    Plain names replace the default; names with a leading ``+`` add to it, or replace the term of
+    their name in it.
+
+    Raises:
+        UsageError: a name was asked for twice.
+    """
+    asked = tuple(asked)
+    terms = {} if any(not choice.adds for choice in asked) else {c.name: c for c in defaults}
+    seen: set[str] = set()
+    for choice in asked:
+        if choice.name in seen:
+            raise UsageError(f"--cost names '{choice.name}' twice: give it once, with its weight")
+        seen.add(choice.name)
+        before = terms.get(choice.name)
+        terms[choice.name] = Choice(
+            choice.name,
+            choice.weight if choice.weight is not None else before.weight if before else 1.0,
+            choice.options or (before.options if before else {}),
+        )
+    return tuple(terms.values())
+
+
+def make_part(
+    factory: Callable[..., Any], what: str, *args: Any,
+    options: Mapping[str, Any] | None = None, **given: Any,
+) -> Any:
+    """Call a record's factory, turning the user's mistakes into messages.
+
+    Args:
+        factory: the record's factory.
+        what: how messages call the part, such as "cost 'goal'".
+        args: positional arguments that the host passes.
+        options: keyword arguments that the user gave.
+        given: keyword arguments that the host passes.
+
+    Raises:
+        UsageError: an option that the factory doesn't take, or a value that it refuses.
+        PluginError: something that the part needs is not installed.
+    """
+    options = options or {}
+    _check_options(factory, what, options, given)
+    try:
+        return factory(*args, **given, **options)
+    except ImportError as error:
+        raise PluginError(f"{what} cannot be made, something it needs is missing: {error}") from (
+            error
+        )
+    except (ValueError, TypeError) as error:
+        if not options:
+            raise
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise UsageError(f"{what} refuses {shown}: {error}") from error
+
+
+def _check_options(
+    factory: Callable[..., Any], what: str, options: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (ValueError, TypeError):
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    takes = [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.name not in given
+    ]
+    for name in options:
+        if name not in takes:
+            valid = ", ".join(nearest_first(name, takes)) or "none"
+            raise UsageError(f"{what} has no option '{name}'; its options: {valid}")

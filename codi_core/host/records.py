@@ -1,0 +1,161 @@
+"""What plugins register: small frozen records with a name, one line of summary and a factory.
+
+A record is cheap. Whatever is heavy (torch, a simulator, a mesh) is imported by the factory, when
+somebody has asked for the record by its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from codi_core.costs import CostFunction
+    from codi_core.guidance import Guidance
+    from codi_core.planning import Planner
+    from codi_core.policies import BasePolicy, ProductPolicy
+    from codi_core.posteriors import PosteriorApproximation
+    from codi_core.predictors import Predictor
+    from codi_core.samplers import Sampler
+    from codi_core.tasks import Plant, Simulator, Task
+
+Main = Callable[[Sequence[str] | None], int]
+"""A command's entry: arguments (None: those of the process) to an exit code."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _check_name(_: object, __: object, value: str) -> None:
+    # ':', '=', ',' and '+' mean something in options such as --cost NAME=WEIGHT:option=value.
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is not a name: use letters, digits, '-', '_' and '.', "
+            "with a letter or a digit first"
+        )
+
+
+@attrs.frozen
+class Record:
+    """What all records have.
+
+    Attributes:
+        name: how it is asked for on the command line; unique among records of its kind.
+        summary: one line for lists and help texts.
+        factory: makes the thing; the place for heavy imports.
+    """
+
+    name: str = attrs.field(validator=_check_name)
+    summary: str = attrs.field(validator=attrs.validators.instance_of(str))
+    factory: Callable[..., Any]
+
+    def __attrs_post_init__(self) -> None:
+        if not callable(self.factory):
+            raise TypeError(f"the factory of '{self.name}' is not callable: {self.factory!r}")
+
+
+@attrs.frozen
+class TaskRecord(Record):
+    """A task, for ``--task NAME``. ``factory()`` makes it."""
+
+    factory: Callable[[], Task]
+
+
+@attrs.frozen
+class CostRecord(Record):
+    """A cost function, for ``--cost NAME``. ``factory(**options)`` makes it.
+
+    Attributes:
+        tasks: the names of the tasks whose trajectories it reads; empty for any task.
+    """
+
+    factory: Callable[..., CostFunction]
+    tasks: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+
+@attrs.frozen
+class BasePolicyRecord(Record):
+    """A kind of base policy. ``factory(checkpoint)`` loads one from a path."""
+
+    factory: Callable[[Path], BasePolicy]
+
+
+@attrs.frozen
+class PosteriorRecord(Record):
+    """A posterior approximation, for ``--posterior NAME``. ``factory(**options)`` makes it."""
+
+    factory: Callable[..., PosteriorApproximation]
+
+
+@attrs.frozen
+class GuidanceRecord(Record):
+    """A guidance, for ``--guidance NAME``.
+
+    ``factory(posterior=..., samples=M, temperature=λ, **options)`` makes it.
+    """
+
+    factory: Callable[..., Guidance]
+
+
+@attrs.frozen
+class SamplerRecord(Record):
+    """A sampler, for ``--sampler NAME``. ``factory(schedule=..., **options)`` makes it."""
+
+    factory: Callable[..., Sampler]
+
+
+@attrs.frozen
+class SimulatorRecord(Record):
+    """A physics simulator. ``factory(**options)`` makes it."""
+
+    factory: Callable[..., Simulator]
+
+
+@attrs.frozen
+class DriverRecord(Record):
+    """A hardware driver: a plant on the wall clock. ``factory(**options)`` makes it."""
+
+    factory: Callable[..., Plant]
+
+
+@attrs.frozen
+class MethodRecord(Record):
+    """A whole planning method, for ``--method NAME``.
+
+    ``factory(parts, **options)`` makes a planner from :class:`MethodParts`.
+    """
+
+    factory: Callable[..., Planner]
+
+
+@attrs.frozen
+class CommandRecord(Record):
+    """A command, for ``codi NAME ...``. ``factory()`` imports and returns its ``main``."""
+
+    factory: Callable[[], Main]
+
+
+@attrs.frozen
+class MethodParts:
+    """What a method may build its planner from; it takes what it needs.
+
+    Attributes:
+        product: the product of the task's base policies.
+        predictor: the chosen predictor.
+        cost: the chosen cost.
+        guidance: the chosen guidance, with M and λ.
+        sampler: the chosen sampler, with its schedule.
+        samples: M, for methods that draw samples without a guidance.
+        temperature: λ, likewise.
+    """
+
+    product: ProductPolicy
+    predictor: Predictor
+    cost: CostFunction
+    guidance: Guidance
+    sampler: Sampler
+    samples: int = 64
+    temperature: float = 0.002

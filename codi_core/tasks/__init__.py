@@ -1,0 +1,25 @@
+"""Tasks: environments, plants, simulators, metrics, pictures."""
+
+from codi_core.tasks.demonstrator import Demonstrator
+from codi_core.tasks.environment import Environment, EpisodeKey, Step
+from codi_core.tasks.metrics import EpisodeRecord, Metrics
+from codi_core.tasks.plant import Plant
+from codi_core.tasks.renderer import Renderer, Trace
+from codi_core.tasks.simulator import Simulator
+from codi_core.tasks.task import PlanSettings, Task, TaskParts
+
+__all__ = [
+    "Demonstrator",
+    "Environment",
+    "EpisodeKey",
+    "EpisodeRecord",
+    "Metrics",
+    "PlanSettings",
+    "Plant",
+    "Renderer",
+    "Simulator",
+    "Step",
+    "Task",
+    "TaskParts",
+    "Trace",
+]

@@ -1,0 +1,62 @@
+"""The interface of simulated environments: batched worlds on a virtual clock."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codi_core.planning import Observation
+
+
+@attrs.frozen
+class EpisodeKey:
+    """Names one episode; everything random in it derives from these two numbers.
+
+    Attributes:
+        seed: the run's seed.
+        episode: the episode's number in the run, from 0.
+    """
+
+    seed: int
+    episode: int
+
+
+@attrs.frozen
+class Step:
+    """What B worlds look like at one instant.
+
+    Attributes:
+        time: virtual time since the reset [s].
+        state: the task's typed state ESTIMATE, as a real system would have it, tensors (B, ...).
+        observation: the joint observation made from that estimate, named tensors (B, ...)
+            without a history axis; the execution loop keeps the history.
+        events: measurements of the TRUE worlds at this instant, named arrays (B, ...): what
+            metrics and pictures are made of. The boolean ``failed`` marks worlds that can no
+            longer succeed (object lost, simulation diverged); its absence says none.
+    """
+
+    time: float
+    state: Any
+    observation: Observation
+    events: Mapping[str, NDArray[np.generic]]
+
+
+class Environment(ABC):
+    """A batch of worlds in which actions have effects.
+
+    A world that breaks is reported as failed and stays in the batch; it never raises.
+    """
+
+    @abstractmethod
+    def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
+        """Start one episode a world; the number of keys sets the number of worlds B."""
+
+    @abstractmethod
+    def step(self, actions: tuple[Tensor, ...]) -> Step:
+        """Apply one action an agent, (B, A_i) each, for one control period."""

@@ -1,0 +1,304 @@
+"""The training loop: any loss, any source of batches, resumable to the bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from codi_core.errors import CheckpointError, CodiError
+from codi_core.training.curve import CurvePoint, LossCurve
+from codi_core.training.ema import EMASettings, ExponentialMovingAverage
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
+BatchT_co = TypeVar("BatchT_co", covariant=True)
+BatchT = TypeVar("BatchT")
+
+
+class BatchSource(Protocol[BatchT_co]):
+    """Where batches come from: a data set, or the policy that is being trained."""
+
+    def sample(self, generator: torch.Generator, size: int) -> BatchT_co:
+        """Draw ``size`` examples, with no other source of randomness than the generator."""
+
+
+@attrs.frozen
+class TrainerSettings:
+    """How a model is trained.
+
+    Attributes:
+        steps: optimisation steps in all.
+        batch_size: examples a step.
+        learning_rate: of AdamW, after the warm-up.
+        warm_up: steps in which the rate rises from zero; a cosine then takes it back to zero.
+        betas: of AdamW.
+        weight_decay: of AdamW.
+        gradient_clip: the largest norm of the gradient.
+        ema: of the weights that are kept in the end.
+        seed: of everything random.
+        log_every: steps between rows of the loss curve.
+        evaluate_every: steps between measurements on the held-out data.
+        evaluation_size: held-out examples in such a measurement, always the same ones.
+        save_every: seconds between saved states.
+        precision: "float32", or "bfloat16" for products and convolutions in bfloat16.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    warm_up: int = 500
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-6
+    gradient_clip: float = 1.0
+    ema: EMASettings = attrs.field(factory=EMASettings)
+    seed: int = 0
+    log_every: int = 100
+    evaluate_every: int = 1000
+    evaluation_size: int = 2048
+    save_every: float = 60.0
+    precision: str = "float32"
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step ``step``, counted from 0."""
+        if step < self.warm_up:
+            return self.learning_rate * (step + 1) / self.warm_up
+        progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@attrs.frozen
+class Progress:
+    """What is told now and then.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        loss: the loss in the last row of the curve, or the mean so far before the first.
+        held_out_loss: the last measurement, if there is one.
+        logged: whether the curve has just got a row.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    held_out_loss: float | None
+    logged: bool
+
+
+class Trainer(Generic[ModelT, BatchT]):
+    """Trains a model; the averaged weights are what is kept.
+
+    A run that was stopped and resumed ends with the same bits as one that was not, on the same
+    machine with the same number of threads.
+
+    Args:
+        model: changed in place.
+        loss: ``loss(model, batch, generator)``, a scalar.
+        source: of training batches.
+        settings: how to train.
+        folder: where the state and the curve go.
+        held_out: of batches for the held-out loss, or None.
+    """
+
+    def __init__(
+        self,
+        model: ModelT,
+        loss: Callable[[ModelT, BatchT, torch.Generator], Tensor],
+        source: BatchSource[BatchT],
+        settings: TrainerSettings,
+        folder: Path,
+        held_out: BatchSource[BatchT] | None = None,
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        self.folder = folder
+        self.step = 0
+        self.seconds = 0.0
+        self._loss = loss
+        self._source = source
+        self._held_out = held_out
+        self._device = next(model.parameters()).device
+        self._generator = torch.Generator(self._device).manual_seed(settings.seed)
+        self._average = ExponentialMovingAverage(model, settings.ema)
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self._running = torch.zeros((), device=self._device)
+        self._counted = 0
+        self._held_out_loss: float | None = None
+        self._logged_loss: float | None = None
+
+    @property
+    def averaged(self) -> ModelT:
+        """The model with averaged weights."""
+        return self._average.model  # type: ignore[return-value]
+
+    @property
+    def state_path(self) -> Path:
+        """The file that :meth:`resume` reads."""
+        return self.folder / "training-state.pt"
+
+    def run(
+        self,
+        report: Callable[[Progress], None] = lambda progress: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Train until the end, or until ``stop`` returns True; the state is saved either way.
+
+        Returns:
+            Whether the end was reached.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        curve = LossCurve(self.folder / "curve.csv", resume_from=self.step)
+        last = saved = told = time.monotonic()
+        while self.step < self.settings.steps and not stop():
+            self._train_one_step()
+            now = time.monotonic()
+            self.seconds, last = self.seconds + now - last, now
+            logged = self._measure(curve)
+            if logged or now - told > 0.5:
+                report(self._progress(logged))
+                told = now
+            if now - saved > self.settings.save_every:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        return self.step >= self.settings.steps
+
+    def held_out_loss(self) -> float | None:
+        """The loss of the averaged weights, on the same held-out batches and noise each time."""
+        if self._held_out is None:
+            return None
+        generator = torch.Generator(self._device).manual_seed(2**31 - 1)
+        size, total, done = self.settings.batch_size, 0.0, 0
+        with torch.no_grad():
+            while done < self.settings.evaluation_size:
+                batch = self._held_out.sample(generator, size)
+                total += float(self._loss(self.averaged, batch, generator)) * size
+                done += size
+        return total / done
+
+    def save(self) -> None:
+        """Save everything that resuming needs, atomically."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "settings": _plain(attrs.asdict(self.settings)),
+            "model": self.model.state_dict(),
+            "average": self.averaged.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "global_generator": torch.get_rng_state(),
+            "running": self._running,
+            "counted": self._counted,
+            "held_out_loss": self._held_out_loss,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.state_path.with_name(f".{self.state_path.name}.partial")
+        torch.save(state, partial)
+        partial.replace(self.state_path)
+
+    def resume(self) -> None:
+        """Go on from the saved state.
+
+        Raises:
+            CheckpointError: there is none, it is damaged, or it is that of other settings.
+        """
+        if not self.state_path.is_file():
+            raise CheckpointError(
+                f"{self.state_path} does not exist, so there is nothing to resume: start anew"
+            )
+        try:
+            state = torch.load(self.state_path, weights_only=True, map_location=self._device)
+            self._check_settings(state["settings"])
+            self._restore(state)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"{self.state_path} is damaged or of another model ({type(error).__name__}: "
+                f"{error}): start anew in another folder"
+            ) from error
+
+    def _check_settings(self, saved: dict[str, Any]) -> None:
+        mine = _plain(attrs.asdict(self.settings))
+        free = {"log_every", "evaluate_every", "evaluation_size", "save_every"}
+        for name in sorted(set(mine) - free):
+            if saved.get(name) != mine[name]:
+                raise CheckpointError(
+                    f"{self.state_path} was trained with {name} = {saved.get(name)}, now it is "
+                    f"{mine[name]}: resume with the same settings, or start anew in another folder"
+                )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"].cpu())
+        torch.set_rng_state(state["global_generator"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._running, self._counted = state["running"], state["counted"]
+        self._held_out_loss = state["held_out_loss"]
+
+    def _train_one_step(self) -> None:
+        batch = self._source.sample(self._generator, self.settings.batch_size)
+        with self._autocast():
+            loss = self._loss(self.model, batch, self._generator)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.settings.rate(self.step)
+        self._optimizer.step()
+        self._average.update(self.step)
+        self._running += loss.detach()
+        self._counted += 1
+        self.step += 1
+
+    def _autocast(self) -> torch.autocast:
+        half = self.settings.precision == "bfloat16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=half)
+
+    def _measure(self, curve: LossCurve) -> bool:
+        last = self.step == self.settings.steps
+        evaluate = last or self.step % self.settings.evaluate_every == 0
+        if evaluate:
+            self._held_out_loss = self.held_out_loss()
+        if not last and self.step % self.settings.log_every:
+            return False
+        self._logged_loss = float(self._running) / self._counted
+        if not math.isfinite(self._logged_loss):
+            raise CodiError(
+                f"training diverged: the loss is {self._logged_loss} after {self.step} steps; "
+                "lower the learning rate, or look for wild values in the data"
+            )
+        measured = self._held_out_loss if evaluate else None
+        rate = self.settings.rate(self.step - 1)
+        curve.append(CurvePoint(self.step, self._logged_loss, measured, rate, self.seconds))
+        self._running = torch.zeros_like(self._running)
+        self._counted = 0
+        return True
+
+    def _progress(self, logged: bool) -> Progress:
+        loss = self._logged_loss
+        if loss is None:
+            loss = float(self._running) / max(1, self._counted)
+        return Progress(self.step, self.settings.steps, loss, self._held_out_loss, logged)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    # The saved state may hold nothing but plain types, so that it loads without unpickling.
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings.items()
+    }

@@ -1,0 +1,119 @@
+"""Checkpoints: what is kept, and what is said when one does not fit."""
+
+import json
+
+import attrs
+import pytest
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+from codi_core.errors import CheckpointError
+from codi_core.policies import ActionSpec, DiffusionPolicy, Normaliser, PolicySpec
+from codi_core.training import checkpoint_digest, load_checkpoint, read_metadata, save_checkpoint
+
+ACTION = ActionSpec(("x [m]", "y [m]"), horizon=8, rate_hz=10.0)
+SPEC = PolicySpec(ACTION, {"observation.state": (3,), "cube": (7,)}, history=2)
+
+
+def policy():
+    torch.manual_seed(0)
+    others = {"observation.state": Normaliser.fit(torch.randn(50, 3)), "cube": Normaliser.identity(7)}
+    return DiffusionPolicy.build(
+        SPEC, "unet", Normaliser.fit(5 + 3 * torch.randn(50, 2)), others,
+        sigma_data=0.9, noise_mean=-1.0, widths=(16, 32), kernel=3,
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    save_checkpoint(policy(), tmp_path / "policy.safetensors", {"data": {"fingerprint": "abc"}})
+    return tmp_path / "policy.safetensors"
+
+
+def test_a_loaded_policy_is_the_same_policy(path):
+    saved, loaded = policy(), load_checkpoint(path, SPEC)
+    assert loaded.spec == saved.spec
+    assert (loaded.sigma_data, loaded.noise_mean, loaded.noise_std) == (0.9, -1.0, 1.2)
+    observation = {"observation.state": torch.randn(2, 2, 3), "cube": torch.randn(2, 2, 7)}
+    noisy, sigma = torch.randn(2, 16), torch.tensor(0.7)
+    assert torch.equal(
+        loaded.denoiser(observation)(noisy, sigma), saved.denoiser(observation)(noisy, sigma)
+    )
+    chunk = torch.randn(2, 8, 2)
+    assert torch.equal(loaded.normaliser.encode(chunk), saved.normaliser.encode(chunk))
+    assert not loaded.training and not any(value.requires_grad for value in loaded.parameters())
+
+
+def test_the_file_is_safetensors_with_json(path):
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = json.loads(file.metadata()["codi"])
+        assert "normaliser.mean" in file.keys()  # noqa: SIM118
+    assert metadata == read_metadata(path)
+    assert metadata["format_version"] == 1
+    assert metadata["data"] == {"fingerprint": "abc"}
+    assert metadata["action"]["names"] == ["x [m]", "y [m]"]
+    assert metadata["observation"] == [["observation.state", [3]], ["cube", [7]]]
+    assert metadata["architecture"]["network"] == "unet"
+    assert metadata["architecture"]["options"]["widths"] == [16, 32]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"action": attrs.evolve(ACTION, horizon=16)}, "horizon is 8 .* needs 16"),
+        ({"action": attrs.evolve(ACTION, rate_hz=20.0)}, r"rate_hz is 10\.0 .* needs 20\.0"),
+        ({"action": attrs.evolve(ACTION, offset=1)}, "action offset is 0"),
+        ({"action": attrs.evolve(ACTION, names=("x", "y"))}, "action names"),
+        ({"observation": {"cube": (7,)}}, "observation names"),
+        ({"observation": SPEC.observation | {"cube": (6,)}}, r"'cube' is \(7,\) .* needs \(6,\)"),
+        ({"history": 1}, "history is 2 .* needs 1"),
+    ],
+)
+def test_what_does_not_fit_the_task_is_named(path, change, words):
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_checkpoint(path, attrs.evolve(SPEC, **change))
+    assert str(path) in str(caught.value)
+
+
+def test_the_range_of_noise_levels_and_the_order_of_observations_are_free(path):
+    observation = dict(reversed(SPEC.observation.items()))
+    load_checkpoint(path, attrs.evolve(SPEC, observation=observation, sigma_range=(0.1, 1.0)))
+
+
+def rewrite(path, **changes):
+    with safetensors.safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {"codi": json.dumps(read_metadata(path) | changes)})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda p: p.unlink(), "does not exist"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "damaged or truncated"),
+        (lambda p: p.write_bytes(b""), "damaged or truncated"),
+        (lambda p: save_file({"a": torch.zeros(1)}, p), "not a checkpoint of codi-train"),
+        (lambda p: rewrite(p, format_version=99), "format_version 99"),
+        (lambda p: rewrite(p, history=3), "size mismatch"),
+        (lambda p: rewrite(p, architecture={}), "'network'"),
+        (lambda p: rewrite(p, architecture={"network": "vit", "options": {}}), "vit"),
+    ],
+)
+def test_spoilt_files_are_named(path, spoil, words):
+    spoil(path)
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_checkpoint_may_refer_to_a_frozen_base(path, tmp_path):
+    digest = checkpoint_digest(path)
+    assert len(digest) == 64
+    save_checkpoint(policy(), tmp_path / "edit.safetensors", {"base": digest})
+    assert read_metadata(tmp_path / "edit.safetensors")["base"] == digest
+    assert checkpoint_digest(tmp_path / "edit.safetensors") != digest
+
+
+def test_saving_leaves_no_partial_file(path):
+    assert [other.name for other in path.parent.iterdir()] == ["policy.safetensors"]

@@ -1,0 +1,328 @@
+"""Demonstrations on disk, and the windows over them."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codi_core.data import (
+    DatasetWriter,
+    DemonstrationDataset,
+    FeatureSpec,
+    layout,
+    segments,
+    split_episodes,
+)
+from codi_core.data.statistics import RunningStatistics, episode_statistics
+from codi_core.errors import DatasetError
+from tests.core.demonstrations import FEATURES, episode, write
+
+OBSERVED = ["observation.state", "observation.environment_state"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture
+def copied(root, tmp_path):
+    return shutil.copytree(root, tmp_path / "copied")
+
+
+def test_what_was_recorded_is_what_is_read(root):
+    data = DemonstrationDataset.load(root)
+    assert data.fps == 10 and data.robot_type == "toy"
+    assert data.episode_starts.tolist() == [0, 5, 8, 12] and data.frames == 12
+    assert data.episode_tasks == ("task 0", "task 1", "task 0")
+    assert data.features == FEATURES
+    for name in FEATURES:
+        parts = [episode(number, length)[name] for number, length in enumerate((5, 3, 4))]
+        expected = np.concatenate(parts).reshape(12, -1)
+        np.testing.assert_array_equal(data.arrays[name], expected)
+        assert data.arrays[name].dtype == np.float32
+
+
+def test_files_are_those_of_the_layout(root):
+    info = json.loads((root / "meta/info.json").read_text())
+    assert info["codebase_version"] == "v3.0"
+    assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (3, 12, 2)
+    assert info["splits"] == {"train": "0:3"} and info["fps"] == 10
+    assert info["features"]["action"] == {"dtype": "float32", "shape": [2], "names": ["dx", "dy"]}
+    assert info["features"]["timestamp"] == {"dtype": "float32", "shape": [1], "names": None}
+    tasks = pd.read_parquet(root / "meta/tasks.parquet")
+    assert tasks.index.name == "task" and tasks["task_index"].to_dict() == {"task 0": 0, "task 1": 1}
+
+
+def test_data_files_have_the_layouts_columns(root):
+    table = pq.read_table(root / "data/chunk-000/file-000.parquet")
+    assert table.schema.field("action").type == pa.list_(pa.float32(), 2)
+    assert table.schema.field("observation.environment_state").type == pa.float32()
+    assert table["index"].to_pylist() == list(range(12))
+    assert table["episode_index"].to_pylist() == [0] * 5 + [1] * 3 + [2] * 4
+    assert table["frame_index"].to_pylist() == [0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2, 3]
+    assert table["task_index"].to_pylist() == [0] * 5 + [1] * 3 + [0] * 4
+    np.testing.assert_allclose(table["timestamp"].to_numpy()[5:8], [0, 0.1, 0.2], rtol=1e-6)
+    assert pq.ParquetFile(root / "data/chunk-000/file-000.parquet").num_row_groups == 3
+
+
+def test_episode_metadata_and_statistics(root):
+    rows = pq.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    assert [row["length"] for row in rows] == [5, 3, 4]
+    assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [
+        (0, 5), (5, 8), (8, 12)
+    ]
+    assert rows[1]["tasks"] == ["task 1"]
+    assert rows[1]["stats/action/mean"] == [101.0, 99.0]
+    assert rows[1]["stats/action/count"] == [3]
+    statistics = json.loads((root / "meta/stats.json").read_text())
+    everything = DemonstrationDataset.load(root).arrays["action"].astype(np.float64)
+    np.testing.assert_allclose(statistics["action"]["mean"], everything.mean(0))
+    np.testing.assert_allclose(statistics["action"]["std"], everything.std(0))
+    np.testing.assert_allclose(statistics["action"]["q10"], np.quantile(everything, 0.1, axis=0))
+    assert statistics["action"]["count"] == [12]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(0, 1000))
+def test_running_statistics_equal_those_of_all_frames(lengths, seed):
+    rng, running, parts = np.random.default_rng(seed), RunningStatistics(), []
+    for length in lengths:
+        parts.append(rng.normal(1e3, 1, (length, 3)))
+        running.update(parts[-1])
+    expected = episode_statistics(np.concatenate(parts))
+    for name, value in running.summary().items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-9)
+
+
+def test_quantiles_of_many_frames_are_thinned_evenly():
+    running = RunningStatistics()
+    for start in range(0, 200_000, 999):
+        running.update(np.arange(start, min(start + 999, 200_000))[:, None])
+    assert sum(len(rows) for rows in running._rows) == 50_000
+    assert running.summary()["q50"][0] == pytest.approx(100_000, abs=5)
+
+
+def test_many_episodes_span_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "DATA_FILE_MEGABYTES", 0.02)
+    write(tmp_path / "set", lengths=(40,) * 20)
+    files = sorted((tmp_path / "set/data").glob("*/*.parquet"))
+    rows = pq.read_table(tmp_path / "set/meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    assert len(files) > 1 and rows[-1]["data/file_index"] == len(files) - 1
+    data = DemonstrationDataset.load(tmp_path / "set")
+    assert data.frames == 800 and data.arrays["action"][-1].tolist() == [1939, 1861]
+
+
+def test_the_fingerprint_is_that_of_the_content(root, tmp_path, monkeypatch):
+    first = DemonstrationDataset.load(root)
+    monkeypatch.setattr(layout, "DATA_FILE_MEGABYTES", 0.0001)
+    again = DemonstrationDataset.load(write(tmp_path / "again"))
+    assert again.fingerprint() == first.fingerprint()
+    other = DemonstrationDataset.load(write(tmp_path / "other", lengths=(5, 4, 3)))
+    assert other.fingerprint() != first.fingerprint()
+    some = DemonstrationDataset.load(root, ["action"])
+    assert some.fingerprint() == first.fingerprint(["action"]) != first.fingerprint()
+
+
+def test_a_failed_recording_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), DatasetWriter(tmp_path / "set", FEATURES, 10, "toy") as writer:
+        writer.add_episode(episode(0, 3), "task")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_occupied_folder_is_kept(root, tmp_path):
+    write(tmp_path / "set")
+    with pytest.raises(DatasetError, match="not empty"):
+        write(tmp_path / "set")
+    write(tmp_path / "set", lengths=(2,), overwrite=True)
+    assert DemonstrationDataset.load(tmp_path / "set").frames == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/love.txt").write_text("x")
+    with pytest.raises(DatasetError, match="not a dataset"):
+        write(tmp_path / "letters", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"action": np.zeros((4, 2))}, "different numbers of frames"),
+        ({"action": np.zeros((5, 3))}, r"'action' has shape \(5, 3\)"),
+        ({"action": np.full((5, 2), np.nan)}, "'action' holds NaN"),
+        ({"more": np.zeros(5)}, r"unknown features \['more'\]"),
+    ],
+)
+def test_frames_that_do_not_fit_are_named(tmp_path, change, words):
+    writer = DatasetWriter(tmp_path / "set", FEATURES, 10, "toy")
+    with pytest.raises(DatasetError, match=words):
+        writer.add_episode(episode(0, 5) | change, "task")
+    writer.discard()
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "words"),
+    [
+        ("index", FeatureSpec((1,)), "writes this column itself"),
+        ("a/b", FeatureSpec((1,)), "separates statistics"),
+        ("a", FeatureSpec((2, 2)), "flatten"),
+        ("a", FeatureSpec((2,), dtype="complex64"), "complex64"),
+        ("a", FeatureSpec((2,), names=("x",)), "2 values and 1 names"),
+    ],
+)
+def test_features_that_cannot_be_stored_are_named(tmp_path, name, spec, words):
+    with pytest.raises(DatasetError, match=words):
+        DatasetWriter(tmp_path / "set", {name: spec}, 10, "toy")
+
+
+def test_an_empty_recording_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no episode"):
+        DatasetWriter(tmp_path / "set", FEATURES, 10, "toy").close()
+
+
+def damage(path, kind):
+    if kind == "missing":
+        path.unlink()
+    elif kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "words"),
+    [
+        ("meta/info.json", "missing", "info.json is missing"),
+        ("meta/info.json", "garbled", "info.json is damaged"),
+        ("meta/tasks.parquet", "missing", "tasks.parquet cannot be read"),
+        ("data/chunk-000/file-000.parquet", "missing", "holds no parquet file"),
+        ("data/chunk-000/file-000.parquet", "truncated", "file-000.parquet cannot be read"),
+    ],
+)
+def test_damaged_files_are_named(copied, file, kind, words):
+    damage(copied / file, kind)
+    with pytest.raises(DatasetError, match=words):
+        DemonstrationDataset.load(copied)
+
+
+def rewrite_info(root, **changes):
+    path = root / "meta/info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_incomplete_old_and_unknown_data_are_named(copied):
+    with pytest.raises(DatasetError, match="no numeric feature 'gripper': choose from"):
+        DemonstrationDataset.load(copied, ["gripper"])
+    rewrite_info(copied, total_frames=99)
+    with pytest.raises(DatasetError, match="promises 99 frames, the data files hold 12"):
+        DemonstrationDataset.load(copied)
+    rewrite_info(copied, codebase_version="v2.1")
+    with pytest.raises(DatasetError, match=r"layout v2\.1"):
+        DemonstrationDataset.load(copied)
+
+
+def test_other_peoples_columns_are_read(copied):
+    """Variable-length lists, float64, nested names and cameras, as other tools write them."""
+    path = copied / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    lists = pa.array(table["action"].to_pylist(), type=pa.list_(pa.float64()))
+    table = table.set_column(table.schema.get_field_index("action"), "action", lists)
+    pq.write_table(table, path)
+    features = json.loads((copied / "meta/info.json").read_text())["features"]
+    features["action"]["names"] = {"motors": ["a", "b"]}
+    features["observation.images.top"] = {"dtype": "video", "shape": [480, 640, 3], "names": None}
+    rewrite_info(copied, features=features)
+    data = DemonstrationDataset.load(copied)
+    assert data.features["action"].names == ("a", "b")
+    assert data.arrays["action"].dtype == np.float32
+    assert data.arrays["action"][6].tolist() == [101, 99]
+    with pytest.raises(DatasetError, match=r"observation\.images\.top"):
+        DemonstrationDataset.load(copied, ["observation.images.top"])
+
+
+def test_windows_start_at_the_present_frame_and_repeat_the_last_action(root):
+    windows = segments(DemonstrationDataset.load(root), 4, OBSERVED, history=2)
+    assert len(windows) == 12
+    batch = windows.gather(torch.tensor([0, 1, 3, 7, 8]))
+    assert batch.actions[..., 0].tolist() == [
+        [0, 1, 2, 3],  # episode 0, t = 0
+        [1, 2, 3, 4],
+        [3, 4, 4, 4],  # t = 3 of 5: the last action is repeated
+        [102, 102, 102, 102],  # the last frame of episode 1
+        [200, 201, 202, 203],  # the first frame of episode 2
+    ]
+    assert batch.observation["observation.state"][..., 0].tolist() == [
+        [0, 0],  # the first frame is repeated
+        [0, 1],
+        [2, 3],
+        [101, 102],
+        [200, 200],
+    ]
+    assert batch.observation["observation.environment_state"].shape == (5, 2, 1)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    horizon=st.integers(1, 9),
+    history=st.integers(1, 3),
+    offset=st.integers(-2, 2),
+)
+def test_windows_equal_a_loop(lengths, horizon, history, offset):
+    ends = np.cumsum([0, *lengths])
+    values = np.arange(float(ends[-1]), dtype=np.float32)[:, None]
+    data = DemonstrationDataset(
+        "memory", {"o": FeatureSpec((1,)), "action": FeatureSpec((1,))},
+        {"o": values, "action": values}, ends, ("",) * len(lengths), 10,
+    )
+    windows = segments(data, horizon, ["o"], history=history, offset=offset)
+    batch = windows.gather(torch.arange(len(windows)))
+    row = 0
+    for first, stop in zip(ends, ends[1:], strict=False):
+        for t in range(first, stop):
+            ahead = [min(max(t + offset + k, first), stop - 1) for k in range(horizon)]
+            past = [max(t - back, first) for back in reversed(range(history))]
+            assert batch.actions[row, :, 0].tolist() == ahead
+            assert batch.observation["o"][row, :, 0].tolist() == past
+            row += 1
+
+
+def test_samples_are_windows_of_the_chosen_episodes_alone(root):
+    data = DemonstrationDataset.load(root)
+    windows = segments(data, 2, OBSERVED, episodes=np.array([1]))
+    drawn = windows.sample(torch.Generator().manual_seed(0), 500)
+    firsts = drawn.actions[:, 0, 0]
+    assert sorted(set(firsts.tolist())) == [100, 101, 102]
+    assert all(120 < int((firsts == value).sum()) < 215 for value in (100, 101, 102))
+    again = windows.sample(torch.Generator().manual_seed(0), 500)
+    torch.testing.assert_close(again.actions, drawn.actions)
+
+
+def test_windows_of_what_was_not_read_are_refused(root):
+    data = DemonstrationDataset.load(root, ["action"])
+    with pytest.raises(DatasetError, match=r"observation\.state"):
+        segments(data, 4, ["observation.state"])
+    with pytest.raises(DatasetError, match="no episode is left"):
+        segments(DemonstrationDataset.load(root), 4, OBSERVED, episodes=np.array([], dtype=int))
+
+
+@given(st.integers(2, 300), st.floats(0.001, 0.99), st.integers(0, 5))
+def test_the_split_partitions_the_episodes(episodes, share, seed):
+    train, held_out = split_episodes(episodes, share, seed)
+    assert sorted([*train, *held_out]) == list(range(episodes))
+    assert len(train) >= 1 and len(held_out) >= 1
+    assert abs(len(held_out) - episodes * share) <= 1
+    again = split_episodes(episodes, share, seed)
+    assert again[1].tolist() == held_out.tolist()
+
+
+def test_nothing_or_not_everything_can_be_held_out():
+    assert len(split_episodes(5, 0.0)[1]) == 0 and len(split_episodes(1, 0.0)[0]) == 1
+    for episodes, share in ((1, 0.1), (5, 1.0), (5, -0.1)):
+        with pytest.raises(DatasetError, match="hold out"):
+            split_episodes(episodes, share)

@@ -1,0 +1,249 @@
+"""The closed loop: which action is applied at which step, and what each plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from codi_core.errors import SpecificationError, UsageError
+from codi_core.execution import LoopSettings, RecedingHorizon, Rollout, SimulatedPlant
+from codi_core.execution.history import History
+from codi_core.execution.placement import to_device
+from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
+from codi_core.tasks import Environment, EpisodeKey, Step
+
+HORIZON = 8
+KEYS = [EpisodeKey(7, 3), EpisodeKey(7, 4)]
+
+
+class RecordingWorld(Environment):
+    """Its state counts control steps; it keeps the actions that it was given."""
+
+    def __init__(self, fail_at: Sequence[int] = ()) -> None:
+        self.fail_at = fail_at
+        self.actions: list[tuple[float, float]] = []
+
+    def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
+        self.worlds, self.clock = len(episodes), 0
+        self.buffer = np.zeros(self.worlds)
+        return self.look()
+
+    def step(self, actions: tuple[Tensor, ...]) -> Step:
+        self.actions.append((float(actions[0][0, 0]), float(actions[1][1, 0])))
+        self.clock += 1
+        return self.look()
+
+    def look(self) -> Step:
+        time = torch.full((self.worlds,), float(self.clock))
+        self.buffer[:] = self.clock  # a live view, as simulators hand out
+        events: dict[str, Any] = {"clock": self.buffer}
+        if self.fail_at:
+            events["failed"] = np.array([self.clock >= at for at in self.fail_at])
+        return Step(self.clock / 10, time, {"clock": time[:, None]}, events)
+
+
+class CountingPlanner(Planner):
+    """Action k of plan r is 100 r + k for agent 0, and its negative for agent 1."""
+
+    def __init__(self) -> None:
+        self.contexts: list[PlanContext] = []
+
+    def plan(self, context: PlanContext) -> Plan:
+        value = 100.0 * len(self.contexts) + torch.arange(float(HORIZON))
+        self.contexts.append(context)
+        chunk = value.expand(context.worlds, HORIZON)[..., None]
+        context.diagnostics.record("effective_sample_size", torch.tensor([1.0, 3.0]))
+        context.diagnostics.count("rollouts", 5)
+        return Plan((chunk, -chunk), chunk.flatten(1), context.diagnostics)
+
+
+def advance(state: Tensor, chunks: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Add to the state 1 000 a call, and the committed actions of agent 0."""
+    after = state + 1000 + chunks[0].sum((1, 2))
+    return after, {"clock": after[:, None]}
+
+
+def run(
+    steps: int, execute: int, world: RecordingWorld | None = None, **settings: Any
+) -> tuple[Rollout, RecordingWorld, CountingPlanner]:
+    world, planner = world or RecordingWorld(), CountingPlanner()
+    loop = RecedingHorizon(
+        planner,
+        LoopSettings(rate_hz=10, horizon=HORIZON, execute=execute, max_seconds=steps / 10,
+                     **settings),
+        advance,
+    )
+    rollout = loop.run(SimulatedPlant(world, KEYS, 10), KEYS)
+    return rollout, world, planner
+
+
+def test_each_plan_executes_its_first_actions() -> None:
+    rollout, world, planner = run(10, execute=4)
+    applied = [first for first, _ in world.actions]
+    assert applied == [0, 1, 2, 3, 100, 101, 102, 103, 200, 201]
+    assert [second for _, second in world.actions] == [-value for value in applied]
+    assert [float(context.state[0]) for context in planner.contexts] == [0, 4, 8]
+    assert [context.committed for context in planner.contexts] == [0, 4, 4]
+    assert [replan.time for replan in rollout.replans] == [0.0, 0.4, 0.8]
+
+
+def test_a_plan_carries_the_previous_one() -> None:
+    _, _, planner = run(8, execute=4)
+    first, second = planner.contexts
+    assert first.previous is None
+    assert second.previous is not None
+    assert second.previous[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_latency_shifts_what_is_applied_and_what_is_planned_from() -> None:
+    # 0.15 s at 10 Hz are two control steps, rounded up. The first plan starts the clock.
+    rollout, world, planner = run(12, execute=3, latency=0.15)
+    applied = [first for first, _ in world.actions]
+    assert applied == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 200, 201]
+    assert [replan.time for replan in rollout.replans] == [0.0, 0.3, 0.8]
+    assert [context.committed for context in planner.contexts] == [0, 5, 5]
+    # The second plan starts from the state at step 3 advanced by actions 3 and 4 of the first.
+    assert float(planner.contexts[1].state[0]) == 3 + 1000 + 3 + 4
+    assert float(planner.contexts[2].state[0]) == 8 + 1000 + 103 + 104
+    observed = planner.contexts[1].observation["clock"]
+    assert observed.shape == (2, 1, 1)
+    assert float(observed[0, -1, 0]) == 1010
+
+
+def test_latency_of_whole_control_steps_is_not_rounded_up() -> None:
+    _, world, _ = run(10, execute=3, latency=0.3)
+    assert [first for first, _ in world.actions] == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103]
+
+
+def test_history_is_padded_at_the_start_and_stacked_oldest_first() -> None:
+    _, _, planner = run(8, execute=2, history=3)
+    seen = [context.observation["clock"][0, :, 0].tolist() for context in planner.contexts]
+    assert seen == [[0, 0, 0], [0, 1, 2], [2, 3, 4], [4, 5, 6]]
+    assert planner.contexts[0].observation["clock"].shape == (2, 3, 1)
+
+
+def test_history_holds_the_foreseen_observations_under_latency() -> None:
+    _, _, planner = run(6, execute=3, latency=0.2, history=2)
+    # Advanced step by step: 3 → 3 + 1000 + 3 → that + 1000 + 4.
+    assert planner.contexts[1].observation["clock"][0, :, 0].tolist() == [1006, 2010]
+    assert float(planner.contexts[1].state[0]) == 2010
+
+
+def test_actions_before_the_present_are_dropped() -> None:
+    _, world, _ = run(6, execute=3, offset=-1)
+    assert [first for first, _ in world.actions] == [1, 2, 3, 101, 102, 103]
+
+
+def test_events_are_stacked_copies() -> None:
+    rollout, _, _ = run(5, execute=4)
+    assert rollout.events["clock"].shape == (6, 2)
+    assert rollout.events["clock"][:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_loop_ends_when_all_worlds_have_failed() -> None:
+    rollout, world, _ = run(50, execute=4, world=RecordingWorld(fail_at=(2, 5)))
+    assert len(world.actions) == 5
+    assert rollout.events["failed"].tolist()[-1] == [True, True]
+
+
+def test_noise_belongs_to_episode_and_replan() -> None:
+    _, _, planner = run(8, execute=4)
+    for replan, context in enumerate(planner.contexts):
+        expected = NoiseSource([(7, 3, replan), (7, 4, replan)]).normal(4)
+        assert torch.equal(context.noise.normal(4), expected)
+
+
+def test_replans_record_measurements() -> None:
+    rollout, _, _ = run(4, execute=4)
+    (replan,) = rollout.replans
+    assert replan.series == {"effective_sample_size": (2.0,)}
+    assert replan.counts == {"rollouts": 5}
+    assert replan.seconds > 0
+
+
+def test_each_step_is_reported() -> None:
+    seen: list[tuple[int, float]] = []
+    world = RecordingWorld()
+    loop = RecedingHorizon(
+        CountingPlanner(), LoopSettings(rate_hz=10, horizon=HORIZON, execute=4, max_seconds=0.3)
+    )
+    plant = SimulatedPlant(world, KEYS, 10)
+    loop.run(plant, KEYS, lambda tick, step: seen.append((tick, step.time)))
+    assert seen == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def settings(**changes: Any) -> LoopSettings:
+    given = {"rate_hz": 10.0, "horizon": 8, "execute": 4, "max_seconds": 1.0, **changes}
+    return LoopSettings(**given)
+
+
+def test_settings_that_take_more_actions_than_a_plan_has_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"8 usable actions, but --execute 6 .* take 9"):
+        RecedingHorizon(CountingPlanner(), settings(execute=6, latency=0.25), advance)
+    RecedingHorizon(CountingPlanner(), settings(execute=6, latency=0.2), advance)
+    with pytest.raises(UsageError, match="7 usable actions"):
+        RecedingHorizon(CountingPlanner(), settings(execute=8, offset=-1))
+
+
+def test_latency_needs_a_task_that_foresees() -> None:
+    with pytest.raises(UsageError, match="--latency must be 0"):
+        RecedingHorizon(CountingPlanner(), settings(latency=0.1))
+
+
+def test_chunks_that_start_in_the_future_are_refused() -> None:
+    with pytest.raises(SpecificationError, match="action offset"):
+        RecedingHorizon(CountingPlanner(), settings(offset=1))
+
+
+def test_the_plant_refuses_the_past_and_gaps() -> None:
+    plant = SimulatedPlant(RecordingWorld(), KEYS, 10)
+    chunk = torch.zeros(2, 3, 1)
+    plant.command((chunk, chunk), 0.0)
+    assert plant.observe(0.2).time == pytest.approx(0.2)
+    assert plant.observe(0.1).time == pytest.approx(0.2)  # a time that has passed: at once
+    with pytest.raises(SpecificationError, match=r"for 0\.100 s, but the plant's clock shows"):
+        plant.command((chunk, chunk), 0.1)
+    with pytest.raises(SpecificationError, match=r"no commanded chunk .* 0\.300 s"):
+        plant.observe(0.4)
+
+
+def test_a_later_command_supersedes_queued_ones() -> None:
+    world = RecordingWorld()
+    plant = SimulatedPlant(world, KEYS, 10)
+    for value, start in ((1.0, 0.0), (2.0, 0.2), (3.0, 0.1)):
+        chunk = torch.full((2, 4, 1), value)
+        plant.command((chunk, chunk), start)
+    plant.observe(0.4)
+    assert [first for first, _ in world.actions] == [1, 3, 3, 3]
+
+
+def test_a_history_copy_is_independent() -> None:
+    history = History(2)
+    history.push({"x": torch.zeros(1, 1)})
+    twin = history.copy()
+    twin.push({"x": torch.ones(1, 1)})
+    assert history.stacked()["x"].tolist() == [[[0.0], [0.0]]]
+    assert twin.stacked()["x"].tolist() == [[[0.0], [1.0]]]
+
+
+@attrs.frozen
+class TypedState:
+    """A state with a nested structure."""
+
+    position: Tensor
+    _hidden: tuple[Tensor, ...]
+    name: str = "cube"
+
+
+def test_states_move_between_devices() -> None:
+    state = TypedState(torch.zeros(2), (torch.zeros(1), torch.zeros(1)))
+    moved = to_device({"state": state}, "meta")["state"]
+    assert moved.position.device.type == "meta"
+    assert [part.device.type for part in moved._hidden] == ["meta", "meta"]
+    assert moved.name == "cube"

@@ -1,0 +1,104 @@
+"""The networks inside denoisers."""
+
+import pytest
+import torch
+
+from codi_core.errors import SpecificationError
+from codi_core.policies.networks import NoiseEmbedding, build_network
+from codi_core.policies.networks import unet as unet_module
+
+SMALL = {"unet": {"widths": (16, 32)}, "mlp": {"width": 32, "depth": 2}}
+
+
+def network(kind, horizon=8, **options):
+    torch.manual_seed(0)
+    return build_network(kind, horizon, 3, 5, **{**SMALL[kind], **options})
+
+
+@pytest.mark.parametrize("kind", ["unet", "mlp"])
+def test_rows_do_not_influence_one_another(kind):
+    net = network(kind)
+    noisy, noise, given = torch.randn(6, 8, 3), torch.randn(6), torch.randn(6, 5)
+    together = net(noisy, noise, net.encode(given))
+    alone = [net(noisy[i : i + 1], noise[i : i + 1], net.encode(given[i : i + 1])) for i in range(6)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["unet", "mlp"])
+def test_one_noise_level_serves_all_rows(kind):
+    net = network(kind)
+    noisy, embedding = torch.randn(4, 8, 3), net.encode(torch.randn(4, 5))
+    level = torch.tensor([0.3])
+    torch.testing.assert_close(net(noisy, level, embedding), net(noisy, level.repeat(4), embedding))
+
+
+@pytest.mark.parametrize("kind", ["unet", "mlp"])
+def test_output_depends_on_every_input(kind):
+    net = network(kind)
+    inputs = [torch.randn(2, 8, 3), torch.randn(2), torch.randn(2, 5)]
+    for value in inputs:
+        value.requires_grad_()
+    net(inputs[0], inputs[1], net.encode(inputs[2])).square().sum().backward()
+    for value in inputs:
+        assert (value.grad.abs() > 0).all()
+
+
+@pytest.mark.parametrize("widths", [(16,), (16, 32), (8, 16, 32)])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_products_equal_convolutions(widths, blocks, monkeypatch):
+    net = network("unet", widths=widths, blocks=blocks, horizon=16)
+    noisy, noise, embedding = torch.randn(2, 16, 3), torch.randn(2), net.encode(torch.randn(2, 5))
+    by_products = net(noisy, noise, embedding)
+    monkeypatch.setattr(unet_module, "_FEW_ROWS", 0)
+    by_convolutions = net(noisy, noise, embedding)
+    torch.testing.assert_close(by_products, by_convolutions, atol=2e-5, rtol=1e-4)
+
+
+def test_unet_sees_the_whole_chunk():
+    net = network("unet", horizon=16)
+    noisy = torch.randn(1, 16, 3, requires_grad=True)
+    net(noisy, torch.zeros(1), net.encode(torch.zeros(1, 5)))[0, 0].sum().backward()
+    assert (noisy.grad[0].abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["unet", "mlp"])
+def test_options_make_the_same_network_again(kind):
+    net = network(kind)
+    again = build_network(kind, 8, 3, 5, **net.options)
+    again.load_state_dict(net.state_dict())
+    noisy, noise, given = torch.randn(2, 8, 3), torch.randn(2), torch.randn(2, 5)
+    torch.testing.assert_close(
+        again(noisy, noise, again.encode(given)), net(noisy, noise, net.encode(given))
+    )
+
+
+def test_default_unet_has_the_documented_size():
+    net = build_network("unet", 16, 7, 25)
+    assert 0.7e6 < sum(value.numel() for value in net.parameters()) < 0.9e6
+
+
+def test_embedding_separates_noise_levels_and_is_bounded():
+    embedding = NoiseEmbedding(32)
+    levels = torch.tensor([0.002, 0.05, 1.0, 40.0, 80.0]).log() / 4
+    values = embedding(levels)
+    assert values.shape == (5, 32) and values.abs().max() <= 1
+    assert torch.pdist(values).min() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"widths": (12,)}, "8 groups"),
+        ({"kernel": 4}, "odd kernel"),
+        ({"horizon": 7}, "horizon of 7"),
+        ({"depth": 2}, "depth"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(options, words):
+    with pytest.raises(SpecificationError, match=words):
+        network("unet", **options)
+
+
+def test_unknown_network_lists_the_valid_ones():
+    with pytest.raises(SpecificationError, match="'vit': choose unet or mlp"):
+        build_network("vit", 8, 3, 5)
