@@ -1,0 +1,1 @@
+"""The Franka two-arm task for CoDi."""

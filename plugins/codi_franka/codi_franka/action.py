@@ -1,0 +1,40 @@
+"""What an action is: a twist of the hand and a gripper width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codi_core.policies import ActionSpec
+from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.parameters import MAX_WIDTH
+
+RATE_HZ = 10.0
+HORIZON = 16
+
+ACTION_NAMES = (
+    *(f"tcp_linear_velocity_{axis} [m/s]" for axis in "xyz"),
+    *(f"tcp_angular_velocity_{axis} [rad/s]" for axis in "xyz"),
+    "gripper_width [m]",
+)
+"""In the arm's own base frame."""
+
+ACTION_SPEC = ActionSpec(names=ACTION_NAMES, horizon=HORIZON, rate_hz=RATE_HZ)
+
+
+def actuator_targets(
+    controller: EndEffectorController, joint_position: Tensor, actions: Tensor
+) -> Tensor:
+    """From actions to the simulator's actuator targets.
+
+    Args:
+        controller: resolves twists into joint velocities.
+        joint_position: (n, N, 7) [rad].
+        actions: (n, N, 7); they may lie outside all limits and are saturated.
+
+    Returns:
+        (n, N·8): for each arm 7 joint velocities [rad/s] and the gripper width [m].
+    """
+    velocity = controller.joint_velocity(joint_position, actions[..., :6])
+    width = actions[..., 6:].clamp(0.0, MAX_WIDTH)
+    return torch.cat((velocity, width), -1).flatten(-2)

@@ -1,0 +1,212 @@
+"""Runs the expert in physics and records what one arm saw and did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codi_franka.action import actuator_targets
+from codi_franka.collection.expert import Expert, ExpertSettings
+from codi_franka.geometry import quaternion_exp
+from codi_franka.observation import ENVIRONMENT, STATE, arm_view, observe
+from codi_franka.perception import CubeNoise, normal_draw
+from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.variation import CubeVariation, vary_cube
+from codi_franka.robot.controller import HOME, EndEffectorController
+from codi_franka.robot.kinematics import forward_kinematics
+from codi_franka.robot.layout import CUBE_SIZE
+from codi_franka.robot.parameters import MAX_WIDTH
+from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tensors
+from codi_franka.workspace import sample_graspable
+
+Frames = dict[str, NDArray[np.float32]]
+"""One demonstration: named arrays (T, ...)."""
+
+ARM = "left"
+"""The arm that demonstrates; in base frames both are alike."""
+
+
+@attrs.frozen
+class CollectionSettings:
+    """What the demonstrations vary."""
+
+    steps: int = 500
+    """Control steps of one demonstration."""
+    jump_probability: float = 0.01
+    """That the cube jumps to another place, at each step."""
+    jump_anywhere: float = 0.2
+    """The share of jumps and starts beyond the arm's reach."""
+    action_noise: tuple[float, float] = (0.03, 0.12)
+    """Standard deviation of slow disturbances of the executed (not the recorded) linear [m/s] and
+    angular [rad/s] velocity: the expert is seen to recover from being off its path."""
+    noise_memory: float = 0.85
+    """How much of a disturbance lasts to the next step."""
+    fumble_probability: float = 0.006
+    """That a gripper starts to do something else than it is told, at each step: the expert is
+    seen to open a hand that closed on nothing, and to fetch a cube that it lost."""
+    fumble_closes: float = 0.75
+    """The share of fumbles in which the gripper closes; in the others it opens."""
+    fumble_steps: tuple[int, int] = (3, 12)
+    """The shortest and the longest fumble, in control steps."""
+    start_spread: float = 0.25
+    """[rad] Standard deviation of the joints about the home posture at the start."""
+
+
+class Recorder:
+    """A batch of demonstrations that run at once.
+
+    Args:
+        seed: what everything random derives from.
+        episodes: the numbers of the demonstrations; the even ones pick, the odd ones yield.
+        threads: physics threads, 0 for all processors.
+        settings: what varies.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        episodes: list[int],
+        threads: int = 0,
+        settings: CollectionSettings | None = None,
+    ) -> None:
+        self.settings = settings or CollectionSettings()
+        self.count = len(episodes)
+        mixed = np.random.SeedSequence([seed, *episodes]).generate_state(1, np.uint64)[0]
+        self.generator = torch.Generator().manual_seed(int(mixed % 2**63))
+        self.simulator = MujocoSimulator((ARM,), self.count, threads)
+        self.controller = EndEffectorController()
+        self.bases = BaseFrames.of((ARM,))
+        self.noise = CubeNoise()
+        yields = torch.tensor([episode % 2 == 1 for episode in episodes])
+        self.expert = Expert(yields, self.generator, ExpertSettings())
+        self._fumbling = torch.zeros(self.count, dtype=torch.long)
+        self._wrong_width = torch.zeros(self.count)
+        self._start()
+
+    def run(self) -> Iterator[int]:
+        """Run all steps, yielding how many are done; read :meth:`demonstrations` afterwards."""
+        state = self.simulator.state()
+        disturbance = torch.zeros(self.count, 6)
+        recorded: dict[str, list[Tensor]] = {}
+        for step in range(self.settings.steps):
+            if step:
+                state = self._jump(state)
+            action = self._act(state)
+            for name, value in self._frame(state, action).items():
+                recorded.setdefault(name, []).append(value)
+            disturbance = self._disturb(disturbance)
+            width = self._fumble(action[:, 6:])
+            executed = torch.cat((action[:, :6] + disturbance, width), -1)
+            targets = actuator_targets(
+                self.controller, state.joint_position, executed.unsqueeze(1)
+            )
+            state = self.simulator.step(targets, self.simulator.substeps)
+            yield step + 1
+        self._recorded = {
+            name: torch.stack(values, 1).numpy() for name, values in recorded.items()
+        }
+
+    def demonstrations(self) -> Iterator[Frames | None]:
+        """The recorded demonstrations, in order; None where the simulation diverged."""
+        for world in range(self.count):
+            if self.simulator.valid[world]:
+                yield {name: value[world] for name, value in self._recorded.items()}
+            else:
+                yield None
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def _act(self, state: FrankaState) -> Tensor:
+        hands = hands_in_base(state)
+        cube = self.bases.points_to_base(state.cube_position.unsqueeze(1))[:, 0]
+        turned = self.bases.rotations_to_base(state.cube_quaternion.unsqueeze(1))[:, 0]
+        return self.expert.act(
+            hands.position[:, 0], hands.rotation[:, 0], state.gripper_width[:, 0], cube, turned
+        )
+
+    def _frame(self, state: FrankaState, action: Tensor) -> dict[str, Tensor]:
+        estimate = self.noise.apply(state, normal_draw(self.count, self.generator))
+        seen = arm_view(ARM)(observe(estimate, (ARM,)))
+        frame = {STATE: seen[STATE], ENVIRONMENT: seen[ENVIRONMENT], "action": action}
+        for name, value in tensors(state):
+            frame[f"state.{name}"] = value.flatten(1)
+        return frame
+
+    def _disturb(self, disturbance: Tensor) -> Tensor:
+        memory = self.settings.noise_memory
+        fresh = torch.randn(self.count, 6, generator=self.generator)
+        linear, angular = self.settings.action_noise
+        scale = torch.tensor([linear] * 3 + [angular] * 3) * (1 - memory**2) ** 0.5
+        return memory * disturbance + scale * fresh
+
+    def _fumble(self, width: Tensor) -> Tensor:
+        """The widths (n, 1) that the grippers really take up."""
+        settings, count = self.settings, self.count
+        draw = torch.rand(3, count, generator=self.generator)
+        shortest, longest = settings.fumble_steps
+        begins = (self._fumbling <= 0) & (draw[0] < settings.fumble_probability)
+        length = shortest + ((longest - shortest + 1) * draw[1]).long()
+        self._fumbling = torch.where(begins, length, self._fumbling - 1)
+        wrong = torch.where(draw[2] < settings.fumble_closes, 0.0, MAX_WIDTH)
+        self._wrong_width = torch.where(begins, wrong, self._wrong_width)
+        return torch.where(self._fumbling > 0, self._wrong_width, width.squeeze(-1)).unsqueeze(-1)
+
+    def _jump(self, state: FrankaState) -> FrankaState:
+        jumps = torch.rand(self.count, generator=self.generator) < self.settings.jump_probability
+        position, quaternion = self._cube_pose()
+        rows = torch.nonzero(jumps).squeeze(-1)
+        if not len(rows):
+            return state
+        moved = attrs.evolve(
+            state,
+            cube_position=torch.where(jumps.unsqueeze(-1), position, state.cube_position),
+            cube_quaternion=torch.where(jumps.unsqueeze(-1), quaternion, state.cube_quaternion),
+            cube_velocity=torch.where(jumps.unsqueeze(-1), 0.0, state.cube_velocity),
+        )
+        self.simulator.place_cube(moved, rows.numpy())
+        return moved
+
+    # -- starts ---------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        spread = self.settings.start_spread * torch.randn(self.count, 7, generator=self.generator)
+        position, quaternion = self._cube_pose()
+        joints = self._clear_of_the_table(torch.tensor(HOME) + spread)
+        state = FrankaState(
+            joint_position=joints.unsqueeze(1),
+            joint_velocity=torch.zeros(self.count, 1, 7),
+            gripper_width=torch.full((self.count, 1), MAX_WIDTH),
+            cube_position=position,
+            cube_quaternion=quaternion,
+            cube_velocity=torch.zeros(self.count, 6),
+        )
+        self.simulator.set_state(state)
+        ranges = CubeVariation()
+        draw = torch.rand(2, self.count, generator=self.generator, dtype=torch.float64).numpy()
+        mass = ranges.mass[0] + draw[0] * (ranges.mass[1] - ranges.mass[0])
+        friction = ranges.friction[0] + draw[1] * (ranges.friction[1] - ranges.friction[0])
+        vary_cube(self.simulator, mass, friction)
+
+    @staticmethod
+    def _clear_of_the_table(joints: Tensor) -> Tensor:
+        """Fall back to the home posture where a random one is too low."""
+        low = forward_kinematics(joints)[0][:, 2] < 0.12
+        return torch.where(low.unsqueeze(-1), torch.tensor(HOME), joints)
+
+    def _cube_pose(self) -> tuple[Tensor, Tensor]:
+        """Random poses of the cube on the table, world frame: (n, 3) and (n, 4)."""
+        near = sample_graspable(self.count, self.generator)
+        draw = torch.rand(self.count, 4, generator=self.generator)
+        anywhere = torch.stack((-0.2 + 1.7 * draw[:, 0], -0.55 + 1.1 * draw[:, 1]), -1)
+        beyond = (draw[:, 2] < self.settings.jump_anywhere).unsqueeze(-1)
+        xy = torch.where(beyond, anywhere, near)
+        flat = torch.cat((xy, torch.full((self.count, 1), CUBE_SIZE / 2)), -1)
+        position = self.bases.points_to_world(flat.unsqueeze(1))[:, 0]
+        turn = torch.zeros(self.count, 3)
+        turn[:, 2] = 2 * torch.pi * draw[:, 3]
+        return position, quaternion_exp(turn)

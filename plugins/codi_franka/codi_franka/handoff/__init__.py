@@ -1,0 +1,1 @@
+"""The task ``franka-handoff``: two arms bring a cube to where one of them cannot reach."""

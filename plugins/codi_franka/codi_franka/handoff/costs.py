@@ -1,0 +1,86 @@
+"""The cost of Eq. 20 and Appendix C, term by term, with the numbers of Table I.
+
+As printed, Eq. 42-44 take ``min{·, 0}``. They are hinges and must take ``max{·, 0}``: otherwise
+the goal term would act within 1 cm only and the collision term would reward closeness.
+"""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_core.costs import CostFunction
+from codi_franka.prediction.trajectory import HandoffTrajectory
+
+
+@attrs.frozen
+class GoalCost(CostFunction):
+    """J_goal, Eq. 42: how far the cube stays from the goal at best, beyond a threshold."""
+
+    threshold: float = 0.01
+    """Δ_goal [m]"""
+
+    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
+        """(B, M) [m]."""
+        distance = (trajectory.cube_position - trajectory.goal).norm(dim=-1)
+        return (distance.amin(-1) - self.threshold).clamp_min(0.0)
+
+
+def _check_kind(_: object, __: object, value: str) -> None:
+    if value not in ("hinge", "indicator"):
+        raise ValueError(f"kind must be 'hinge' (Eq. 43) or 'indicator' (Sec. VI), not '{value}'")
+
+
+@attrs.frozen
+class CollisionCost(CostFunction):
+    """J_collision, Eq. 43: how much two hands come closer than a safe distance, at worst."""
+
+    radius: float = 0.3
+    """Δ_collision [m]"""
+    kind: str = attrs.field(default="hinge", validator=_check_kind)
+    """"hinge" as in Eq. 43 [m], or "indicator" as in Sec. VI: 1 where it is violated."""
+
+    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
+        """(B, M), in metres for the hinge."""
+        hands = trajectory.hand_position
+        arms = hands.shape[-2]
+        first, second = torch.triu_indices(arms, arms, 1)
+        gaps = (hands[..., first, :] - hands[..., second, :]).norm(dim=-1)
+        violation = (self.radius - gaps.flatten(-2).amin(-1)).clamp_min(0.0)
+        return (violation > 0).to(violation.dtype) if self.kind == "indicator" else violation
+
+
+@attrs.frozen
+class EngagementCost(CostFunction):
+    """J_engage, Eq. 44: how far the closer hand stays from the cube at best, beyond a threshold.
+
+    The closer hand is the one that is closer after the first action.
+    """
+
+    threshold: float = 0.2
+    """Δ_engage [m]"""
+
+    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
+        """(B, M) [m]."""
+        gaps = (trajectory.hand_position - trajectory.cube_position.unsqueeze(-2)).norm(dim=-1)
+        closer = gaps[..., 0, :].argmin(-1)
+        nearest = gaps.amin(-2).gather(-1, closer.unsqueeze(-1)).squeeze(-1)
+        return (nearest - self.threshold).clamp_min(0.0)
+
+
+@attrs.frozen
+class EngageAllCost(CostFunction):
+    """The engagement cost of the ablation CoDi-Indep: every hand engages (Sec. VII-C)."""
+
+    threshold: float = 0.2
+    """Δ_engage [m]"""
+
+    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
+        """(B, M) [m]."""
+        gaps = (trajectory.hand_position - trajectory.cube_position.unsqueeze(-2)).norm(dim=-1)
+        return (gaps.amin(-2) - self.threshold).clamp_min(0.0).sum(-1)
+
+
+TABLE_I = {"handoff-goal": 1.0, "handoff-collision": 10.0, "handoff-engagement": 10.0}
+"""The weights of Table I, by registered name."""

@@ -1,0 +1,45 @@
+"""Where the cube starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codi_franka.handoff.options import GOAL_CLEARANCE
+from codi_franka.robot.layout import TABLE_SIZE
+from codi_franka.robot.reach import reachable
+from codi_franka.state import BaseFrames
+from codi_franka.workspace import EDGE_MARGIN, graspable
+
+ARMS = ("left", "right")
+
+
+def which_arms_grasp(xy: Tensor) -> Tensor:
+    """Which arms can pick the cube at points of the table, world frame: (..., 2) to (..., 2)."""
+    return torch.stack([graspable(_in_base(xy, arm)) for arm in ARMS], -1)
+
+
+def left_only(xy: Tensor) -> Tensor:
+    """Where the left arm can pick the cube and the right arm can't reach it: (...) booleans."""
+    return graspable(_in_base(xy, "left")) & ~reachable(_in_base(xy, "right"))
+
+
+def sample_start(goal: tuple[float, float], generator: torch.Generator) -> Tensor:
+    """One start (x [m], y [m], yaw [rad]), uniform over where at least one arm can pick.
+
+    It keeps a distance of at least ``GOAL_CLEARANCE`` from the goal.
+    """
+    half = torch.tensor(TABLE_SIZE) / 2 - EDGE_MARGIN
+    while True:
+        xy = (2 * torch.rand(64, 2, generator=generator) - 1) * half
+        far = (xy - torch.tensor(goal)).norm(dim=-1) >= GOAL_CLEARANCE
+        good = xy[which_arms_grasp(xy).any(-1) & far]
+        if len(good):
+            yaw = (2 * torch.rand(1, generator=generator) - 1) * torch.pi
+            return torch.cat((good[0], yaw))
+
+
+def _in_base(xy: Tensor, arm: str) -> Tensor:
+    bases = BaseFrames.of((arm,))
+    point = torch.cat((xy, torch.zeros_like(xy[..., :1])), -1).unsqueeze(-2)
+    return bases.points_to_base(point)[..., 0, :2]

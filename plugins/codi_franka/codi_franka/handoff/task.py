@@ -1,0 +1,106 @@
+"""The task ``franka-handoff``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from codi_core.costs import CostFunction
+from codi_core.planning import Observation
+from codi_core.policies import Factor, PolicySpec
+from codi_core.tasks import PlanSettings, Task, TaskParts
+from codi_core.training.checkpoint import load_checkpoint
+from codi_franka.action import ACTION_SPEC, RATE_HZ
+from codi_franka.handoff.costs import (
+    TABLE_I,
+    CollisionCost,
+    EngageAllCost,
+    EngagementCost,
+    GoalCost,
+)
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.metrics import HandoffMetrics
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.handoff.starts import ARMS
+from codi_franka.observation import SHAPES, arm_view, observe
+from codi_franka.prediction.kinematic import KinematicPredictor
+from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.robot.layout import CUBE_SIZE
+from codi_franka.state import FrankaState
+
+SHIPPED_CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "franka-arm.safetensors"
+
+COSTS: Mapping[str, Callable[..., CostFunction]] = {
+    "handoff-goal": GoalCost,
+    "handoff-collision": CollisionCost,
+    "handoff-engagement": EngagementCost,
+    "handoff-engage-all": EngageAllCost,
+}
+
+
+class HandoffTask(Task):
+    """Two arms bring a cube to a goal that may be out of reach for the arm that finds it."""
+
+    Options = HandoffOptions
+
+    def parts(self, options: HandoffOptions) -> TaskParts:
+        """Make the parts for these options."""
+        goal = torch.tensor([*options.goal, CUBE_SIZE / 2])
+        return TaskParts(
+            agents=ARMS,
+            rate_hz=RATE_HZ,
+            environment=lambda threads: FrankaEnvironment(options, threads),
+            factors=load_factors,
+            predictors={
+                "kinematic": lambda: KinematicPredictor(ARMS, goal),
+                "mujoco": lambda: MujocoPredictor(ARMS, goal),
+            },
+            default_costs=TABLE_I,
+            metrics=HandoffMetrics(),
+            renderer=_renderer(),
+            settings=PlanSettings(),
+            max_seconds=60.0,
+            advance=_Advance(goal),
+            demonstrator=_demonstrator,
+        )
+
+    def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
+        """The terms of Eq. 20, and the one of the ablation CoDi-Indep."""
+        return COSTS
+
+
+def load_factors(checkpoint: Path | None) -> tuple[Factor, ...]:
+    """One factor an arm. Both share one policy, because in base frames the arms are alike."""
+    expected = PolicySpec(ACTION_SPEC, SHAPES)
+    policy = load_checkpoint(checkpoint or SHIPPED_CHECKPOINT, expected)
+    return tuple(
+        Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS)
+    )
+
+
+class _Advance:
+    """Foresees the state at the end of committed actions, with nominal physics."""
+
+    def __init__(self, goal: Tensor) -> None:
+        self.predictor = MujocoPredictor(ARMS, goal)
+
+    def __call__(
+        self, state: FrankaState, chunks: tuple[Tensor, ...]
+    ) -> tuple[FrankaState, Observation]:
+        later = self.predictor.advance(state, chunks)
+        return later, observe(later, ARMS)
+
+
+def _renderer():  # noqa: ANN202 - the type would import the renderer
+    from codi_franka.rendering.video_renderer import HandoffRenderer
+
+    return HandoffRenderer()
+
+
+def _demonstrator(threads: int):  # noqa: ANN202
+    from codi_franka.collection.demonstrator import HandoffDemonstrator
+
+    return HandoffDemonstrator(threads)

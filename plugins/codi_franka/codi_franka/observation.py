@@ -1,0 +1,122 @@
+"""What each arm's policy sees: f_single^(i), in the arm's own base frame.
+
+The names are those of the LeRobot data layout, so that other people's data can be used.
+
+``observation.state`` (16): TCP position [m] (3), rotation as its first two matrix columns (6),
+linear [m/s] (3) and angular velocity [rad/s] (3), gripper width [m] (1).
+
+``observation.environment_state`` (12): cube position [m] (3), cube rotation (6) and the cube's
+position relative to the TCP [m] (3). A cube looks alike from 24 sides: its rotation is given as
+the one nearest to the frame that is turned about z towards the cube.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from codi_core.planning import Observation
+from codi_franka.geometry import quaternion_to_matrix, rotation_6d_from_matrix
+from codi_franka.state import BaseFrames, FrankaState, hands_in_base
+
+STATE = "observation.state"
+ENVIRONMENT = "observation.environment_state"
+SHAPES = {STATE: (16,), ENVIRONMENT: (12,)}
+
+STATE_NAMES = (
+    *(f"tcp_position_{axis} [m]" for axis in "xyz"),
+    *(f"tcp_rotation_{row}{column}" for column in "xy" for row in "xyz"),
+    *(f"tcp_linear_velocity_{axis} [m/s]" for axis in "xyz"),
+    *(f"tcp_angular_velocity_{axis} [rad/s]" for axis in "xyz"),
+    "gripper_width [m]",
+)
+ENVIRONMENT_NAMES = (
+    *(f"cube_position_{axis} [m]" for axis in "xyz"),
+    *(f"cube_rotation_{row}{column}" for column in "xy" for row in "xyz"),
+    *(f"cube_from_tcp_{axis} [m]" for axis in "xyz"),
+)
+
+
+def _cube_symmetries() -> Tensor:
+    """The 24 rotations that map a cube onto itself, (24, 3, 3)."""
+    matrices = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            matrix = torch.zeros(3, 3)
+            for column, (row, sign) in enumerate(zip(order, signs, strict=True)):
+                matrix[row, column] = sign
+            if torch.det(matrix) > 0:
+                matrices.append(matrix)
+    return torch.stack(matrices)
+
+
+_SYMMETRIES = _cube_symmetries()
+
+
+def nearest_cube_rotation(rotation: Tensor, reference: Tensor) -> Tensor:
+    """Of the 24 rotations that look like ``rotation`` on a cube, the nearest to ``reference``.
+
+    Args:
+        rotation: (..., 3, 3).
+        reference: (..., 3, 3), in the same frame.
+
+    Returns:
+        (..., 3, 3).
+    """
+    relative = reference.mT @ rotation
+    # trace(R S) is largest for the S whose product with R turns least.
+    traces = torch.einsum("...ij,sji->...s", relative, _SYMMETRIES.to(rotation))
+    best = _SYMMETRIES.to(rotation)[traces.argmax(-1)]
+    return rotation @ best
+
+
+def towards(point: Tensor) -> Tensor:
+    """Rotations about z that point x towards ``point`` (..., 3): (..., 3, 3)."""
+    bearing = torch.atan2(point[..., 1], point[..., 0])
+    cos, sin, zero = bearing.cos(), bearing.sin(), torch.zeros_like(bearing)
+    rows = (cos, -sin, zero, sin, cos, zero, zero, zero, torch.ones_like(bearing))
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def observe(state: FrankaState, arms: tuple[str, ...]) -> Observation:
+    """The joint observation: ``ARM/NAME`` for each arm and each name, (B, n) each."""
+    bases = BaseFrames.of(arms, state.cube_position.device)
+    hands = hands_in_base(state)
+    cube = bases.points_to_base(state.cube_position.unsqueeze(-2).expand_as(hands.position))
+    turned = bases.rotations_to_base(
+        state.cube_quaternion.unsqueeze(-2).expand(*hands.position.shape[:-1], 4)
+    )
+    cube_rotation = nearest_cube_rotation(quaternion_to_matrix(turned), towards(cube))
+    own = torch.cat(
+        (
+            hands.position,
+            rotation_6d_from_matrix(hands.rotation),
+            hands.linear_velocity,
+            hands.angular_velocity,
+            state.gripper_width.unsqueeze(-1),
+        ),
+        -1,
+    )
+    around = torch.cat(
+        (cube, rotation_6d_from_matrix(cube_rotation), cube - hands.position), -1
+    )
+    return {
+        f"{arm}/{name}": value[:, index]
+        for index, arm in enumerate(arms)
+        for name, value in ((STATE, own), (ENVIRONMENT, around))
+    }
+
+
+def arm_view(arm: str) -> _ArmView:
+    """f_single^(i): the part of a joint observation that one arm's policy reads."""
+    return _ArmView(arm)
+
+
+class _ArmView:
+    def __init__(self, arm: str) -> None:
+        self.arm = arm
+
+    def __call__(self, observation: Observation) -> Observation:
+        return {name: observation[f"{self.arm}/{name}"] for name in (STATE, ENVIRONMENT)}

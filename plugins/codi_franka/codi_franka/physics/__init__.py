@@ -1,0 +1,1 @@
+"""Physics of the arms, the table and the cube."""

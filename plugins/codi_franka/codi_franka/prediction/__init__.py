@@ -1,0 +1,1 @@
+"""Predictors: what joint actions of the arms lead to."""

@@ -1,0 +1,199 @@
+"""Pictures about places on the table: who reaches what, and where demonstrations started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codi_franka.handoff.options import DEFAULT_GOAL, SUCCESS_RADIUS
+from codi_franka.handoff.starts import ARMS, left_only, sample_start, which_arms_grasp
+from codi_franka.rendering import palette
+from codi_franka.rendering.paths import draw_goal, draw_table
+from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.reach import beyond_reach
+from codi_franka.state import BaseFrames
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+RIGHT_ONLY, BOTH, LEFT_ONLY = "right arm", "both arms", "left arm only"
+CLASSES = {LEFT_ONLY: palette.ARMS["left"], BOTH: (0.35, 0.36, 0.40), RIGHT_ONLY: palette.ARMS["right"]}
+
+
+@attrs.frozen(eq=False)
+class TableGrid:
+    """Who reaches the points of a grid over the table, world frame.
+
+    Attributes:
+        x: (nx,) [m].
+        y: (ny,) [m].
+        graspable: (ny, nx, 2), where the left and the right arm can pick the cube.
+        beyond: (ny, nx, 2), where no posture at all brings the left and the right arm's tool
+            centre point to a cube's centre.
+    """
+
+    x: Array
+    y: Array
+    graspable: NDArray[np.bool_]
+    beyond: NDArray[np.bool_]
+
+
+def table_grid(step: float = 0.005) -> TableGrid:
+    """Evaluate the reach of both arms on the table.
+
+    Args:
+        step: between points [m].
+    """
+    x, y = (np.arange(-size / 2, size / 2 + step / 2, step) for size in TABLE_SIZE)
+    points = torch.from_numpy(np.stack(np.meshgrid(x, y), -1)).to(torch.float32)
+    return TableGrid(x, y, which_arms_grasp(points).numpy(), out_of_reach(points).numpy())
+
+
+def out_of_reach(xy: Tensor) -> Tensor:
+    """Which arms no posture can bring to a cube there, world frame: (..., 2) to (..., 2)."""
+    height = torch.full_like(xy[..., :1], CUBE_SIZE / 2)
+    point = torch.cat((xy, height), -1).unsqueeze(-2).expand(*xy.shape[:-1], len(ARMS), 3)
+    return beyond_reach(BaseFrames.of(ARMS).points_to_base(point))
+
+
+def goal_out_of_reach(goal: tuple[float, float], arm: str = "left") -> bool:
+    """Whether no posture at all brings an arm to a cube anywhere within the goal's tolerance.
+
+    The arm's reach is a ball around its shoulder, so the point of the circle that is nearest to
+    its base decides.
+
+    Args:
+        goal: [m], world frame.
+        arm: its name.
+    """
+    base = torch.tensor(ARM_BASES[arm].position[:2])
+    away = torch.tensor(goal) - base
+    nearest = base + away * (1 - SUCCESS_RADIUS / away.norm()).clamp_min(0.0)
+    return bool(out_of_reach(nearest)[ARMS.index(arm)])
+
+
+def sample_starts(count: int, goal: tuple[float, float], seed: int = 0) -> Tensor:
+    """Starts as episodes draw them: (count, 2) [m], world frame."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([sample_start(goal, generator)[:2] for _ in range(count)])
+
+
+def start_classes(xy: Tensor) -> dict[str, NDArray[np.bool_]]:
+    """Which of the starts (n, 2) belong to which of ``CLASSES``: (n,) each."""
+    left, right = which_arms_grasp(xy).unbind(-1)
+    only = left_only(xy)
+    classes = {LEFT_ONLY: only, RIGHT_ONLY: right & ~left, BOTH: left & ~only}
+    return {name: mask.numpy() for name, mask in classes.items()}
+
+
+def draw_reach(
+    axes: Axes, goal: tuple[float, float] = DEFAULT_GOAL, count: int = 400, seed: int = 0
+) -> None:
+    """Show that no single arm can move a left-only cube to the goal.
+
+    Shaded: where each arm picks and places. Hatched: where no posture at all brings the LEFT arm
+    to a cube; the goal's circle lies inside. Dots: starts, by who can pick them.
+    """
+    grid = table_grid()
+    draw_table(axes)
+    for number, arm in enumerate(ARMS):
+        _shade(axes, grid, grid.graspable[..., number], palette.ARMS[arm], 0.16)
+    _mark_beyond(axes, grid)
+    starts = sample_starts(count, goal, seed)
+    for name, mask in start_classes(starts).items():
+        axes.plot(
+            *starts[mask].T.numpy(), ls="", marker="o", ms=3.2, mec="none", color=CLASSES[name],
+            alpha=0.9, label=f"start, {name} ({mask.mean():.0%})", zorder=5,
+        )  # fmt: skip
+    draw_goal(axes, goal)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.11), ncol=3, frameon=False, fontsize=8.5,
+        handletextpad=0.3,
+    )  # fmt: skip
+
+
+def write_reach_picture(
+    path: Path, goal: tuple[float, float] = DEFAULT_GOAL, count: int = 400, seed: int = 0
+) -> Path:
+    """Write :func:`draw_reach` with a title that states the result; returns the path."""
+    figure = _figure(8.2, 6.6)
+    axes = figure.subplots()
+    draw_reach(axes, goal, count, seed)
+    proved = "cannot" if goal_out_of_reach(goal) else "may"
+    axes.set_title(
+        f"The left arm {proved} reach the goal's circle in any posture;\n"
+        "the right arm cannot pick the starts marked blue: these need both",
+        fontsize=11,
+    )
+    figure.savefig(path)
+    return path
+
+
+def draw_start_distribution(axes: Axes, starts: Array, arm: str = "left") -> None:
+    """The initial cube positions of a set of demonstrations (Fig. 2 of the paper).
+
+    Args:
+        axes: to draw into.
+        starts: (n, 2) [m], in the arm's base frame.
+        arm: whose base frame; the picture is in the world frame.
+    """
+    starts = np.asarray(starts, float)
+    sign = 1.0 if ARM_BASES[arm].position[0] < 0 else -1.0  # the bases face each other
+    world = sign * starts + np.array(ARM_BASES[arm].position[:2])
+    draw_table(axes)
+    axes.plot(
+        *world.T, ls="", marker="o", ms=3.5, mec="white", mew=0.3, color=palette.CUBE, zorder=5
+    )
+    axes.set_title(f"Initial cube positions of {len(starts)} demonstrations", fontsize=11)
+
+
+def write_start_distribution(path: Path, starts: Array, arm: str = "left") -> Path:
+    """Write :func:`draw_start_distribution`; returns the path."""
+    figure = _figure(7.2, 5.2)
+    draw_start_distribution(figure.subplots(), starts, arm)
+    figure.savefig(path)
+    return path
+
+
+def _shade(
+    axes: Axes, grid: TableGrid, mask: NDArray[np.bool_], rgb: palette.RGB, alpha: float
+) -> None:
+    axes.contourf(
+        grid.x, grid.y, mask, levels=[0.5, 1.5], colors=[rgb], alpha=alpha, zorder=1
+    )
+    axes.contour(grid.x, grid.y, mask, levels=[0.5], colors=[rgb], linewidths=1, zorder=2)
+
+
+def _mark_beyond(axes: Axes, grid: TableGrid) -> None:
+    """Hatch what the left arm can't reach at all; outline the same for the right arm."""
+    from matplotlib import rc_context
+
+    left, right = np.moveaxis(grid.beyond, -1, 0)
+    with rc_context({"hatch.color": palette.ARMS["left"], "hatch.linewidth": 0.5}):
+        hatched = axes.contourf(
+            grid.x, grid.y, left, levels=[0.5, 1.5], colors="none", hatches=["///"], zorder=2
+        )
+    hatched.set_alpha(0.5)
+    for number, mask in enumerate((left, right)):
+        axes.contour(
+            grid.x, grid.y, mask, levels=[0.5], colors=[palette.ARMS[ARMS[number]]],
+            linewidths=1.4, linestyles="--", zorder=3,
+        )  # fmt: skip
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

@@ -1,0 +1,1 @@
+"""The Franka Research 3 arm: numbers, kinematics, controller and physics model."""

@@ -1,0 +1,144 @@
+r"""From a desired twist of the hand to joint velocities: the one controller of this plugin.
+
+The environment, the predictors and the hardware drivers all use it, so that an action means the
+same everywhere. It is damped least squares with a pull towards the home posture in the null space,
+
+.. math:: \dot q = N^2 n + J^+ v, \qquad J^+ = J^\top (J J^\top + \mu^2 I)^{-1},
+          \quad N = I - J^+ J,
+
+followed by the limits. A joint that would come too close to its position limit is held there, and
+the others take over its share; what then still exceeds a velocity limit is scaled as a whole, so
+that the hand slows down rather than turns aside.
+"""
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_franka.robot.kinematics import NUM_JOINTS, jacobian
+from codi_franka.robot.parameters import POSITION_LOWER, POSITION_UPPER, VELOCITY_LIMIT
+
+HOME: tuple[float, ...] = (
+    0.0, -0.5678863228092971, 0.0, -2.3079640306805747, 0.0, 1.7400777078712775, 0.785398163397448,
+)  # fmt: skip
+"""[rad] The hand points straight down, 0.38 m in front of its base and 0.45 m above the table: far
+enough back that the other arm can stretch across the table's centre."""
+
+_PASSES = 3
+"""Solves in all; each but the first holds the joints at which the one before ran into a limit."""
+
+
+@attrs.frozen
+class EndEffectorController:
+    """Resolves twists of the tool centre point into joint velocities within all limits."""
+
+    linear_limit: float = 0.5
+    """[m/s]"""
+    angular_limit: float = 2.0
+    """[rad/s]"""
+    damping: float = 0.02
+    """The damping mu, in the Jacobian's units."""
+    home: tuple[float, ...] = HOME
+    """[rad] The posture that the null space is pulled to."""
+    home_gain: tuple[float, ...] = (0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
+    """[1/s] For each joint. With joints 3 and 5 at zero the arm is planar: joint 1 turns it towards
+    the target and joint 7 turns the hand, as both should."""
+    period: float = 0.1
+    """[s] For which a velocity is held."""
+    limit_margin: float = 0.02
+    """[rad] To keep from every position limit."""
+    limit_gain: float = 0.5
+    """The share of the remaining way to a position limit that one period may take, up to 1."""
+
+    def joint_velocity(self, joint_position: Tensor, twist: Tensor) -> Tensor:
+        """Joint velocities (..., 7) [rad/s] that best realise a twist of the TCP.
+
+        None exceeds its velocity limit, and none takes a joint past its position limit when it is
+        held for one period. A joint that is already beyond a limit is brought back.
+
+        Args:
+            joint_position: (..., 7) [rad].
+            twist: (..., 6), the TCP's linear [m/s] and angular [rad/s] velocity in the arm's base
+                frame; computed in the joint positions' precision.
+        """
+        shape = torch.broadcast_shapes(joint_position.shape[:-1], twist.shape[:-1])
+        position = joint_position.expand(*shape, NUM_JOINTS).reshape(-1, NUM_JOINTS)
+        twist = self.saturate(twist.to(position)).expand(*shape, 6).reshape(-1, 6)
+        model, pull = jacobian(position), self._home_pull(position)
+        lower, upper = self.velocity_bounds(position)
+        velocity = _scale_down(self._resolve(model, twist, pull))
+        held = (velocity < lower) | (velocity > upper)
+        velocity = torch.clamp(velocity, lower, upper)
+        for _ in range(_PASSES - 1):
+            rows = held.any(dim=-1).nonzero().squeeze(-1)
+            if not len(rows):
+                break
+            self._redistribute(velocity, held, rows, (model, twist, pull, lower, upper))
+        return velocity.reshape(*shape, NUM_JOINTS)
+
+    def saturate(self, twist: Tensor) -> Tensor:
+        """Shorten the linear and the angular part of a twist (..., 6) to their limits."""
+        linear, angular = twist[..., :3], twist[..., 3:]
+        return torch.cat(
+            (_shorten(linear, self.linear_limit), _shorten(angular, self.angular_limit)), dim=-1
+        )
+
+    def velocity_bounds(self, joint_position: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and highest velocity (..., 7) [rad/s] that the limits admit.
+
+        Args:
+            joint_position: (..., 7) [rad].
+        """
+        speed = joint_position.new_tensor(VELOCITY_LIMIT)
+        lowest = joint_position.new_tensor(POSITION_LOWER) + self.limit_margin
+        highest = joint_position.new_tensor(POSITION_UPPER) - self.limit_margin
+        rate = self.limit_gain / self.period
+        below = torch.minimum(torch.maximum(rate * (lowest - joint_position), -speed), speed)
+        above = torch.minimum(torch.maximum(rate * (highest - joint_position), -speed), speed)
+        return below, above
+
+    def _resolve(self, model: Tensor, twist: Tensor, pull: Tensor) -> Tensor:
+        """Damped least squares with the pull in the null space, before the limits: (..., 7)."""
+        gram = model @ model.mT
+        gram.diagonal(dim1=-2, dim2=-1).add_(self.damping**2)
+        factor = torch.linalg.cholesky_ex(gram).L
+
+        def inverse(task: Tensor) -> Tensor:
+            return _apply(model.mT, torch.cholesky_solve(task.unsqueeze(-1), factor).squeeze(-1))
+
+        for _ in range(2):  # damping leaks some of the pull into the task; twice leaks its square
+            pull = pull - inverse(_apply(model, pull))
+        return pull + inverse(twist)
+
+    def _redistribute(
+        self, velocity: Tensor, held: Tensor, rows: Tensor, problem: tuple[Tensor, ...]
+    ) -> None:
+        """Let the joints that are free do what the held ones can't, in place, in some rows."""
+        model, twist, pull, lower, upper = (value[rows] for value in problem)
+        kept, stopped = velocity[rows], held[rows]
+        rest = twist - _apply(model, kept * stopped)
+        free = self._resolve(model * ~stopped.unsqueeze(-2), rest, pull * ~stopped)
+        solution = torch.where(stopped, kept, _scale_down(free))
+        velocity[rows] = torch.clamp(solution, lower, upper)
+        held[rows] = stopped | (solution < lower) | (solution > upper)
+
+    def _home_pull(self, joint_position: Tensor) -> Tensor:
+        home = joint_position.new_tensor(self.home)
+        return joint_position.new_tensor(self.home_gain) * (home - joint_position)
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+
+
+def _shorten(vector: Tensor, limit: float) -> Tensor:
+    length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    return vector * (limit / length.clamp_min(limit))
+
+
+def _scale_down(velocity: Tensor) -> Tensor:
+    """Scale joint velocities (..., 7) as a whole until each is within its velocity limit."""
+    limit = velocity.new_tensor(VELOCITY_LIMIT)
+    ratio = (velocity.abs() / limit).amax(dim=-1, keepdim=True)
+    shortest = 1.0 + 1e-6  # rounding must not make a scaled joint look as if it were at a limit
+    return torch.where(ratio > 1.0, velocity / (ratio * shortest), velocity)

@@ -1,0 +1,99 @@
+r"""Batched forward kinematics and geometric Jacobian of the FR3's tool centre point, in torch.
+
+With modified Denavit-Hartenberg parameters, joint ``i`` turns its frame by
+
+.. math:: T_i(q_i) = R_x(\alpha_i)\, T_x(a_i)\, R_z(q_i)\, T_z(d_i),
+
+every :math:`\alpha_i` of the FR3 is a multiple of 90 degrees, so that a joint's frame is updated
+column by column without any 4x4 product. Everything is expressed in the arm's *base* frame.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from codi_franka.robot.parameters import FLANGE_OFFSET, LINKS, TOOL_ANGLE, TOOL_OFFSET
+
+NUM_JOINTS = len(LINKS)
+
+
+def forward_kinematics(joint_position: Tensor) -> tuple[Tensor, Tensor]:
+    """Pose of the TCP.
+
+    Args:
+        joint_position: (..., 7) [rad].
+
+    Returns:
+        The position (..., 3) [m] and the rotation matrix (..., 3, 3) of the TCP in the base frame.
+        The TCP's z axis points out of the hand, and its y axis is the fingers' closing axis.
+    """
+    position, rotation, _, _ = _chain(joint_position)
+    return position, rotation
+
+
+def jacobian(joint_position: Tensor) -> Tensor:
+    """Geometric Jacobian of the TCP: (..., 6, 7), linear [m/rad] above angular [rad/rad] rows.
+
+    Args:
+        joint_position: (..., 7) [rad].
+
+    Returns:
+        J with ``twist = J @ joint_velocity``, the twist at the TCP in the base frame.
+    """
+    return pose_and_jacobian(joint_position)[2]
+
+
+def pose_and_jacobian(joint_position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Position (..., 3), rotation (..., 3, 3) and Jacobian (..., 6, 7) of the TCP at once.
+
+    Args:
+        joint_position: (..., 7) [rad].
+    """
+    position, rotation, origins, axes = _chain(joint_position)
+    axis = torch.stack(axes, dim=-1)  # (..., 3, 7)
+    lever = position.unsqueeze(-1) - torch.stack(origins, dim=-1)
+    linear = torch.linalg.cross(axis, lever, dim=-2)
+    return position, rotation, torch.cat((linear, axis), dim=-2)
+
+
+def joint_origins(joint_position: Tensor) -> Tensor:
+    """Origins of the seven joint frames and of the TCP in the base frame: (..., 8, 3) [m].
+
+    Args:
+        joint_position: (..., 7) [rad].
+    """
+    position, _, origins, _ = _chain(joint_position)
+    return torch.stack((*origins, position), dim=-2)
+
+
+def _chain(q: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
+    """Walk along the arm; returns the TCP's position and rotation and each joint's origin, axis."""
+    if q.shape[-1] != NUM_JOINTS:
+        raise ValueError(f"joint_position must be (..., {NUM_JOINTS}), not {tuple(q.shape)}")
+    cos, sin = torch.cos(q).unsqueeze(-1), torch.sin(q).unsqueeze(-1)
+    identity = torch.eye(3, dtype=q.dtype, device=q.device).expand(*q.shape[:-1], 3, 3)
+    x, y, z = identity.unbind(-1)  # the frame's axes, each (..., 3)
+    origin = torch.zeros_like(x)
+    origins, axes = [], []
+    for i, link in enumerate(LINKS):
+        if link.a:
+            origin = origin + link.a * x
+        y, z = _turn_about_x(y, z, link.alpha)
+        if link.d:
+            origin = origin + link.d * z
+        c, s = cos[..., i, :], sin[..., i, :]
+        x, y = c * x + s * y, c * y - s * x
+        origins.append(origin)
+        axes.append(z)
+    position = origin + (FLANGE_OFFSET + TOOL_OFFSET) * z
+    c0, s0 = math.cos(TOOL_ANGLE), math.sin(TOOL_ANGLE)
+    x, y = c0 * x + s0 * y, c0 * y - s0 * x
+    return position, torch.stack((x, y, z), dim=-1), origins, axes
+
+
+def _turn_about_x(y: Tensor, z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Columns y, z of ``R Rx(alpha)`` for an alpha of 0 or +-90 degrees, exactly."""
+    if alpha == 0.0:
+        return y, z
+    return (z, -y) if alpha > 0 else (-z, y)

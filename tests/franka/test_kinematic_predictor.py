@@ -1,0 +1,289 @@
+"""The kinematic predictor against its recurrences stepped in plain loops, and its grasps."""
+
+import math
+
+import attrs
+import pytest
+import torch
+from codi_franka.geometry import quaternion_exp, quaternion_from_matrix, quaternion_multiply
+from codi_franka.handoff.starts import ARMS
+from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
+from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE
+from codi_franka.robot.reach import shoulder_distance_bound
+from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tensors
+from torch import Tensor
+
+from franka.scenes import (
+    GOAL,
+    OPEN,
+    SHUT,
+    chunk,
+    joint_chunk,
+    random_chunks,
+    random_states,
+    state,
+)
+
+PERIOD = 0.1
+SETTINGS = KinematicSettings()
+BASES = BaseFrames.of(ARMS)
+
+
+def predict(start: FrankaState, chunks: tuple[Tensor, ...]):
+    return KinematicPredictor(ARMS, GOAL).predict(start, chunks).trajectory
+
+
+def to_base(points: Tensor, arm: int) -> Tensor:
+    """World points (..., 3) in an arm's base frame."""
+    return (points - BASES.position[arm]) @ BASES.rotation[arm]
+
+
+def row(start: FrankaState, world: int) -> FrankaState:
+    return attrs.evolve(start, **{n: v[world : world + 1] for n, v in tensors(start)})
+
+
+def stepped_velocities(first: Tensor, commands: Tensor) -> tuple[Tensor, Tensor]:
+    """Displacements (K, 3) and velocities of the lag, one control step after the other."""
+    velocity, moves = first.double(), []
+    for command in commands.double():
+        share = SETTINGS.prompt_share
+        moves.append(PERIOD * ((1 - share) * velocity + share * command))
+        velocity = SETTINGS.velocity_decay * velocity + (1 - SETTINGS.velocity_decay) * command
+    return torch.stack(moves), velocity
+
+
+# -- hands --------------------------------------------------------------------------------------
+
+
+def test_free_hands_follow_the_recurrence() -> None:
+    start = random_states(3)
+    chunks = random_chunks(3, 4, 16)
+    path = predict(start, chunks)
+    hands = hands_in_base(start)
+    compared = 0
+    for world, sample, arm in [(w, m, n) for w in range(3) for m in range(4) for n in range(2)]:
+        moves, _ = stepped_velocities(
+            hands.linear_velocity[world, arm], _limited(chunks[arm][world, sample, :, :3], 0.5)
+        )
+        expected = hands.position[world, arm] + moves.cumsum(0)
+        shoulder = torch.tensor([0.0, 0.0, 0.333])
+        inside = (expected - shoulder).norm(dim=-1).max() < shoulder_distance_bound()
+        if not inside or expected[:, 2].min() < SETTINGS.lowest_tcp:
+            continue
+        found = to_base(path.hand_position[world, sample, :, arm], arm)
+        torch.testing.assert_close(found.double(), expected, atol=3e-6, rtol=0)
+        compared += 1
+    assert compared >= 18
+
+
+def test_a_hand_that_is_told_to_stop_coasts_a_little() -> None:
+    """The sum of the decaying displacements is (1 - h) v T / (1 - d)."""
+    start = state()
+    start = attrs.evolve(start, joint_velocity=0.2 * torch.ones(1, 2, 7))
+    rest = chunk((40, (0.0, 0.0, 0.0), OPEN))
+    moved = predict(start, joint_chunk(rest)).hand_position[0, 0, -1, 0]
+    hands = hands_in_base(start)
+    ratio = (1 - SETTINGS.prompt_share) / (1 - SETTINGS.velocity_decay)
+    expected = hands.position[0, 0] + ratio * PERIOD * hands.linear_velocity[0, 0]
+    torch.testing.assert_close(to_base(moved, 0), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("speed", [0.5, 3.0, 40.0, 1e6])
+def test_wild_commands_are_shortened_to_the_speed_limit(speed: float) -> None:
+    direction = torch.tensor([0.6, 0.0, -0.8])
+    wild = chunk((3, tuple((speed * direction).tolist()), OPEN))
+    limit = chunk((3, tuple((0.5 * direction).tolist()), OPEN))
+    found, expected = (predict(state(), joint_chunk(c)).hand_position for c in (wild, limit))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_no_sample_leaves_the_reach_of_its_arm_or_enters_the_table() -> None:
+    wild = tuple(40.0 * value for value in random_chunks(2, 32, 16, seed=3))
+    path = predict(random_states(2), wild)
+    assert path.hand_position.isfinite().all()
+    for arm in range(2):
+        local = to_base(path.hand_position[..., arm, :], arm)
+        distance = (local - torch.tensor([0.0, 0.0, 0.333])).norm(dim=-1)
+        assert distance.max() <= shoulder_distance_bound() + 1e-5
+        assert local[..., 2].min() >= SETTINGS.lowest_tcp - 1e-6
+    assert path.gripper_width.min() >= 0.0
+    assert path.gripper_width.max() <= OPEN + 1e-6
+    assert path.cube_position[..., 2].min() >= CUBE_SIZE / 2 - 1e-6
+
+
+def test_a_step_up_from_the_floor_acts_at_once() -> None:
+    """However long a hand was pushed down, it leaves the floor as soon as it is pulled up."""
+    up = (3, (0.0, 0.0, 0.4), OPEN)
+    heights = []
+    for pushes in (5, 12):
+        down = (pushes, (0.0, 0.0, -0.5), OPEN)
+        plan = joint_chunk(chunk(down, up))
+        path = predict(state(hands=((-0.2, 0.0, 0.03), None)), plan)
+        heights.append(path.hand_position[0, 0, pushes - 1 :, 0, 2])
+    short, long = heights
+    assert short[0] == pytest.approx(SETTINGS.lowest_tcp, abs=1e-6)
+    torch.testing.assert_close(long, short, atol=1e-4, rtol=0)
+    assert (long[2:].diff() > 0.01).all()
+
+
+def test_widths_approach_their_commands_exponentially() -> None:
+    plan = chunk((4, (0.0, 0.0, 0.0), SHUT), (4, (0.0, 0.0, 0.0), 0.5))
+    found = predict(state(width=0.06), joint_chunk(plan)).gripper_width[0, 0, :, 0]
+    width, expected = 0.06, []
+    for command in [0.0] * 4 + [OPEN] * 4:  # 0.5 m is saturated
+        width = SETTINGS.width_decay * width + (1 - SETTINGS.width_decay) * command
+        expected.append(width)
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_orientations_are_the_products_of_the_steps() -> None:
+    start, chunks = random_states(2), random_chunks(2, 3, 16, seed=5)
+    found = predict(start, chunks).hand_quaternion()
+    assert found.shape == (2, 3, 16, 2, 4)
+    hands = hands_in_base(start)
+    for world, sample, arm in [(w, m, n) for w in range(2) for m in range(3) for n in range(2)]:
+        steps, _ = stepped_velocities(
+            hands.angular_velocity[world, arm], _limited(chunks[arm][world, sample, :, 3:6], 2.0)
+        )
+        quaternion = quaternion_from_matrix(hands.rotation[world, arm].double())
+        base = torch.tensor(ARM_BASES[ARMS[arm]].quaternion, dtype=torch.float64)
+        for k, step in enumerate(steps):
+            quaternion = quaternion_multiply(quaternion_exp(step), quaternion)
+            expected = quaternion_multiply(base, quaternion)
+            value = found[world, sample, k, arm].double()
+            assert abs((value * expected).sum().item()) == pytest.approx(1.0, abs=1e-6)
+
+
+def _limited(vector: Tensor, length: float) -> Tensor:
+    return vector * (length / vector.norm(dim=-1, keepdim=True).clamp_min(length))
+
+
+# -- the cube -----------------------------------------------------------------------------------
+
+AT = (-0.2, 0.05, 0.025)
+STAY = (0.0, 0.0, 0.0)
+
+
+def test_a_cube_is_grasped_carried_released_and_falls() -> None:
+    plan = chunk((3, STAY, SHUT), (6, (0.2, 0.0, 0.3), SHUT), (7, STAY, OPEN))
+    path = predict(state(cube=AT, hands=(AT, None)), joint_chunk(plan))
+    cube, hand = path.cube_position[0, 0], path.hand_position[0, 0, :, 0]
+    torch.testing.assert_close(cube[2], torch.tensor(AT), atol=2e-3, rtol=0)
+    offset = cube - hand
+    torch.testing.assert_close(offset[1:9], offset[1:2].expand(8, 3), atol=1e-5, rtol=0)
+    assert cube[8, 2] > 0.14
+    assert cube[8, 0] > AT[0] + 0.08
+    # The gripper is open again after the second step of opening.
+    opened = int((path.gripper_width[0, 0, 9:, 0] >= CUBE_SIZE).float().argmax()) + 9
+    falls = cube[opened:, 2]
+    expected = (cube[opened - 1, 2] - 0.05 * torch.arange(1, 17 - opened)).clamp_min(0.025)
+    assert falls[0] < cube[opened - 1, 2]
+    torch.testing.assert_close(falls[2:], expected[2:], atol=0.03, rtol=0)
+    assert falls[-1] == pytest.approx(CUBE_SIZE / 2)
+    torch.testing.assert_close(cube[-1, :2], cube[opened, :2])
+
+
+def test_the_cube_stays_where_it_is_when_no_gripper_closes_around_it() -> None:
+    away = chunk((6, (0.1, 0.1, 0.0), SHUT))
+    around = chunk((6, STAY, OPEN))
+    for start, plan in ((state(cube=AT), away), (state(cube=AT, hands=(AT, None)), around)):
+        path = predict(start, joint_chunk(plan)).cube_position[0, 0]
+        torch.testing.assert_close(path, torch.tensor(AT).expand(6, 3))
+
+
+@pytest.mark.parametrize(
+    ("offset", "grasped"),
+    [((0.015, 0.0, 0.0), True), ((0.0, 0.0, 0.018), True), ((0.03, 0.0, 0.0), False),
+     ((0.0, 0.0, 0.04), False)],
+)  # fmt: skip
+def test_only_a_cube_between_the_fingers_is_grasped(offset, grasped: bool) -> None:
+    hand = tuple(a + o for a, o in zip((-0.2, 0.0, 0.03), offset, strict=True))
+    plan = chunk((4, STAY, SHUT), (8, (0.0, 0.0, 0.3), SHUT))
+    path = predict(state(cube=(-0.2, 0.0, 0.03), hands=(hand, None)), joint_chunk(plan))
+    lifted = path.cube_position[0, 0, -1, 2] > 0.1
+    assert bool(lifted) is grasped
+
+
+def test_a_cube_that_is_held_at_the_start_stays_in_the_hand() -> None:
+    start = state(cube=(-0.2, 0.0, 0.2), hands=((-0.2, 0.0, 0.2), None), width=CUBE_SIZE)
+    start.gripper_width[:, 1] = OPEN
+    plan = chunk((8, (0.2, 0.0, 0.0), SHUT))
+    path = predict(start, joint_chunk(plan))
+    moved = path.hand_position[0, 0, -1, 0] - path.hand_position[0, 0, 0, 0]
+    assert moved[0] > 0.1
+    torch.testing.assert_close(
+        path.cube_position[0, 0, -1] - path.cube_position[0, 0, 0], moved, atol=1e-5, rtol=0
+    )
+
+
+def test_the_right_arm_takes_over_what_the_left_one_lets_go() -> None:
+    """Both hold the cube; the left one opens, the right one carries it away."""
+    at = (0.0, 0.0, 0.2)
+    start = state(cube=at, hands=((-0.005, 0.0, 0.2), (0.005, 0.0, 0.2)), width=CUBE_SIZE)
+    left = chunk((16, STAY, OPEN))
+    right = chunk((4, STAY, SHUT), (12, (-0.2, 0.0, 0.0), SHUT))  # away from the left base
+    cube = predict(start, joint_chunk(left, right)).cube_position[0, 0]
+    assert cube[-1, 0] > 0.15
+    assert cube[-1, 2] == pytest.approx(0.2, abs=2e-3)
+
+
+# -- batches and gradients ----------------------------------------------------------------------
+
+
+def mixed_worlds() -> FrankaState:
+    """A held cube, one between open fingers, one far away, and one in the air."""
+    held = state(cube=(-0.2, 0.0, 0.2), hands=((-0.2, 0.0, 0.2), None), width=CUBE_SIZE)
+    between = state(cube=AT, hands=(AT, None))
+    far, flying = state(cube=(0.3, 0.3, 0.025)), state(cube=(0.3, 0.3, 0.4))
+    parts = [dict(tensors(world)) for world in (held, between, far, flying)]
+    return FrankaState(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def test_a_world_and_a_sample_are_predicted_alike_alone_and_in_a_batch() -> None:
+    start, chunks = mixed_worlds(), random_chunks(4, 5, 16, seed=7)
+    together = predict(start, chunks)
+    for world in range(4):
+        for sample in range(5):
+            own = tuple(c[world : world + 1, sample : sample + 1] for c in chunks)
+            alone = predict(row(start, world), own)
+            for name in ("hand_position", "gripper_width", "cube_position"):
+                torch.testing.assert_close(
+                    getattr(alone, name)[0, 0], getattr(together, name)[world, sample],
+                    atol=1e-5, rtol=0, msg=lambda text, n=name, w=world: f"{n}, world {w}: {text}",
+                )  # fmt: skip
+
+
+def test_what_is_kept_for_a_state_does_not_leak_into_the_next() -> None:
+    predictor, chunks = KinematicPredictor(ARMS, GOAL), random_chunks(1, 2, 8)
+    first, second = state(cube=AT), state(cube=(0.1, 0.1, 0.025), hands=(AT, None))
+    for start in (first, second, first):
+        found = predictor.predict(start, chunks).trajectory
+        torch.testing.assert_close(found.hand_position, predict(start, chunks).hand_position)
+        torch.testing.assert_close(found.cube_position, predict(start, chunks).cube_position)
+
+
+def test_all_samples_are_valid_and_the_goal_is_passed_on() -> None:
+    prediction = KinematicPredictor(ARMS, GOAL).predict(state(), random_chunks(1, 2, 8))
+    assert prediction.valid is None
+    assert prediction.trajectory.goal is GOAL
+
+
+@pytest.mark.parametrize("steps", [1, 5, 16])
+def test_any_horizon_is_predicted(steps: int) -> None:
+    path = predict(random_states(2), random_chunks(2, 3, steps))
+    assert path.hand_position.shape == (2, 3, steps, 2, 3)
+    assert path.gripper_width.shape == (2, 3, steps, 2)
+    assert path.cube_position.shape == (2, 3, steps, 3)
+
+
+def test_gradients_flow_from_positions_to_commands() -> None:
+    plan = chunk((3, STAY, SHUT), (5, (0.1, 0.05, 0.2), SHUT))
+    left, right = joint_chunk(plan)
+    left.requires_grad_(True)
+    path = predict(state(cube=AT, hands=(AT, None)), (left, right))
+    gain = math.fsum([PERIOD * SETTINGS.prompt_share])
+    (last,) = torch.autograd.grad(path.hand_position[0, 0, -1, 0, 0], left, retain_graph=True)
+    assert last[0, 0, -1, 0].item() == pytest.approx(gain, abs=1e-6)
+    (carried,) = torch.autograd.grad(path.cube_position[0, 0, -1, 2], left)
+    assert (carried[0, 0, 3:, 2] > 0).all()
+    assert carried.isfinite().all()

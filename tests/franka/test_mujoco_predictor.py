@@ -1,0 +1,227 @@
+"""The predictor with full physics: batches, divergence, and the environment as the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+import torch
+from codi_franka.action import actuator_targets
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.handoff.starts import ARMS
+from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.robot.controller import EndEffectorController
+from codi_franka.state import FrankaState, tcp_in_world, tensors
+from torch import Tensor
+
+from codi_core.tasks import EpisodeKey
+from franka.driving import drive_to_grasp
+from franka.scenes import GOAL, OPEN, SHUT, chunk, joint_chunk, random_chunks, state
+
+CUBE = (-0.2, 0.05, 0.025)
+FIELDS = ("hand_position", "gripper_width", "cube_position")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> MujocoPredictor:
+    return MujocoPredictor(ARMS, GOAL, threads=1)
+
+
+@pytest.fixture
+def in_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MuJoCo leaves MUJOCO_LOG.TXT behind where a simulation diverges."""
+    monkeypatch.chdir(tmp_path)
+
+
+def three_worlds() -> FrankaState:
+    parts = [
+        dict(tensors(world))
+        for world in (
+            state(cube=CUBE, hands=(CUBE, None)),
+            state(cube=(0.3, -0.2, 0.025)),
+            state(cube=(-0.2, 0.0, 0.2), hands=((-0.2, 0.0, 0.2), None), width=0.05),
+        )
+    ]
+    return FrankaState(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def poisoned(start: FrankaState, name: str, value: float, world: int) -> FrankaState:
+    """A world that physics can't go on with."""
+    field = getattr(start, name).clone()
+    field[world] = value
+    return attrs.evolve(start, **{name: field})
+
+
+def test_samples_of_one_world_equal_worlds_of_one_sample(predictor: MujocoPredictor) -> None:
+    start, chunks = three_worlds(), random_chunks(3, 4, 6)
+    many = predictor.predict(start, chunks)
+    flat = tuple(value.flatten(0, 1).unsqueeze(1) for value in chunks)
+    each = predictor.predict(start.repeat(4), flat)
+    for name in FIELDS:
+        found = getattr(many.trajectory, name)
+        assert found.shape[:3] == (3, 4, 6)
+        torch.testing.assert_close(
+            found.flatten(0, 1), getattr(each.trajectory, name)[:, 0], atol=1e-6, rtol=0
+        )
+    assert many.valid.shape == (3, 4)
+    assert many.valid.all()
+
+
+def test_predicting_again_gives_the_same(predictor: MujocoPredictor) -> None:
+    """Nothing of one prediction, such as a diverged or a touched world, is left in the next."""
+    start, chunks = three_worlds(), random_chunks(3, 2, 6)
+    first = predictor.predict(start, chunks).trajectory
+    predictor.predict(start, random_chunks(3, 2, 6, seed=9))
+    again = predictor.predict(start, chunks).trajectory
+    for name in FIELDS:
+        torch.testing.assert_close(getattr(again, name), getattr(first, name), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cube_velocity", 1e11), ("joint_velocity", 1e4), ("cube_position", float("nan"))],
+)
+@pytest.mark.usefixtures("in_a_fresh_folder")
+def test_a_diverged_simulation_is_marked_invalid_and_the_others_are_not(
+    predictor: MujocoPredictor, name: str, value: float
+) -> None:
+    start, chunks = three_worlds(), random_chunks(3, 2, 4)
+    found = predictor.predict(poisoned(start, name, value, 1), chunks)
+    sound = predictor.predict(start, chunks)
+    assert found.valid.tolist() == [[True] * 2, [False] * 2, [True] * 2]
+    assert sound.valid.all()
+    for field in FIELDS:
+        values = getattr(found.trajectory, field)
+        assert values.isfinite().all()
+        torch.testing.assert_close(
+            values[[0, 2]], getattr(sound.trajectory, field)[[0, 2]], atol=1e-6, rtol=0
+        )
+
+
+def test_wild_samples_are_saturated_and_stay_sound(predictor: MujocoPredictor) -> None:
+    """At a noise level of 40, commands lie far outside all limits."""
+    moderate = random_chunks(3, 8, 8, seed=2)
+    wild = tuple(40.0 * value for value in moderate)
+    found = predictor.predict(three_worlds(), wild)
+    assert found.valid.all()
+    path = found.trajectory
+    assert path.hand_position.isfinite().all()
+    assert path.hand_position.diff(dim=2).norm(dim=-1).max() < 0.1  # 0.5 m/s for 0.1 s, and lag
+    assert path.gripper_width.min() > -0.01
+    assert path.gripper_width.max() < 0.09
+
+
+def test_the_same_action_after_saturation_has_the_same_effect(predictor: MujocoPredictor) -> None:
+    direction = torch.tensor([0.6, 0.0, 0.8])
+    paths = []
+    for speed in (0.5, 50.0):
+        plan = chunk((4, tuple((speed * direction).tolist()), OPEN * speed / 0.5))
+        paths.append(predictor.predict(state(), joint_chunk(plan)).trajectory.hand_position)
+    torch.testing.assert_close(*paths, atol=1e-4, rtol=0)
+
+
+# -- against the environment --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def about_to_grasp() -> tuple[FrankaEnvironment, FrankaState]:
+    """The left hand around the cube, as the environment got there."""
+    options = HandoffOptions(start=(CUBE[0], CUBE[1], 0.2), randomize=False)
+    environment = FrankaEnvironment(options, 1)
+    environment.reset([EpisodeKey(0, 0)])
+    step = drive_to_grasp(environment)
+    hand = step.events["hand_position"][0, 0]
+    assert abs(hand - step.events["cube_position"][0]).max() < 0.01
+    return environment, step.state
+
+
+def lift_and_carry() -> tuple[Tensor, Tensor]:
+    left = chunk(
+        (4, (0.0, 0.0, 0.0), SHUT), (5, (0.0, 0.0, 0.25), SHUT), (7, (0.25, -0.1, 0.0), SHUT)
+    )
+    right = chunk((16, (-0.05, 0.05, 0.05), OPEN))
+    return joint_chunk(left, right)
+
+
+def test_foresees_what_the_environment_does(
+    predictor: MujocoPredictor, about_to_grasp: tuple[FrankaEnvironment, FrankaState]
+) -> None:
+    environment, start = about_to_grasp
+    plan = lift_and_carry()
+    path = predictor.predict(start, plan).trajectory
+    rows = [environment.step(tuple(c[:, 0, k] for c in plan)).state for k in range(16)]
+    cube = torch.stack([row.cube_position[0] for row in rows])
+    assert cube[-1, 2] > 0.08  # it was lifted
+    assert cube[-1, 0] > CUBE[0] + 0.1
+    torch.testing.assert_close(path.cube_position[0, 0], cube, atol=3e-3, rtol=0)
+    hands = torch.cat([tcp_in_world(row, environment.bases) for row in rows])
+    torch.testing.assert_close(path.hand_position[0, 0], hands, atol=2e-3, rtol=0)
+    width = torch.cat([row.gripper_width for row in rows])
+    torch.testing.assert_close(path.gripper_width[0, 0], width, atol=2e-3, rtol=0)
+
+
+def test_advance_ends_where_predict_does(predictor: MujocoPredictor) -> None:
+    start, chunks = three_worlds(), random_chunks(3, 1, 4, seed=4)
+    path = predictor.predict(start, chunks).trajectory
+    later = predictor.advance(start, tuple(value[:, 0] for value in chunks))
+    torch.testing.assert_close(later.cube_position, path.cube_position[:, 0, -1])
+    torch.testing.assert_close(
+        tcp_in_world(later, predictor.bases), path.hand_position[:, 0, -1], atol=1e-6, rtol=0
+    )
+    assert (later.joint_velocity.abs() > 1e-3).any()
+
+
+def test_advancing_in_pieces_is_nearly_advancing_at_once(predictor: MujocoPredictor) -> None:
+    """A state that is set again lacks only the springs' transients."""
+    start, chunks = three_worlds(), random_chunks(3, 1, 4, seed=4)
+    whole = predictor.advance(start, tuple(value[:, 0] for value in chunks))
+    pieces = start
+    for k in range(4):
+        pieces = predictor.advance(pieces, tuple(value[:, 0, k : k + 1] for value in chunks))
+    torch.testing.assert_close(
+        tcp_in_world(pieces, predictor.bases), tcp_in_world(whole, predictor.bases),
+        atol=8e-3, rtol=0,
+    )  # fmt: skip
+
+
+def test_advancing_by_nothing_changes_nothing(predictor: MujocoPredictor) -> None:
+    start = three_worlds()
+    assert predictor.advance(start, (torch.zeros(3, 0, 7), torch.zeros(3, 0, 7))) is start
+
+
+def test_the_simulator_returns_the_state_that_was_set() -> None:
+    simulator, start = MujocoSimulator(ARMS, 3, 1), three_worlds()
+    generator = torch.Generator().manual_seed(0)
+    start = attrs.evolve(
+        start,
+        joint_velocity=0.1 * torch.randn(3, 2, 7, generator=generator),
+        cube_velocity=torch.randn(3, 6, generator=generator),
+    )
+    simulator.set_state(start)
+    for (name, found), (_, expected) in zip(
+        tensors(simulator.state()), tensors(start), strict=True
+    ):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0, msg=name)
+
+
+def test_set_points_lead_so_that_steady_motion_goes_on() -> None:
+    """A moving arm whose state is set again keeps its speed under the same command."""
+    simulator, controller = MujocoSimulator(ARMS, 1, 1), EndEffectorController()
+    now = simulator.state()
+    simulator.set_state(attrs.evolve(now, joint_position=state().joint_position))
+    action = torch.zeros(1, 2, 7)
+    action[..., 0] = 0.2
+    now = simulator.state()
+    for _ in range(6):
+        targets = actuator_targets(controller, now.joint_position, action)
+        now = simulator.step(targets, simulator.substeps)
+    before = tcp_in_world(now, MujocoPredictor(ARMS, GOAL).bases)
+    simulator.set_state(now)
+    later = simulator.step(
+        actuator_targets(controller, now.joint_position, action), simulator.substeps
+    )
+    moved = tcp_in_world(later, MujocoPredictor(ARMS, GOAL).bases) - before
+    torch.testing.assert_close(moved[0, 0, 0], torch.tensor(0.02), atol=2e-3, rtol=0)
