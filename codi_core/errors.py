@@ -41,5 +41,18 @@ class PluginError(CodiError):
     """A plugin that cannot be loaded, or two plugins that clash."""
 
 
+class MissingExtraError(CodiError):
+    """A package that an optional part needs is not installed.
+
+    Args:
+        purpose: what needs it.
+        extra: the extra of codi-core that brings it.
+    """
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} need packages that are not installed: "
+                         f"pip install 'codi-core[{extra}]'")
+
+
 class CostError(CodiError):
     """A cost function that raised, or returned something that is not a (B, M) tensor."""

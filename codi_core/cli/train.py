@@ -107,7 +107,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 def _add_optimisation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("optimisation")
     add = group.add_argument
-    add("--steps", type=whole(1), metavar="N", help="optimisation steps (default: 20000)")
+    add("--steps", type=whole(1), metavar="N", help="optimisation steps (default: 18000)")
     add("--batch-size", type=whole(1), metavar="N", help="windows a step (default: 256)")
     add("--learning-rate", type=positive, metavar="X",
         help="highest learning rate; warm-up, then a cosine to zero (default: 0.001)")

@@ -190,7 +190,8 @@ def _array(table: pa.Table, name: str, spec: FeatureSpec, root: Path) -> NDArray
         column = column.flatten()
     try:
         array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        array = array.reshape(table.num_rows, *spec.shape)
+        # A copy, because what arrow hands out is read-only and torch wants to share it.
+        array = array.reshape(table.num_rows, *spec.shape).copy()
     except ValueError as error:
         raise DatasetError(
             f"{root}: feature '{name}' does not hold {spec.shape} values in each frame, as "

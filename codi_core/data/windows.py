@@ -157,4 +157,5 @@ def split_episodes(
 
 
 def _float(array: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    # Shares the memory of the data set where it can: training and held-out windows then do too.
+    return torch.from_numpy(np.asarray(array, dtype=np.float32))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codi_core.errors import MissingExtraError
 from codi_core.evaluation.metrics import Wave, completion_times, mean_series, replan_seconds
 from codi_core.tasks import EpisodeRecord, Renderer, Trace
 
@@ -45,8 +46,11 @@ def write_report(
         traces: the kept traces by episode.
     """
     # Not pyplot: a report must neither open windows nor touch the user's backend.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("pictures", "plots") from error
 
     panels = _panels(metrics, records, waves, limit)
     if renderer is not None:

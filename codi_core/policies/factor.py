@@ -63,8 +63,8 @@ class Factor:
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
         """Split normalised flat chunks (..., K·A) into physical chunks (..., K, A_i)."""
         action = self.policy.spec.action
-        chunk = flat.unflatten(-1, (action.horizon, action.dimension))
-        return self.policy.normaliser.decode(chunk).split(self.action_sizes, -1)
+        chunk = torch.unflatten(flat, -1, (action.horizon, action.dimension))
+        return torch.split(self.policy.normaliser.decode(chunk), list(self.action_sizes), -1)
 
     def encode(self, chunks: tuple[Tensor, ...]) -> Tensor:
         """The inverse of :meth:`decode`."""

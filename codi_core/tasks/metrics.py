@@ -19,8 +19,12 @@ class Metrics(ABC):
 
     @abstractmethod
     def episode(self, events: Mapping[str, NDArray[np.generic]], dt: float) -> EpisodeRecord:
-        """Score one episode from its events, arrays (T + 1, ...), one row a control step of
-        ``dt`` [s], the first at the reset."""
+        """Score one episode.
+
+        Args:
+            events: arrays (T + 1, ...), one row a control step, the first at the reset.
+            dt: the control period [s].
+        """
 
     @abstractmethod
     def summary(self, records: Sequence[EpisodeRecord]) -> dict[str, Any]:

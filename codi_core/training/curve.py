@@ -7,6 +7,8 @@ from pathlib import Path
 
 import attrs
 
+from codi_core.errors import MissingExtraError
+
 COLUMNS = ("step", "loss", "held_out_loss", "learning_rate", "seconds")
 
 
@@ -72,7 +74,10 @@ def read_curve(path: Path) -> list[CurvePoint]:
 
 def draw_curve(points: list[CurvePoint], path: Path) -> None:
     """Draw the losses against the steps into a PNG file."""
-    from matplotlib.figure import Figure  # heavy, and not needed to train
+    try:
+        from matplotlib.figure import Figure  # heavy, and not needed to train
+    except ImportError as error:
+        raise MissingExtraError("pictures", "plots") from error
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

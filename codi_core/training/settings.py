@@ -64,7 +64,7 @@ class RunSettings:
     sigma_data: float = 1.0
     noise_mean: float = -0.8
     noise_std: float = 1.2
-    steps: int = 20_000
+    steps: int = 18_000
     batch_size: int = 256
     learning_rate: float = 1e-3
     warm_up: int = 500

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from codi_franka.handoff.environment import FrankaEnvironment
-from codi_franka.robot.reach import servo_twist
-from codi_franka.state import FrankaState
 from torch import Tensor
 
 from codi_core.tasks import Step
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.robot.reach import servo_twist
+from codi_franka.state import FrankaState
 from franka.scenes import OPEN
 
 REST = torch.tensor([[0.0] * 6 + [OPEN]])

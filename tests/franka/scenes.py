@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+from torch import Tensor
+
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.starts import ARMS
 from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE
 from codi_franka.robot.reach import follow
 from codi_franka.state import FrankaState
-from torch import Tensor
 
 GOAL = torch.tensor([0.45, 0.0, CUBE_SIZE / 2])
 OPEN, SHUT = 0.08, 0.0

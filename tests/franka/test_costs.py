@@ -4,6 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from codi_core.costs import CostTerm, WeightedCost
 from codi_franka.handoff.costs import (
     TABLE_I,
     CollisionCost,
@@ -13,11 +18,6 @@ from codi_franka.handoff.costs import (
 )
 from codi_franka.handoff.task import COSTS
 from codi_franka.prediction.trajectory import HandoffTrajectory
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
-from codi_core.costs import CostTerm, WeightedCost
 
 GOAL = (0.45, 0.0, 0.025)
 ALL = [GoalCost(), CollisionCost(), EngagementCost(), EngageAllCost()]
@@ -112,7 +112,7 @@ def test_samples_choose_their_closer_hand_on_their_own() -> None:
 
 
 def test_an_unknown_kind_of_collision_cost_is_refused_with_the_valid_ones() -> None:
-    with pytest.raises(ValueError, match="'hinge' .* or 'indicator' .*, not 'soft'"):
+    with pytest.raises(ValueError, match=r"'hinge' .* or 'indicator' .*, not 'soft'"):
         CollisionCost(kind="soft")
 
 

@@ -9,6 +9,10 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from codi_core.errors import UsageError
+from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.sensors import FAR, HAND_BODIES, SensorReadings
@@ -17,10 +21,6 @@ from codi_franka.observation import observe
 from codi_franka.physics.variation import CubeVariation
 from codi_franka.robot.layout import CUBE_MASS, CUBE_SIZE
 from codi_franka.state import FrankaState, tensors
-from torch import Tensor
-
-from codi_core.errors import UsageError
-from codi_core.tasks import EpisodeKey, Step
 from franka.driving import drive_to_grasp
 from franka.scenes import OPEN, SHUT, chunk, random_chunks, state
 
@@ -69,7 +69,8 @@ def test_a_key_names_one_episode_whatever_the_batch() -> None:
             for name, value in here.events.items():
                 np.testing.assert_allclose(value[0], there.events[name][world], atol=1e-5)
             for name, seen in here.observation.items():
-                torch.testing.assert_close(seen[0], there.observation[name][world], atol=2e-4, rtol=0)
+                expected = there.observation[name][world]
+                torch.testing.assert_close(seen[0], expected, atol=2e-4, rtol=0)
         for name in ("body_mass", "geom_friction"):
             one, all_of = (e.simulator.batch.expand(name) for e in (alone, together))
             np.testing.assert_array_equal(one[0], all_of[world])
@@ -114,7 +115,7 @@ def test_randomisation_can_be_turned_off() -> None:
     environment = make(randomize=False)
     step = environment.reset(keys(0, 1, 2))
     simulator = environment.simulator
-    assert "body_mass" not in simulator.batch.expanded
+    assert not simulator.batch.expanded("body_mass")
     assert simulator.model.body_mass[simulator.index.cube_body] == pytest.approx(CUBE_MASS)
     for (name, estimate), (_, truth) in zip(
         tensors(step.state), tensors(environment.state), strict=True
@@ -173,7 +174,7 @@ def test_a_simulation_that_diverges_fails_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its log there
     environment = make(randomize=False, start=(-0.2, 0.1, 0.0))
-    environment.reset(keys(0, 1, 2))
+    apart = environment.reset(keys(0, 1, 2)).events["hand_distance_m"]
     worlds = state(cube=(-0.2, 0.1, 0.025), worlds=3)
     broken = getattr(worlds, name).clone()
     broken[1] = value
@@ -184,7 +185,7 @@ def test_a_simulation_that_diverges_fails_alone(
         assert step.events["failed"].tolist() == [False, True, False]
         for values in (*step.events.values(), *(v.numpy() for v in step.observation.values())):
             assert np.isfinite(np.asarray(values, dtype=float)).all()
-        np.testing.assert_allclose(step.events["hand_distance_m"][[0, 2]], 0.332, atol=2e-3)
+        np.testing.assert_allclose(step.events["hand_distance_m"][[0, 2]], apart[[0, 2]], atol=2e-3)
         np.testing.assert_allclose(
             step.events["cube_position"][[0, 2]], [[-0.2, 0.1, 0.025]] * 2, atol=1e-3
         )
@@ -264,7 +265,7 @@ def test_arms_that_touch_are_reported_and_arms_that_do_not_are_not() -> None:
         distance.append(events["hand_distance_m"])
     assert contact.tolist() == [False, True]
     assert np.min(distance, 0)[1] < 0.005
-    assert np.min(distance, 0)[0] > 0.3
+    assert np.min(distance, 0)[0] > 0.2
 
 
 def test_the_cube_is_reported_as_touched_while_a_gripper_holds_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from codi_franka.handoff.metrics import HandoffMetrics
 
 METRICS = HandoffMetrics()

@@ -7,6 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 import torch
+from torch import Tensor
+
+from codi_core.tasks import EpisodeKey
 from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
@@ -15,9 +18,6 @@ from codi_franka.physics.mujoco_simulator import MujocoSimulator
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.state import FrankaState, tcp_in_world, tensors
-from torch import Tensor
-
-from codi_core.tasks import EpisodeKey
 from franka.driving import drive_to_grasp
 from franka.scenes import GOAL, OPEN, SHUT, chunk, joint_chunk, random_chunks, state
 

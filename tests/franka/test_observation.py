@@ -6,6 +6,8 @@ import math
 import attrs
 import pytest
 import torch
+from torch import Tensor
+
 from codi_franka.geometry import (
     quaternion_exp,
     quaternion_from_matrix,
@@ -16,6 +18,7 @@ from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import (
     ENVIRONMENT,
     ENVIRONMENT_NAMES,
+    NEAR,
     SHAPES,
     STATE,
     STATE_NAMES,
@@ -26,8 +29,6 @@ from codi_franka.observation import (
 )
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.state import tensors
-from torch import Tensor
-
 from franka.scenes import random_states, state
 
 HALF_TURN = torch.tensor([0.0, 0.0, 0.0, 1.0])
@@ -88,8 +89,8 @@ def test_the_parts_of_an_observation_are_where_their_names_say() -> None:
     worlds = random_states(8)
     seen = arm_view("right")(observe(worlds, ARMS))
     assert {name: value.shape[1:] for name, value in seen.items()} == SHAPES
-    assert (len(STATE_NAMES), len(ENVIRONMENT_NAMES)) == (16, 12)
     own, around = seen[STATE], seen[ENVIRONMENT]
+    assert (own.shape[1], around.shape[1]) == (len(STATE_NAMES), len(ENVIRONMENT_NAMES))
     position, rotation = forward_kinematics(worlds.joint_position[:, 1])
     torch.testing.assert_close(own[:, :3], position)
     torch.testing.assert_close(own[:, 3:6], rotation[..., 0])
@@ -98,7 +99,19 @@ def test_the_parts_of_an_observation_are_where_their_names_say() -> None:
     # The right base stands at x = 0.65 and looks back along -x.
     cube = torch.tensor([0.65, 0.0, 0.0]) + worlds.cube_position * torch.tensor([-1.0, -1.0, 1.0])
     torch.testing.assert_close(around[:, :3], cube)
-    torch.testing.assert_close(around[:, 9:], cube - position, atol=1e-6, rtol=0)
+    torch.testing.assert_close(around[:, 9:12], cube - position, atol=1e-6, rtol=0)
+    offset = (rotation.mT @ (cube - position).unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(around[:, 12:15], torch.tanh(offset / NEAR), atol=1e-5, rtol=0)
+
+
+def test_the_cube_in_the_hand_is_turned_by_the_smallest_angle_that_looks_alike() -> None:
+    worlds = random_states(64)
+    seen = arm_view("left")(observe(worlds, ARMS))[ENVIRONMENT]
+    _, rotation = forward_kinematics(worlds.joint_position[:, 0])
+    cube = quaternion_to_matrix(worlds.cube_quaternion)  # the left base is not turned
+    candidates = rotation.mT.unsqueeze(1) @ cube.unsqueeze(1) @ symmetries()
+    smallest = angle(torch.eye(3), candidates).amin(1)
+    torch.testing.assert_close(seen[:, 15:].norm(dim=-1), smallest, atol=2e-3, rtol=0)
 
 
 def test_the_hand_velocity_is_the_derivative_of_the_hand_position() -> None:

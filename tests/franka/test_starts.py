@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
+
 from codi_franka.handoff.options import DEFAULT_GOAL, GOAL_CLEARANCE, SUCCESS_RADIUS
 from codi_franka.handoff.starts import ARMS, left_only, sample_start, which_arms_grasp
 from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE, TABLE_SIZE
@@ -16,7 +18,6 @@ from codi_franka.robot.reach import (
     tool_rotation,
 )
 from codi_franka.state import BaseFrames
-from torch import Tensor
 
 
 def starts(count: int, goal: tuple[float, float] = DEFAULT_GOAL, seed: int = 0) -> Tensor:

@@ -5,9 +5,12 @@ The names are those of the LeRobot data layout, so that other people's data can 
 ``observation.state`` (16): TCP position [m] (3), rotation as its first two matrix columns (6),
 linear [m/s] (3) and angular velocity [rad/s] (3), gripper width [m] (1).
 
-``observation.environment_state`` (12): cube position [m] (3), cube rotation (6) and the cube's
-position relative to the TCP [m] (3). A cube looks alike from 24 sides: its rotation is given as
-the one nearest to the frame that is turned about z towards the cube.
+``observation.environment_state`` (18): cube position [m] (3), cube rotation (6), the cube's
+position relative to the TCP [m] (3), and the cube's pose in the hand's frame: its position squashed
+to tanh(x / 4 cm) (3), which resolves millimetres where a grasp needs them, and its rotation vector
+[rad] (3). A cube looks alike from 24 sides: its rotation is given as the one nearest to the frame
+that is turned about z towards the cube, in the hand's frame as the one nearest to how a hand holds
+it.
 """
 
 from __future__ import annotations
@@ -18,12 +21,20 @@ import torch
 from torch import Tensor
 
 from codi_core.planning import Observation
-from codi_franka.geometry import quaternion_to_matrix, rotation_6d_from_matrix
-from codi_franka.state import BaseFrames, FrankaState, hands_in_base
+from codi_franka.geometry import (
+    quaternion_from_matrix,
+    quaternion_log,
+    quaternion_to_matrix,
+    rotation_6d_from_matrix,
+)
+from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
 
 STATE = "observation.state"
 ENVIRONMENT = "observation.environment_state"
-SHAPES = {STATE: (16,), ENVIRONMENT: (12,)}
+SHAPES = {STATE: (16,), ENVIRONMENT: (18,)}
+
+NEAR = 0.04
+"""[m] The scale on which the cube's position in the hand's frame is resolved."""
 
 STATE_NAMES = (
     *(f"tcp_position_{axis} [m]" for axis in "xyz"),
@@ -36,6 +47,8 @@ ENVIRONMENT_NAMES = (
     *(f"cube_position_{axis} [m]" for axis in "xyz"),
     *(f"cube_rotation_{row}{column}" for column in "xy" for row in "xyz"),
     *(f"cube_from_tcp_{axis} [m]" for axis in "xyz"),
+    *(f"cube_near_hand_{axis}" for axis in "xyz"),
+    *(f"cube_turned_from_hand_{axis} [rad]" for axis in "xyz"),
 )
 
 
@@ -100,13 +113,27 @@ def observe(state: FrankaState, arms: tuple[str, ...]) -> Observation:
         -1,
     )
     around = torch.cat(
-        (cube, rotation_6d_from_matrix(cube_rotation), cube - hands.position), -1
+        (
+            cube,
+            rotation_6d_from_matrix(cube_rotation),
+            cube - hands.position,
+            *_in_hand(hands, cube, cube_rotation),
+        ),
+        -1,
     )
     return {
         f"{arm}/{name}": value[:, index]
         for index, arm in enumerate(arms)
         for name, value in ((STATE, own), (ENVIRONMENT, around))
     }
+
+
+def _in_hand(hands: HandState, cube: Tensor, cube_rotation: Tensor) -> tuple[Tensor, Tensor]:
+    """The cube's squashed position and its rotation vector in the hands' frames, (..., 3) each."""
+    inverse = hands.rotation.mT
+    offset = (inverse @ (cube - hands.position).unsqueeze(-1)).squeeze(-1)
+    held = nearest_cube_rotation(inverse @ cube_rotation, torch.eye(3).to(inverse))
+    return torch.tanh(offset / NEAR), quaternion_log(quaternion_from_matrix(held))
 
 
 def arm_view(arm: str) -> _ArmView:

@@ -11,8 +11,8 @@ from codi_core.data import DatasetWriter, FeatureSpec
 from codi_core.tasks import EpisodeKey, EpisodeRecord
 from codi_core.tasks.demonstrator import Demonstrator
 from codi_franka.action import ACTION_NAMES
-from codi_franka.collection.recorder import CollectionSettings, Frames, Recorder
-from codi_franka.observation import ENVIRONMENT, ENVIRONMENT_NAMES, STATE, STATE_NAMES
+from codi_franka.collection.recorder import ARM, CollectionSettings, Frames, Recorder
+from codi_franka.observation import ENVIRONMENT, ENVIRONMENT_NAMES, SHAPES, STATE, STATE_NAMES
 from codi_franka.robot.layout import ARM_BASES
 
 PICK = "pick the cube up and place it"
@@ -20,8 +20,8 @@ YIELD = "yield to another arm"
 
 _JOINTS = tuple(f"joint{number} [rad]" for number in range(1, 8))
 _FEATURES = {
-    STATE: FeatureSpec((16,), STATE_NAMES),
-    ENVIRONMENT: FeatureSpec((12,), ENVIRONMENT_NAMES),
+    STATE: FeatureSpec(SHAPES[STATE], STATE_NAMES),
+    ENVIRONMENT: FeatureSpec(SHAPES[ENVIRONMENT], ENVIRONMENT_NAMES),
     "action": FeatureSpec((7,), ACTION_NAMES),
     "state.joint_position": FeatureSpec((7,), _JOINTS),
     "state.joint_velocity": FeatureSpec((7,), tuple(f"{name}/s" for name in _JOINTS)),
@@ -70,18 +70,17 @@ class HandoffDemonstrator(Demonstrator):
 
     def report(self, records: Sequence[EpisodeRecord], folder: Path) -> Sequence[Path]:
         """Draw where the cube was at the start of the demonstrations (Fig. 2)."""
-        from codi_franka.rendering.reach_picture import draw_initial_positions
+        from codi_franka.rendering.reach_picture import write_start_distribution
 
         starts = np.array([record["start"] for record in records if record["success"]])
         path = folder / "initial_cube_positions.png"
-        draw_initial_positions(starts[:, :2], path)
-        return [path]
+        return [write_start_distribution(path, starts[:, :2], ARM)]
 
 
 def _record(number: int, task: str, frames: Frames | None) -> EpisodeRecord:
     if frames is None:
         return {"episode": number, "success": False, "frames": 0, "task": task}
-    base = np.array(ARM_BASES["left"].position)
+    base = np.array(ARM_BASES[ARM].position)
     start = frames["state.cube_position"][0] - base
     return {
         "episode": number,

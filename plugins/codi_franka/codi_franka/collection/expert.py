@@ -158,7 +158,10 @@ class Expert:
         at_home = (tcp - self.home_position).norm(dim=-1) < 0.04
 
         approach, carry = phase == Phase.APPROACH, phase == Phase.CARRY
-        turn_back = memory.yields & (memory.timer >= self._turning_step())
+        # A yielding hand that could close turns back: one that hovers around the cube would teach
+        # the policy to hesitate there.
+        late = memory.timer >= self._turning_step()
+        turn_back = memory.yields & (late | (centred & low))
         lost = carry & ~held
         homing, idle = phase == Phase.HOMING, phase == Phase.IDLE
         closed = (phase == Phase.CLOSE) & (memory.timer >= settings.close_steps)

@@ -39,7 +39,7 @@ class CollisionCost(CostFunction):
     radius: float = 0.3
     """Δ_collision [m]"""
     kind: str = attrs.field(default="hinge", validator=_check_kind)
-    """"hinge" as in Eq. 43 [m], or "indicator" as in Sec. VI: 1 where it is violated."""
+    """Either ``hinge`` as in Eq. 43 [m], or ``indicator`` as in Sec. VI (1 where violated)."""
 
     def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
         """(B, M), in metres for the hinge."""

@@ -137,7 +137,7 @@ class KinematicPredictor(Predictor):
     def _cube(self, start: _Start, hands: Tensor, width: Tensor) -> Tensor:
         """The cube's path (B, M, K, 3): attached where a gripper closes around it."""
         settings = self.settings
-        worlds, samples, arms, steps, _ = hands.shape
+        samples, steps = hands.shape[1], hands.shape[3]
         cube = start.cube[:, None].expand(-1, samples, -1)
         if not self._ever_touched(start, cube, hands):
             return self._resting(cube).unsqueeze(2).expand(-1, -1, steps, -1)

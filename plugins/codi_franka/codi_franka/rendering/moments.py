@@ -36,7 +36,8 @@ def holding(trace: Trace) -> NDArray[np.bool_]:
     hands = np.asarray(trace["hand_position"], float)
     width = np.asarray(trace["gripper_width"], float)
     near = np.linalg.norm(hands - cube[:, None], axis=-1) < _HELD_DISTANCE
-    return near & (width > _HELD_WIDTH[0]) & (width < _HELD_WIDTH[1])
+    held: NDArray[np.bool_] = near & (width > _HELD_WIDTH[0]) & (width < _HELD_WIDTH[1])
+    return held
 
 
 def grasps(trace: Trace) -> list[tuple[int, int, int]]:
@@ -86,7 +87,13 @@ def _events(trace: Trace) -> list[tuple[int, str]]:
             events.append((let_go + 1, f"{ARMS[giver]} arm lets go"))
     reached = _reached(trace)
     if reached is not None:
-        events.append((reached, "within 15 cm of the goal"))
+        events.append((reached, f"within {100 * SUCCESS_RADIUS:.0f} cm of the goal"))
+        last = len(trace["cube_position"]) - 1
+        events += [
+            (end + 1, f"{ARMS[arm]} arm lets go")
+            for arm, _, end in reversed(held)
+            if reached <= end < last
+        ][:1]
     return events
 
 

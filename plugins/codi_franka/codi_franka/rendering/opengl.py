@@ -46,23 +46,25 @@ def open_context(width: int, height: int) -> Any:
     """
     reasons = []
     for backend in _candidates():
+        modules, platform = set(sys.modules), os.environ.get(_PLATFORM)
         try:
             context = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
             context.make_current()
             return context
         except Exception as error:  # each backend fails in its own way
             reasons.append(f"{backend}: {type(error).__name__}: {error}")
-            _forget(backend)
+            _undo_import(modules, platform)
     raise CodiError(_advice(reasons))
 
 
-def _forget(backend: str) -> None:
+def _undo_import(modules: set[str], platform: str | None) -> None:
     """PyOpenGL binds to one platform when it is first imported; let the next backend choose."""
-    if os.environ.get(_PLATFORM) == backend:
-        del os.environ[_PLATFORM]
-    for name in list(sys.modules):
-        if name.split(".")[0] == "OpenGL" or name.startswith(f"mujoco.{backend}"):
+    for name in set(sys.modules) - modules:
+        if name.split(".")[0] in ("OpenGL", "mujoco"):
             del sys.modules[name]
+    os.environ.pop(_PLATFORM, None)
+    if platform is not None:
+        os.environ[_PLATFORM] = platform
 
 
 def _advice(reasons: list[str]) -> str:

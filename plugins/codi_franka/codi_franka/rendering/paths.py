@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,16 @@ def draw_table(axes: Axes, goal: tuple[float, float] | None = None) -> None:
         reach = Circle(base, MAX_RADIUS, fill=False, ls=":", lw=1, edgecolor=colour, zorder=1)
         axes.add_patch(reach)
         reach.set_clip_path(table)
-        axes.add_patch(Circle(base, 0.07, facecolor=colour, edgecolor="white", zorder=4))
+        axes.add_patch(Circle(base, 0.05, facecolor=colour, edgecolor="white", zorder=4))
     if goal is not None:
         draw_goal(axes, goal)
     axes.set(
         xlim=(-half[0] - _MARGIN, half[0] + _MARGIN), ylim=(-half[1] - _MARGIN, half[1] + _MARGIN),
-        aspect="equal", xlabel="x [m]", ylabel="y [m]",
+        aspect="equal",
     )  # fmt: skip
+    axes.set_xlabel("x [m]", fontsize=9)
+    axes.set_ylabel("y [m]", fontsize=9)
+    axes.tick_params(labelsize=8)
 
 
 def draw_goal(axes: Axes, goal: tuple[float, float]) -> None:
@@ -83,7 +86,7 @@ def draw_paths(axes: Axes, trace: Trace) -> None:
         )  # fmt: skip
     _draw_cube(axes, cube)
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=5, frameon=False, fontsize=8,
+        loc="upper center", bbox_to_anchor=(0.5, -0.24), ncol=5, frameon=False, fontsize=8,
         handlelength=1.2, columnspacing=1.0, handletextpad=0.4,
     )  # fmt: skip
 
@@ -97,9 +100,9 @@ def _draw_cube(axes: Axes, cube: NDArray[np.float64]) -> None:
     line.set_array(time[1:])
     line.set_clim(0, max(float(time[-1]), 1 / RATE_HZ))
     axes.add_collection(line)
-    style = {"marker": "s", "ms": 7, "mec": "black", "ls": "", "zorder": 6}
+    style: dict[str, Any] = {"marker": "s", "ms": 7, "mec": "black", "ls": "", "zorder": 6}
     axes.plot(*cube[0, :2], mfc="white", label="cube, start", **style)
     axes.plot(*cube[-1, :2], mfc=palette.CUBE, label="cube, end", **style)
-    bar = axes.figure.colorbar(line, ax=axes, shrink=0.7, pad=0.02, aspect=22)
+    bar = axes.figure.colorbar(line, ax=axes, shrink=0.55, pad=0.02, aspect=18)
     bar.set_label("time [s]", fontsize=8)
     bar.ax.tick_params(labelsize=8)

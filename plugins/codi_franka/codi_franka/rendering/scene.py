@@ -38,6 +38,7 @@ _HIDDEN = 3
 """The group of shapes that MuJoCo does not draw."""
 _MATERIALS_OWN = (0.5, 0.5, 0.5, 1.0)
 """MuJoCo's default colour: any other would override the material's."""
+_LOOK_ONLY: dict[str, float] = {"contype": 0, "conaffinity": 0, "mass": 0.0}
 CAMERA = "front"
 
 
@@ -81,9 +82,7 @@ class HandoffScene:
             cube_quaternion: (4,), wxyz.
             goal: (3,) [m], world frame; the mark lies on the table below it.
         """
-        for arm, joints, width in zip(
-            self.index.arms, joint_position, gripper_width, strict=True
-        ):
+        for arm, joints, width in zip(self.index.arms, joint_position, gripper_width, strict=True):
             data.qpos[arm.joint_qpos] = joints
             data.qpos[arm.finger_qpos] = width / 2
         data.qpos[self.index.cube_qpos] = np.concatenate((cube_position, cube_quaternion))
@@ -105,6 +104,8 @@ def build_scene(*, meshes: bool | None = None) -> HandoffScene:
     spec = build_spec(ARM_NAMES)
     if assets is not None:
         _dress(spec, load_visual_meshes(assets))
+    else:
+        _add_fingers(spec)
     _add_surroundings(spec)
     _style_table(spec)
     _add_rim_mesh(spec)
@@ -129,7 +130,17 @@ def _dress(spec: mujoco.MjSpec, meshes: list[VisualMesh]) -> None:
             )
 
 
-_LOOK_ONLY = {"contype": 0, "conaffinity": 0, "mass": 0.0}
+def _add_fingers(spec: mujoco.MjSpec) -> None:
+    """Physics needs the pads alone; without fingers they hang in the air."""
+    for arm in ARM_NAMES:
+        for side in ("left", "right"):
+            spec.body(f"{arm}/{side}_finger").add_geom(
+                type=_GEOM.mjGEOM_BOX,
+                pos=(0.0, 0.014, 0.018),
+                size=(0.0085, 0.006, 0.035),
+                rgba=(0.75, 0.76, 0.78, 1.0),
+                **_LOOK_ONLY,
+            )
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
@@ -162,7 +173,9 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     floor.rgba = _MATERIALS_OWN
     floor.material, floor.size = "floor", (0.0, 0.0, 0.1)
     _add_light(spec)
-    spec.worldbody.add_camera(name=CAMERA, fovy=34.0, **_looking((0.0, -2.45, 1.2), (0.0, 0.0, 0.2)))
+    spec.worldbody.add_camera(
+        name=CAMERA, fovy=34.0, **_looking((0.0, -2.45, 1.2), (0.0, 0.0, 0.2))
+    )
 
 
 def _add_light(spec: mujoco.MjSpec) -> None:

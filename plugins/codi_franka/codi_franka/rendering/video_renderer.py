@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import numpy as np
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 POSE_FIELDS = ("joint_position", "gripper_width", "cube_position", "cube_quaternion", "goal")
 """The events that make a picture."""
+STILL_SIZE, STILL_SAMPLES = (960, 720), 4
+"""Of the pictures in a film strip: there are few, so they may take longer."""
 
 
 class HandoffRenderer(Renderer):
     """Draws episodes from their events.
 
-    The scene is built for the first picture. In software a picture of 640 by 480 pixels takes
-    about 35 ms, and twice that with four samples a pixel.
+    The scene is built for the first picture, in about a second. In software, on one core, a
+    picture of 640 by 480 pixels takes about 30 ms, and 80 ms with four samples a pixel.
 
     Args:
         size: of the pictures, width and height [pixels].
@@ -47,6 +49,7 @@ class HandoffRenderer(Renderer):
         self.size = size
         self.samples = samples
         self.meshes = meshes
+        self._scene: HandoffScene | None = None
         self._studio: _Studio | None = None
 
     def frames(self, trace: Trace) -> Iterator[Frame]:
@@ -65,7 +68,7 @@ class HandoffRenderer(Renderer):
     def picture(self, trace: Trace, step: int) -> Frame:
         """The picture of one step, (height, width, 3); arguments and errors as :meth:`frames`."""
         if self._studio is None:
-            self._studio = _Studio(self.size, self.samples, self.meshes)
+            self._studio = _Studio(self._built(), self.size, self.samples)
         return self._studio.picture([np.asarray(trace[name][step]) for name in POSE_FIELDS])
 
     def draw_paths(self, axes: Axes, trace: Trace) -> None:
@@ -84,7 +87,7 @@ class HandoffRenderer(Renderer):
             The path.
         """
         moments = key_moments(trace, count)
-        with _Studio((960, 720), 4, self.meshes) as studio:
+        with _Studio(self._built(), STILL_SIZE, STILL_SAMPLES) as studio:
             pictures = [
                 studio.picture([np.asarray(trace[name][moment.step]) for name in POSE_FIELDS])
                 for moment in moments
@@ -97,16 +100,21 @@ class HandoffRenderer(Renderer):
             self._studio.close()
             self._studio = None
 
+    def _built(self) -> HandoffScene:
+        if self._scene is None:
+            self._scene = build_scene(meshes=self.meshes)
+        return self._scene
+
 
 class _Studio:
-    """The scene and its camera."""
+    """The scene and a camera."""
 
-    def __init__(self, size: tuple[int, int], samples: int, meshes: bool | None) -> None:
-        self.scene: HandoffScene = build_scene(meshes=meshes)
-        self.scene.model.vis.quality.offsamples = samples
-        self._data = mujoco.MjData(self.scene.model)
-        shadows = TableShadows(self.scene.casters())
-        self._camera = OffscreenCamera(self.scene.model, CAMERA, size, shadows)
+    def __init__(self, scene: HandoffScene, size: tuple[int, int], samples: int) -> None:
+        self._scene = scene
+        self._data = mujoco.MjData(scene.model)
+        scene.model.vis.quality.offsamples = samples  # the camera reads it when it is made
+        shadows = TableShadows(scene.casters())
+        self._camera = OffscreenCamera(scene.model, CAMERA, size, shadows)
 
     def __enter__(self) -> _Studio:
         return self
@@ -114,8 +122,8 @@ class _Studio:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def picture(self, pose: list[NDArray[np.generic]]) -> Frame:
-        self.scene.pose(self._data, *pose)
+    def picture(self, pose: list[NDArray[Any]]) -> Frame:
+        self._scene.pose(self._data, *pose)
         return self._camera.picture(self._data)
 
     def close(self) -> None:

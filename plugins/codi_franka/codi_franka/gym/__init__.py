@@ -1,0 +1,1 @@
+"""The handoff task as a gymnasium environment, single and vectorised."""

@@ -1,0 +1,217 @@
+"""The task through the plugin host and the command line, with a tiny untrained policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from codi_core.cli.run import main as run
+from codi_core.errors import CheckpointError
+from codi_core.host.assembly import available_costs, make_task
+from codi_core.host.plugins import Host, load_plugins
+from codi_core.policies import ActionSpec, DiffusionPolicy, PolicySpec, ProductPolicy
+from codi_core.tasks import PlanSettings
+from codi_core.training.checkpoint import save_checkpoint
+from codi_franka.action import ACTION_SPEC
+from codi_franka.handoff.costs import TABLE_I, CollisionCost
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.handoff.task import COSTS, SHIPPED_CHECKPOINT, HandoffTask, load_factors
+from codi_franka.observation import SHAPES, observe
+from codi_franka.plugin import TASK
+from codi_franka.state import tensors
+from franka.installed import install_franka
+from franka.scenes import random_states
+
+SPEC = PolicySpec(ACTION_SPEC, SHAPES)
+METRICS = {
+    "task", "method", "episodes", "success_rate", "success_interval_95", "completion_time_s",
+    "replan_latency_s", "rollouts_per_replan", "predictor", "seed", "warnings", "task_metrics",
+    "diagnostics",
+}  # fmt: skip
+TASK_METRICS = {
+    "min_goal_distance_m": {"median", "p95"},
+    "left_only_success_rate": None,
+    "left_only_episodes": None,
+    "settled_rate": None,
+    "arm_contact_rate": None,
+    "min_hand_distance_m": {"median", "p5"},
+    "failed_rate": None,
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that has learned nothing."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("policy") / "tiny.safetensors"
+    save_checkpoint(DiffusionPolicy.build(SPEC, "mlp", width=16, depth=1), path)
+    return path
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    install_franka(tmp_path / "site", monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    return load_plugins(strict=True)
+
+
+# -- registration -------------------------------------------------------------------------------
+
+
+def test_the_plugin_registers_the_task_its_costs_and_its_simulator(host: Host) -> None:
+    (plugin,) = [p for p in host.plugins if p.name == "franka"]
+    assert plugin.distribution == "codi-franka"
+    assert plugin.error is None
+    assert plugin.registered["tasks"] == (TASK,)
+    assert plugin.registered["simulators"] == ("franka-mujoco",)
+    assert isinstance(make_task(host, TASK), HandoffTask)
+
+
+def test_the_terms_of_the_cost_can_be_chosen_by_name_with_options(host: Host) -> None:
+    valid = available_costs(host, TASK, make_task(host, TASK))
+    for name, kind in COSTS.items():
+        assert isinstance(valid[name](), kind)
+    soft = valid["handoff-collision"](radius=0.2, kind="indicator")
+    assert soft == CollisionCost(radius=0.2, kind="indicator")
+
+
+def test_the_registered_simulator_can_be_made(host: Host) -> None:
+    simulator = host.simulators.get("franka-mujoco").factory(arms=("left",), copies=2, threads=1)
+    assert simulator.copies == 2
+    assert simulator.device == "cpu"
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def test_the_parts_of_the_task() -> None:
+    options = HandoffOptions(goal=(0.3, 0.1))
+    parts = HandoffTask().parts(options)
+    assert (parts.agents, parts.rate_hz, parts.max_seconds) == (("left", "right"), 10.0, 60.0)
+    assert list(parts.predictors) == ["kinematic", "mujoco"]
+    assert dict(parts.default_costs) == TABLE_I
+    assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4)
+    assert set(parts.default_costs) <= set(COSTS)
+    environment = parts.environment(1)
+    assert isinstance(environment, FrankaEnvironment)
+    assert environment.options is options
+    for make in parts.predictors.values():
+        torch.testing.assert_close(make().goal, torch.tensor([0.3, 0.1, 0.025]))
+
+
+def test_advance_foresees_the_state_and_what_it_looks_like() -> None:
+    advance = HandoffTask().parts(HandoffOptions()).advance
+    assert advance is not None
+    start, chunks = random_states(2), (torch.zeros(2, 2, 7), torch.zeros(2, 2, 7))
+    later, observation = advance(start, chunks)
+    expected = observe(later, ("left", "right"))
+    assert all(torch.equal(observation[name], expected[name]) for name in expected)
+    assert any(not torch.equal(a, b) for (_, a), (_, b) in zip(
+        tensors(later), tensors(start), strict=True
+    ))  # fmt: skip
+
+
+def test_both_arms_share_one_policy(checkpoint: Path) -> None:
+    factors = load_factors(checkpoint)
+    assert [factor.agents for factor in factors] == [(0,), (1,)]
+    assert factors[0].policy is factors[1].policy
+    product = ProductPolicy(factors)
+    assert product.size == 2 * 16 * 7
+    seen = observe(random_states(3), ("left", "right"))
+    observation = {name: value.unsqueeze(1) for name, value in seen.items()}
+    denoised = product.denoiser(observation)(torch.randn(3, 224), torch.tensor(1.0))
+    assert denoised.shape == (3, 224)
+    assert denoised.isfinite().all()
+
+
+def test_a_policy_for_another_robot_is_refused_by_the_field_that_differs(tmp_path: Path) -> None:
+    other = PolicySpec(ActionSpec(names=ACTION_SPEC.names, horizon=8, rate_hz=10.0), SHAPES)
+    save_checkpoint(
+        DiffusionPolicy.build(other, "mlp", width=16, depth=1), tmp_path / "x.safetensors"
+    )
+    with pytest.raises(CheckpointError, match=r"horizon is 8 .* needs 16"):
+        load_factors(tmp_path / "x.safetensors")
+
+
+def test_the_shipped_checkpoint_loads() -> None:
+    if not SHIPPED_CHECKPOINT.exists():
+        pytest.skip("no checkpoint is shipped yet")
+    product = ProductPolicy(load_factors(None))
+    assert product.sigma_range[0] <= 0.05
+    assert product.sigma_range[1] >= 40.0
+    assert SHIPPED_CHECKPOINT.stat().st_size < 20e6
+
+
+# -- codi-run -----------------------------------------------------------------------------------
+
+FAST = ["--task", TASK, "--episodes", "2", "--max-seconds", "4", "--no-video", "--seed", "1",
+        "--steps", "4", "--samples", "8", "--physics-threads", "1"]  # fmt: skip
+
+
+def metrics(folder: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(folder, "metrics.json").read_text())
+    return content
+
+
+@pytest.mark.usefixtures("host")
+def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
+    assert run([*FAST, "--checkpoint", str(checkpoint), "--output", "out"]) == 0
+    found = metrics("out")
+    assert set(found) == METRICS
+    assert (found["task"], found["method"], found["predictor"]) == (TASK, "codi", "kinematic")
+    assert (found["episodes"], found["seed"]) == (2, 1)
+    assert found["rollouts_per_replan"] == 4 * 8
+    assert set(found["completion_time_s"]) == {"mean", "median"}
+    assert set(found["replan_latency_s"]) == {"median", "p95"}
+    assert found["replan_latency_s"]["p95"] > 0
+    low, high = found["success_interval_95"]
+    assert 0.0 <= low <= found["success_rate"] <= high <= 1.0
+    assert found["warnings"] == {"nan_costs": 0, "unguided_steps": 0, "failed_predictions": 0}
+    task = found["task_metrics"]
+    assert set(task) == set(TASK_METRICS)
+    for name, inner in TASK_METRICS.items():
+        assert inner is None or set(task[name]) == inner
+    assert 0.0 < task["min_goal_distance_m"]["median"] < 1.5
+    configuration = json.loads(Path("out/config.json").read_text())["configuration"]
+    assert configuration["cost"] == [f"{name}={weight!r}" for name, weight in TABLE_I.items()]
+    lines = [json.loads(line) for line in Path("out/episodes.jsonl").read_text().splitlines()]
+    assert [line["episode"] for line in lines] == [0, 1]
+    assert Path("out/report.png").stat().st_size > 5000
+    assert not Path("out/video.mp4").exists()
+
+
+@pytest.mark.usefixtures("host")
+def test_the_other_predictor_a_late_plan_and_the_tasks_options(checkpoint: Path) -> None:
+    arguments = [*FAST, "--checkpoint", str(checkpoint), "--output", "out", "--no-report",
+                 "--max-seconds", "1.5", "--predictor", "mujoco", "--latency", "0.1",
+                 "--goal", "-0.2", "0.1", "--start", "-0.3", "0.1", "0.4", "--no-randomize",
+                 "--cost", "handoff-goal=2:threshold=0.05"]  # fmt: skip
+    assert run(arguments) == 0
+    found = metrics("out")
+    assert found["predictor"] == "mujoco"
+    assert found["success_rate"] == 1.0  # it starts 10 cm from the goal
+    assert found["completion_time_s"]["mean"] == 0.0
+    assert found["task_metrics"]["min_goal_distance_m"]["median"] == pytest.approx(0.1, abs=0.01)
+    stored = json.loads(Path("out/config.json").read_text())["configuration"]
+    assert stored["task_options"] == {
+        "goal": [-0.2, 0.1], "start": [-0.3, 0.1, 0.4], "randomize": False
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("host")
+def test_the_same_seed_gives_the_same_episodes(checkpoint: Path) -> None:
+    for output in ("a", "b"):
+        fast = [*FAST, "--max-seconds", "1", "--no-report"]
+        assert run([*fast, "--checkpoint", str(checkpoint), "--output", output]) == 0
+    assert Path("a/episodes.jsonl").read_bytes() == Path("b/episodes.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("host")
+def test_a_misspelt_task_names_the_near_miss(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--task", "franka-handof"]) == 2
+    assert "franka-handoff" in capsys.readouterr().err
