@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "codi_core.composition": ("CoordinatedPolicy",),
+    "codi_core.composition": ("BestOf", "CoordinatedPolicy", "Resampling"),
     "codi_core.costs": ("CostFunction", "CostTerm", "WeightedCost"),
     "codi_core.errors": ("CodiError", "CostError", "SpecificationError", "UsageError"),
-    "codi_core.guidance": ("Chain", "Guidance", "MonteCarloGuidance", "NoGuidance"),
+    "codi_core.guidance": (
+        "Chain",
+        "Guidance",
+        "HybridGuidance",
+        "LibraryGuidance",
+        "MonteCarloGuidance",
+        "NoGuidance",
+        "ReparameterizedGuidance",
+    ),
     "codi_core.host.hookspecs": ("hookimpl",),
     "codi_core.host.plugins": ("Host", "load_plugins"),
     "codi_core.host.records": (
@@ -41,7 +49,10 @@ _EXPORTS = {
         "ProductPolicy",
     ),
     "codi_core.posteriors": (
+        "DataCovariancePosterior",
+        "DenoisedPosterior",
         "IsotropicPosterior",
+        "JacobianPosterior",
         "MatchedPosterior",
         "PosteriorApproximation",
         "PosteriorQuery",
@@ -53,6 +64,7 @@ _EXPORTS = {
         "EulerMaruyamaSampler",
         "KarrasSchedule",
         "Sampler",
+        "WarmStartSampler",
     ),
     "codi_core.tasks": (
         "Demonstrator",
@@ -86,7 +98,9 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from codi_core.composition import BestOf as BestOf
     from codi_core.composition import CoordinatedPolicy as CoordinatedPolicy
+    from codi_core.composition import Resampling as Resampling
     from codi_core.costs import CostFunction as CostFunction
     from codi_core.costs import CostTerm as CostTerm
     from codi_core.costs import WeightedCost as WeightedCost
@@ -96,8 +110,11 @@ if TYPE_CHECKING:
     from codi_core.errors import UsageError as UsageError
     from codi_core.guidance import Chain as Chain
     from codi_core.guidance import Guidance as Guidance
+    from codi_core.guidance import HybridGuidance as HybridGuidance
+    from codi_core.guidance import LibraryGuidance as LibraryGuidance
     from codi_core.guidance import MonteCarloGuidance as MonteCarloGuidance
     from codi_core.guidance import NoGuidance as NoGuidance
+    from codi_core.guidance import ReparameterizedGuidance as ReparameterizedGuidance
     from codi_core.host.hookspecs import hookimpl as hookimpl
     from codi_core.host.plugins import Host as Host
     from codi_core.host.plugins import load_plugins as load_plugins
@@ -123,7 +140,10 @@ if TYPE_CHECKING:
     from codi_core.policies import Normaliser as Normaliser
     from codi_core.policies import PolicySpec as PolicySpec
     from codi_core.policies import ProductPolicy as ProductPolicy
+    from codi_core.posteriors import DataCovariancePosterior as DataCovariancePosterior
+    from codi_core.posteriors import DenoisedPosterior as DenoisedPosterior
     from codi_core.posteriors import IsotropicPosterior as IsotropicPosterior
+    from codi_core.posteriors import JacobianPosterior as JacobianPosterior
     from codi_core.posteriors import MatchedPosterior as MatchedPosterior
     from codi_core.posteriors import PosteriorApproximation as PosteriorApproximation
     from codi_core.posteriors import PosteriorQuery as PosteriorQuery
@@ -134,6 +154,7 @@ if TYPE_CHECKING:
     from codi_core.samplers import EulerMaruyamaSampler as EulerMaruyamaSampler
     from codi_core.samplers import KarrasSchedule as KarrasSchedule
     from codi_core.samplers import Sampler as Sampler
+    from codi_core.samplers import WarmStartSampler as WarmStartSampler
     from codi_core.tasks import Demonstrator as Demonstrator
     from codi_core.tasks import Environment as Environment
     from codi_core.tasks import EpisodeKey as EpisodeKey

@@ -50,8 +50,9 @@ class MissingExtraError(CodiError):
     """
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} need packages that are not installed: "
-                         f"pip install 'codi-core[{extra}]'")
+        super().__init__(
+            f"{purpose} need packages that are not installed: pip install 'codi-core[{extra}]'"
+        )
 
 
 class CostError(CodiError):

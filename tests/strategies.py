@@ -47,9 +47,7 @@ def random_mixture(
 ) -> GaussianMixture:
     """A mixture in float64 whose modes are about one apart; of full rank unless told."""
     options = {"generator": generator, "dtype": torch.float64}
-    covariances = torch.stack(
-        [random_covariance(size, generator, 0.6) for _ in range(components)]
-    )
+    covariances = torch.stack([random_covariance(size, generator, 0.6) for _ in range(components)])
     weights = 0.3 + torch.rand(components, **options)
     means = torch.randn(components, size, **options)
     mixture = GaussianMixture.from_covariances(weights, means, covariances)

@@ -59,25 +59,49 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(name: str | None, task: Task | None) -> Parser:
     parser = Parser(
-        prog=PROG, add_help=False, epilog=installed_epilog(PROG) if task is None else None,
+        prog=PROG,
+        add_help=False,
+        epilog=installed_epilog(PROG) if task is None else None,
         description="Collect single-agent demonstrations into a LeRobotDataset.",
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
     parser.add_argument("--task", metavar="NAME", help="the task to demonstrate")
-    parser.add_argument("--episodes", type=whole(1), default=100, metavar="N",
-                        help="how many demonstrations (default: 100)")
+    parser.add_argument(
+        "--episodes",
+        type=whole(1),
+        default=100,
+        metavar="N",
+        help="how many demonstrations (default: 100)",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="the data set's folder")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set there")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N",
-                        help="the seed that everything random derives from (default: 0)")
-    parser.add_argument("--worlds", type=whole(1), default=50, metavar="N",
-                        help="how many demonstrations run at once (default: 50)")
-    parser.add_argument("--threads", type=whole(1), default=1, metavar="N",
-                        help="threads for tensors (default: 1)")
-    parser.add_argument("--physics-threads", type=whole(1), default=None, metavar="N",
-                        help="threads for physics (default: one a core)")
-    parser.add_argument("--strict-plugins", action="store_true",
-                        help="a broken plugin is an error, not a warning")
+    parser.add_argument(
+        "--seed",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="the seed that everything random derives from (default: 0)",
+    )
+    parser.add_argument(
+        "--worlds",
+        type=whole(1),
+        default=50,
+        metavar="N",
+        help="how many demonstrations run at once (default: 50)",
+    )
+    parser.add_argument(
+        "--threads", type=whole(1), default=1, metavar="N", help="threads for tensors (default: 1)"
+    )
+    parser.add_argument(
+        "--physics-threads",
+        type=whole(1),
+        default=None,
+        metavar="N",
+        help="threads for physics (default: one a core)",
+    )
+    parser.add_argument(
+        "--strict-plugins", action="store_true", help="a broken plugin is an error, not a warning"
+    )
     if task is not None:
         group = parser.add_argument_group(f"options of {name}")
         add_fields(group, task.Options, prefix=TASK_PREFIX)
@@ -114,8 +138,7 @@ class _Collection:
             progress.wave(count)
             fresh = self.demonstrator.collect(keys, self.writer)
             self.records += [
-                {"episode": key.episode, **record}
-                for key, record in zip(keys, fresh, strict=True)
+                {"episode": key.episode, **record} for key, record in zip(keys, fresh, strict=True)
             ]
             progress.finished([record for record in fresh if record["frames"]])
 
@@ -132,7 +155,10 @@ def _collect(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
     torch.set_num_threads(given.threads)
     demonstrator = _demonstrator(opened.name, parts, given.physics_threads)
     writer = DatasetWriter(
-        given.output, demonstrator.features, round(parts.rate_hz), demonstrator.robot_type,
+        given.output,
+        demonstrator.features,
+        round(parts.rate_hz),
+        demonstrator.robot_type,
         overwrite=given.overwrite,
     )
     collection = _Collection(demonstrator, writer, given.episodes, given.worlds, given.seed)
@@ -152,8 +178,9 @@ def _collect(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
     pictures = [] if interrupted else demonstrator.report(collection.records, given.output)
     _summary(collection, seconds, [given.output, *pictures])
     if interrupted:
-        print_error(f"interrupted: the data set has {collection.written} of {given.episodes} "
-                    "demonstrations")
+        print_error(
+            f"interrupted: the data set has {collection.written} of {given.episodes} demonstrations"
+        )
         return INTERRUPTED
     return 0
 
@@ -165,8 +192,12 @@ def _demonstrator(name: str, parts: TaskParts, threads: int | None) -> Demonstra
 
 
 def _document(
-    opened: Opened, given: argparse.Namespace, options: Any, command: list[str],
-    records: list[EpisodeRecord], seconds: float,
+    opened: Opened,
+    given: argparse.Namespace,
+    options: Any,
+    command: list[str],
+    records: list[EpisodeRecord],
+    seconds: float,
 ) -> None:
     """Write beside the data how it was made, as ``collection.json``."""
     from codi_core.cli import provenance
@@ -188,8 +219,10 @@ def _document(
 
 def _summary(collection: _Collection, seconds: float, written: Sequence[Path]) -> None:
     frames = sum(record["frames"] for record in collection.records)
-    print(f"{collection.written} demonstrations with {frames} frames from "
-          f"{len(collection.records)} attempts in {seconds:.1f} s")
+    print(
+        f"{collection.written} demonstrations with {frames} frames from "
+        f"{len(collection.records)} attempts in {seconds:.1f} s"
+    )
     for path in written:
         print(f"wrote {path}")
 

@@ -34,38 +34,49 @@ class RunConfig:
     task: str | None = _option("the task to run", metavar="NAME")
     method: str = _option("the planning method", "codi", metavar="NAME")
     episodes: int = _option("how many episodes", 10, type=whole(1), metavar="N")
-    seed: int = _option("the seed that everything random derives from", 0, type=whole(0),
-                        metavar="N")
+    seed: int = _option(
+        "the seed that everything random derives from", 0, type=whole(0), metavar="N"
+    )
     worlds: int | None = _option(
-        f"how many episodes run at once (default: all, at most {WORLDS})", type=whole(1),
-        metavar="N")
+        f"how many episodes run at once (default: all, at most {WORLDS})",
+        type=whole(1),
+        metavar="N",
+    )
     predictor: str | None = _option("what foresees the samples' effects", metavar="NAME")
-    posterior: str = _option("the posterior approximation", "isotropic",
-                             metavar="NAME[:option=value,...]")
+    posterior: str = _option(
+        "the posterior approximation", "isotropic", metavar="NAME[:option=value,...]"
+    )
     guidance: str = _option("the guidance", "monte-carlo", metavar="NAME[:option=value,...]")
-    sampler: str = _option("the integrator of the reverse-time SDE", "ancestral",
-                           metavar="NAME[:option=value,...]")
+    sampler: str = _option(
+        "the integrator of the reverse-time SDE", "ancestral", metavar="NAME[:option=value,...]"
+    )
     samples: int | None = _option("M, samples a denoising step", type=whole(1), metavar="M")
     temperature: float | None = _option("λ, in units of the cost", type=positive, metavar="X")
     steps: int | None = _option("denoising steps", type=whole(1), metavar="N")
     sigma_max: float | None = _option("the first noise level", type=positive, metavar="X")
-    sigma_min: float | None = _option("the last noise level above zero", type=positive,
-                                      metavar="X")
+    sigma_min: float | None = _option("the last noise level above zero", type=positive, metavar="X")
     rho: float | None = _option("the spacing of the noise levels", type=positive, metavar="X")
-    execute: int | None = _option("E, how many actions of a plan are executed", type=whole(1),
-                                  metavar="E")
+    execute: int | None = _option(
+        "E, how many actions of a plan are executed", type=whole(1), metavar="E"
+    )
     cost: tuple[str, ...] = _option(COST_HELP, (), action="append", metavar="TERM")
-    checkpoint: str | None = _option("the base policies' checkpoint (default: the shipped one)",
-                                     metavar="PATH")
-    max_seconds: float | None = _option("the time limit of an episode [s]", type=positive,
-                                        metavar="S")
+    checkpoint: str | None = _option(
+        "the base policies' checkpoint (default: the shipped one)", metavar="PATH"
+    )
+    max_seconds: float | None = _option(
+        "the time limit of an episode [s]", type=positive, metavar="S"
+    )
     latency: float = _option(
-        "how late a plan arrives [s]; rounded up to whole control periods", 0.0,
-        type=not_negative, metavar="S")
+        "how late a plan arrives [s]; rounded up to whole control periods",
+        0.0,
+        type=not_negative,
+        metavar="S",
+    )
     device: str = _option("where plans are made", "cpu", metavar="DEVICE")
     threads: int = _option("threads for planning", 1, type=whole(1), metavar="N")
-    physics_threads: int | None = _option("threads for physics (default: one a core)",
-                                          type=whole(1), metavar="N")
+    physics_threads: int | None = _option(
+        "threads for physics (default: one a core)", type=whole(1), metavar="N"
+    )
     task_options: Mapping[str, Any] = attrs.field(factory=dict, metadata={"hidden": True})
 
 
@@ -105,9 +116,7 @@ def resolve(config: RunConfig, parts: TaskParts, task_options: Any) -> RunConfig
     from codi_core.cli.cost_option import resolve_costs
 
     filled = {
-        name: value
-        for name, value in task_defaults(parts).items()
-        if getattr(config, name) is None
+        name: value for name, value in task_defaults(parts).items() if getattr(config, name) is None
     }
     return attrs.evolve(
         config,

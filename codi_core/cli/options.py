@@ -166,8 +166,11 @@ def make_options(options: type[Any], values: Mapping[str, Any], task: str) -> An
     for name in values:
         if name not in known:
             raise UsageError(f"task '{task}' has no option '{name}'; it has: {', '.join(known)}")
-    missing = [name for name, field in known.items()
-               if field.default is attrs.NOTHING and name not in values]
+    missing = [
+        name
+        for name, field in known.items()
+        if field.default is attrs.NOTHING and name not in values
+    ]
     if missing:
         flags = ", ".join("--" + name.replace("_", "-") for name in missing)
         raise UsageError(f"task '{task}' needs {flags}")

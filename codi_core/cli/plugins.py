@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; it exits with 1 if a plugin is broken or two of them clash."""
-    parser = Parser(prog="codi-plugins",
-                    description="List installed plugins and what each registers.")
+    parser = Parser(
+        prog="codi-plugins", description="List installed plugins and what each registers."
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args(argv)
     from codi_core.host.plugins import load_plugins

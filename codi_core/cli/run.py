@@ -64,35 +64,63 @@ def _first_parser() -> Parser:
 
 
 def _add_folder_options(group: Any) -> None:
-    group.add_argument("--output", type=Path, metavar="DIR",
-                       help="the run folder (default: runs/TASK-METHOD-TIME)")
-    group.add_argument("--resume", action="store_true",
-                       help="go on with the run in --output; it brings its own options")
+    group.add_argument(
+        "--output", type=Path, metavar="DIR", help="the run folder (default: runs/TASK-METHOD-TIME)"
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --output; it brings its own options",
+    )
     group.add_argument("--overwrite", action="store_true", help="remove the run in --output first")
-    group.add_argument("--from", dest="source", type=Path, metavar="RUN_DIR",
-                       help="run again what another run folder's config.json says; options given "
-                            "beside it prevail")
+    group.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="RUN_DIR",
+        help="run again what another run folder's config.json says; options given "
+        "beside it prevail",
+    )
 
 
 def _full_parser(name: str | None, task: Task | None) -> Parser:
     parser = Parser(
-        prog=PROG, add_help=False, description="Run a task in closed loop and measure it.",
-        epilog=installed_epilog(PROG) if task is None else
-        f"codi-plugins lists the costs, posteriors and methods for {name}.",
+        prog=PROG,
+        add_help=False,
+        description="Run a task in closed loop and measure it.",
+        epilog=installed_epilog(PROG)
+        if task is None
+        else f"codi-plugins lists the costs, posteriors and methods for {name}.",
     )
-    parser.add_argument("-h", "--help", action="store_true",
-                        help="show this help; with --task also the task's own options")
-    parser.add_argument("--strict-plugins", action="store_true",
-                        help="a broken plugin is an error, not a warning")
+    parser.add_argument(
+        "-h",
+        "--help",
+        action="store_true",
+        help="show this help; with --task also the task's own options",
+    )
+    parser.add_argument(
+        "--strict-plugins", action="store_true", help="a broken plugin is an error, not a warning"
+    )
     add_fields(parser.add_argument_group("what is run"), RunConfig, _shown_defaults(task))
     output = parser.add_argument_group("what is written")
     _add_folder_options(output)
-    output.add_argument("--report", action=argparse.BooleanOptionalAction, default=True,
-                        help="write report.png")
-    output.add_argument("--video", action=argparse.BooleanOptionalAction, default=True,
-                        help="write video.mp4 if the task has pictures")
-    output.add_argument("--video-episodes", type=whole(0), nargs="+", default=[0], metavar="N",
-                        help="the episodes in the video (default: 0)")
+    output.add_argument(
+        "--report", action=argparse.BooleanOptionalAction, default=True, help="write report.png"
+    )
+    output.add_argument(
+        "--video",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write video.mp4 if the task has pictures",
+    )
+    output.add_argument(
+        "--video-episodes",
+        type=whole(0),
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="the episodes in the video (default: 0)",
+    )
     if task is not None:
         group = parser.add_argument_group(f"options of {name}")
         add_fields(group, task.Options, prefix=TASK_PREFIX)
@@ -138,7 +166,10 @@ def _split(
 
 
 def _run(
-    opened: Opened, options: Any, config: RunConfig, given: argparse.Namespace,
+    opened: Opened,
+    options: Any,
+    config: RunConfig,
+    given: argparse.Namespace,
     arguments: Sequence[str],
 ) -> int:
     from codi_core.cli.session import Session

@@ -52,15 +52,21 @@ class Session:
         _check_device(config.device)
         torch.set_num_threads(config.threads)
         cost = make_cost(
-            self.opened.host, self.opened.name, self.opened.task,
+            self.opened.host,
+            self.opened.name,
+            self.opened.task,
             [parse_choice(text, "--cost", weighted=True) for text in config.cost],
         )
         planner, product = make_planner(self.opened.host, self._planner_choice(), parts, cost)
         loop = RecedingHorizon(planner, self._loop_settings(product), parts.advance)
         threads = config.physics_threads or 1
         return Evaluation(
-            environment=lambda: parts.environment(threads), loop=loop, metrics=parts.metrics,
-            episodes=config.episodes, worlds=config.worlds or 1, seed=config.seed,
+            environment=lambda: parts.environment(threads),
+            loop=loop,
+            metrics=parts.metrics,
+            episodes=config.episodes,
+            worlds=config.worlds or 1,
+            seed=config.seed,
             traced=frozenset(range(TRACED)) | self.video,
         )
 
@@ -85,7 +91,9 @@ class Session:
     def write_metrics(self, folder: RunFolder) -> dict[str, Any]:
         """Write ``metrics.json`` for the finished episodes and return its content."""
         metrics = run_metrics(
-            attrs.asdict(self.config, recurse=False), self.records(folder), folder.waves(),
+            attrs.asdict(self.config, recurse=False),
+            self.records(folder),
+            folder.waves(),
             self.parts.metrics,
         )
         folder.write_metrics(metrics)
@@ -93,8 +101,7 @@ class Session:
 
     def records(self, folder: RunFolder) -> list[EpisodeRecord]:
         """The finished episodes that the configuration asks for."""
-        return [record for record in folder.records()
-                if record["episode"] < self.config.episodes]
+        return [record for record in folder.records() if record["episode"] < self.config.episodes]
 
     def write_pictures(
         self, folder: RunFolder, metrics: Mapping[str, Any], report: bool = True
@@ -115,8 +122,13 @@ class Session:
         from codi_core.evaluation import report
 
         return report.write_report(
-            folder.file("report.png"), metrics, self.records(folder), folder.waves(),
-            float(self.config.max_seconds or 0.0), self.parts.renderer, traces,
+            folder.file("report.png"),
+            metrics,
+            self.records(folder),
+            folder.waves(),
+            float(self.config.max_seconds or 0.0),
+            self.parts.renderer,
+            traces,
         )
 
     def _video(self, folder: RunFolder, traces: Sequence[Trace]) -> Path:
@@ -136,7 +148,8 @@ class Session:
             posterior=parse_choice(config.posterior, "--posterior"),
             guidance=parse_choice(config.guidance, "--guidance"),
             sampler=parse_choice(config.sampler, "--sampler"),
-            predictor=str(config.predictor), settings=settings,
+            predictor=str(config.predictor),
+            settings=settings,
             checkpoint=None if config.checkpoint is None else Path(config.checkpoint),
             device=config.device,
         )
@@ -144,10 +157,14 @@ class Session:
     def _loop_settings(self, product: ProductPolicy) -> LoopSettings:
         config, action = self.config, product.action
         return LoopSettings(
-            rate_hz=self.parts.rate_hz, horizon=action.horizon, execute=int(config.execute or 1),
-            max_seconds=float(config.max_seconds or 0.0), latency=config.latency,
+            rate_hz=self.parts.rate_hz,
+            horizon=action.horizon,
+            execute=int(config.execute or 1),
+            max_seconds=float(config.max_seconds or 0.0),
+            latency=config.latency,
             history=max(factor.policy.spec.history for factor in product.factors),
-            offset=action.offset, device=config.device,
+            offset=action.offset,
+            device=config.device,
         )
 
 

@@ -75,33 +75,63 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--observations", nargs="+", metavar="NAME",
-        help="features that the policy observes (default: all called observation…)")
+    add(
+        "--observations",
+        nargs="+",
+        metavar="NAME",
+        help="features that the policy observes (default: all called observation…)",
+    )
     add("--action", metavar="NAME", help="the feature that it predicts (default: action)")
     add("--horizon", type=whole(1), metavar="K", help="actions in a chunk (default: 16)")
     add("--history", type=whole(1), metavar="H", help="observations it reads (default: 1)")
-    add("--offset", type=int, metavar="N",
-        help="control step of a chunk's first action; 0 is the present one (default: 0)")
-    add("--held-out", type=not_negative, metavar="SHARE",
-        help="share of the episodes that is held out to measure the loss (default: 0.02)")
+    add(
+        "--offset",
+        type=int,
+        metavar="N",
+        help="control step of a chunk's first action; 0 is the present one (default: 0)",
+    )
+    add(
+        "--held-out",
+        type=not_negative,
+        metavar="SHARE",
+        help="share of the episodes that is held out to measure the loss (default: 0.02)",
+    )
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     add = group.add_argument
     add("--network", choices=("unet", "mlp"), help="the network (default: unet)")
-    add("--widths", type=whole(8), nargs="+", metavar="N",
-        help="channels of the unet at each resolution (default: 64 128)")
-    add("--blocks", type=whole(1), metavar="N",
-        help="residual blocks of the unet at each resolution (default: 1)")
+    add(
+        "--widths",
+        type=whole(8),
+        nargs="+",
+        metavar="N",
+        help="channels of the unet at each resolution (default: 64 128)",
+    )
+    add(
+        "--blocks",
+        type=whole(1),
+        metavar="N",
+        help="residual blocks of the unet at each resolution (default: 1)",
+    )
     add("--width", type=whole(8), metavar="N", help="width of the mlp (default: 256)")
     add("--depth", type=whole(1), metavar="N", help="residual layers of the mlp (default: 4)")
-    add("--sigma-data", type=positive, metavar="X",
-        help="standard deviation of the normalised actions (default: 1)")
-    add("--noise-mean", type=float, metavar="X",
-        help="mean of ln sigma in training (default: -0.8)")
-    add("--noise-std", type=positive, metavar="X",
-        help="standard deviation of ln sigma in training (default: 1.2)")
+    add(
+        "--sigma-data",
+        type=positive,
+        metavar="X",
+        help="standard deviation of the normalised actions (default: 1)",
+    )
+    add(
+        "--noise-mean", type=float, metavar="X", help="mean of ln sigma in training (default: -0.8)"
+    )
+    add(
+        "--noise-std",
+        type=positive,
+        metavar="X",
+        help="standard deviation of ln sigma in training (default: 1.2)",
+    )
 
 
 def _add_optimisation(parser: argparse.ArgumentParser) -> None:
@@ -109,22 +139,41 @@ def _add_optimisation(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--steps", type=whole(1), metavar="N", help="optimisation steps (default: 18000)")
     add("--batch-size", type=whole(1), metavar="N", help="windows a step (default: 256)")
-    add("--learning-rate", type=positive, metavar="X",
-        help="highest learning rate; warm-up, then a cosine to zero (default: 0.001)")
+    add(
+        "--learning-rate",
+        type=positive,
+        metavar="X",
+        help="highest learning rate; warm-up, then a cosine to zero (default: 0.001)",
+    )
     add("--warm-up", type=whole(1), metavar="N", help="steps of warm-up (default: 500)")
     add("--weight-decay", type=not_negative, metavar="X", help="of AdamW (default: 1e-6)")
-    add("--ema-power", type=positive, metavar="X",
-        help="exponent of the warm-up of the averaged weights (default: 0.75)")
-    add("--ema-maximum", type=positive, metavar="X",
-        help="highest decay of the averaged weights (default: 0.9999)")
+    add(
+        "--ema-power",
+        type=positive,
+        metavar="X",
+        help="exponent of the warm-up of the averaged weights (default: 0.75)",
+    )
+    add(
+        "--ema-maximum",
+        type=positive,
+        metavar="X",
+        help="highest decay of the averaged weights (default: 0.9999)",
+    )
     add("--seed", type=whole(0), metavar="N", help="of everything random (default: 0)")
     group = parser.add_argument_group("machine")
     add = group.add_argument
-    add("--threads", type=whole(1), metavar="N",
-        help="torch threads (default: 1; more than there are free cores is far slower)")
+    add(
+        "--threads",
+        type=whole(1),
+        metavar="N",
+        help="torch threads (default: 1; more than there are free cores is far slower)",
+    )
     add("--device", metavar="NAME", help="cpu, cuda:0, … (default: cpu)")
-    add("--precision", choices=("float32", "bfloat16"),
-        help="of products and convolutions in training (default: float32)")
+    add(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="of products and convolutions in training (default: float32)",
+    )
 
 
 def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
@@ -176,13 +225,18 @@ def _train(session: TrainingSession) -> bool:
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("step {task.completed:>6.0f} of {task.total:.0f}"), BarColumn(),
-        TextColumn("{task.fields[losses]}"), TimeElapsedColumn(), TextColumn("elapsed,"),
-        TimeRemainingColumn(), TextColumn("left"),
+        TextColumn("step {task.completed:>6.0f} of {task.total:.0f}"),
+        BarColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar, _signals() as stop:
-        task = bar.add_task("", total=session.settings.steps, losses="",
-                            completed=session.trainer.step)
+        task = bar.add_task(
+            "", total=session.settings.steps, losses="", completed=session.trainer.step
+        )
 
         def report(progress: Progress) -> None:
             bar.update(task, completed=progress.step, losses=_losses(progress))
@@ -215,8 +269,10 @@ def _tell(session: TrainingSession, finished: bool) -> int:
     if finished:
         return 0
     again = shlex.join(["codi-train", "--resume", "--output", str(session.folder)])
-    print(f"stopped after {session.trainer.step} of {session.settings.steps} steps, and saved. "
-          f"Go on with:\n  {again}")
+    print(
+        f"stopped after {session.trainer.step} of {session.settings.steps} steps, and saved. "
+        f"Go on with:\n  {again}"
+    )
     return INTERRUPTED
 
 

@@ -3,8 +3,8 @@
 from codi_core.errors import MissingExtraError
 
 try:
-    import pandas  # noqa: F401
-    import pyarrow  # noqa: F401
+    import pandas as pd  # noqa: F401
+    import pyarrow as pa  # noqa: F401
 except ImportError as error:
     raise MissingExtraError("demonstrations", "data") from error
 

@@ -45,9 +45,7 @@ class DemonstrationDataset:
     robot_type: str | None = None
 
     @classmethod
-    def load(
-        cls, root: Path | str, names: Sequence[str] | None = None
-    ) -> DemonstrationDataset:
+    def load(cls, root: Path | str, names: Sequence[str] | None = None) -> DemonstrationDataset:
         """Read a dataset.
 
         Args:
@@ -184,8 +182,10 @@ def _array(table: pa.Table, name: str, spec: FeatureSpec, root: Path) -> NDArray
     column = table[name].combine_chunks()
     while isinstance(column, pa.ExtensionArray):
         column = column.storage
-    while pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or (
-        pa.types.is_fixed_size_list(column.type)
+    while (
+        pa.types.is_list(column.type)
+        or pa.types.is_large_list(column.type)
+        or (pa.types.is_fixed_size_list(column.type))
     ):
         column = column.flatten()
     try:

@@ -61,9 +61,7 @@ class Segments:
 
     def sample(self, generator: torch.Generator, size: int) -> Batch:
         """A batch of windows drawn with replacement."""
-        windows = torch.randint(
-            len(self), (size,), generator=generator, device=generator.device
-        )
+        windows = torch.randint(len(self), (size,), generator=generator, device=generator.device)
         return self.gather(windows.to(self.frame.device))
 
     def to(self, device: str) -> Segments:

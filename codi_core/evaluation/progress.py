@@ -48,8 +48,9 @@ class Tally:
         """The share of the run's control steps that are done, in [0, 1]."""
         if not self.episodes:
             return 1.0
-        return min(1.0, (self.done + self.worlds * self.tick / self.steps_per_episode)
-                   / self.episodes)
+        return min(
+            1.0, (self.done + self.worlds * self.tick / self.steps_per_episode) / self.episodes
+        )
 
     def text(self) -> str:
         """Success so far and speed, for people."""
@@ -95,7 +96,9 @@ class Progress(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()
@@ -129,8 +132,11 @@ class PlainProgress(Progress):
         self._next, self._shown = now + self._period, tally.done
         # The reader of a log may have gone; that must not end the run.
         with contextlib.suppress(OSError):
-            print(f"{tally.done}/{tally.episodes} episodes ({tally.fraction:.0%}), {tally.text()}",
-                  file=self._stream, flush=True)
+            print(
+                f"{tally.done}/{tally.episodes} episodes ({tally.fraction:.0%}), {tally.text()}",
+                file=self._stream,
+                flush=True,
+            )
 
     def close(self) -> None:
         """Nothing to take down."""
@@ -145,9 +151,12 @@ class RichProgress(Progress):
 
         super().__init__()
         self._bar = Bar(
-            TextColumn("{task.fields[episodes]} episodes"), BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(), console=console,
+            TextColumn("{task.fields[episodes]} episodes"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=console,
         )
         self._task = self._bar.add_task("", total=1.0, episodes="", text="")
         self._bar.start()
@@ -156,7 +165,9 @@ class RichProgress(Progress):
         """Update the bar."""
         tally = self.tally
         self._bar.update(
-            self._task, completed=tally.fraction, text=tally.text(),
+            self._task,
+            completed=tally.fraction,
+            text=tally.text(),
             episodes=f"{tally.done}/{tally.episodes}",
         )
 

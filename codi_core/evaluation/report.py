@@ -54,8 +54,10 @@ def write_report(
 
     panels = _panels(metrics, records, waves, limit)
     if renderer is not None:
-        panels += [_paths(renderer, number, trace)
-                   for number, trace in list((traces or {}).items())[:PATHS]]
+        panels += [
+            _paths(renderer, number, trace)
+            for number, trace in list((traces or {}).items())[:PATHS]
+        ]
     columns = 3
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.5 * rows + 0.6), layout="constrained")
@@ -64,7 +66,7 @@ def write_report(
     for panel, ax in zip(panels, axes, strict=False):
         panel(ax)
         ax.spines[["top", "right"]].set_visible(False)
-    for ax in axes[len(panels):]:
+    for ax in axes[len(panels) :]:
         ax.set_axis_off()
     figure.suptitle(_title(metrics), fontsize=13, fontweight="bold")
     figure.savefig(path, dpi=120)
@@ -79,7 +81,9 @@ def _title(metrics: Mapping[str, Any]) -> str:
 
 
 def _panels(
-    metrics: Mapping[str, Any], records: Sequence[EpisodeRecord], waves: Sequence[Wave],
+    metrics: Mapping[str, Any],
+    records: Sequence[EpisodeRecord],
+    waves: Sequence[Wave],
     limit: float,
 ) -> list[Panel]:
     panels = [_success(metrics), _completion(records, limit)]
@@ -96,10 +100,20 @@ def _success(metrics: Mapping[str, Any]) -> Panel:
         low, high = metrics["success_interval_95"]
         rate = metrics["success_rate"] or 0.0
         ax.barh([0], [rate], color=BLUE, height=0.5)
-        ax.errorbar([rate], [0], xerr=[[max(rate - low, 0)], [max(high - rate, 0)]],
-                    color="black", capsize=5)
-        ax.set(xlim=(0, 1.02), ylim=(-0.8, 0.8), yticks=[], xlabel="share of the episodes",
-               title=f"Success {rate:.1%}\n(95 % interval {low:.1%} to {high:.1%})")
+        ax.errorbar(
+            [rate],
+            [0],
+            xerr=[[max(rate - low, 0)], [max(high - rate, 0)]],
+            color="black",
+            capsize=5,
+        )
+        ax.set(
+            xlim=(0, 1.02),
+            ylim=(-0.8, 0.8),
+            yticks=[],
+            xlabel="share of the episodes",
+            title=f"Success {rate:.1%}\n(95 % interval {low:.1%} to {high:.1%})",
+        )
 
     return draw
 
@@ -112,8 +126,13 @@ def _completion(records: Sequence[EpisodeRecord], limit: float) -> Panel:
         if failures:
             ax.bar([limit], [failures], width=limit / 40, color=RED, label=f"failed ({failures})")
         if times:
-            ax.axvline(float(np.mean(times)), color="black", lw=1, ls="--",
-                       label=f"mean {np.mean(times):.1f} s")
+            ax.axvline(
+                float(np.mean(times)),
+                color="black",
+                lw=1,
+                ls="--",
+                label=f"mean {np.mean(times):.1f} s",
+            )
         ax.legend(frameon=False, fontsize=8)
         ax.set(title="Completion time", xlabel="time [s]", ylabel="episodes")
 
@@ -123,8 +142,10 @@ def _completion(records: Sequence[EpisodeRecord], limit: float) -> Panel:
 def _numeric_fields(records: Sequence[EpisodeRecord]) -> list[str]:
     """The task's own numbers in the records, those that vary first."""
     names = [
-        name for name, value in (records[0].items() if records else ())
-        if name not in CORE_FIELDS and isinstance(value, int | float)
+        name
+        for name, value in (records[0].items() if records else ())
+        if name not in CORE_FIELDS
+        and isinstance(value, int | float)
         and not isinstance(value, bool)
     ]
     return sorted(names, key=lambda name: len({record.get(name) for record in records}) < 2)
@@ -153,11 +174,15 @@ def _latency(waves: Sequence[Wave]) -> Panel:
             # A first plan that compiles or allocates would squeeze all others into one bar.
             top = float(np.percentile(milliseconds, 99)) * 1.05
             ax.hist(np.minimum(milliseconds, top), bins=30, color=GREY)
-            ax.axvline(float(np.median(milliseconds)), color="black", lw=1, ls="--",
-                       label=f"median {np.median(milliseconds):.1f} ms")
+            ax.axvline(
+                float(np.median(milliseconds)),
+                color="black",
+                lw=1,
+                ls="--",
+                label=f"median {np.median(milliseconds):.1f} ms",
+            )
             ax.legend(frameon=False, fontsize=8)
-        ax.set(title=f"Wall time of a plan for {worlds} worlds", xlabel="time [ms]",
-               ylabel="plans")
+        ax.set(title=f"Wall time of a plan for {worlds} worlds", xlabel="time [ms]", ylabel="plans")
 
     return draw
 
@@ -165,8 +190,12 @@ def _latency(waves: Sequence[Wave]) -> Panel:
 def _sample_size(values: Sequence[float]) -> Panel:
     def draw(ax: Axes) -> None:
         ax.plot(range(1, len(values) + 1), values, color=BLUE, marker="o", ms=3)
-        ax.set(title="Effective sample size", xlabel="denoising step (noise falls to the right)",
-               ylabel="samples", ylim=(0, None))
+        ax.set(
+            title="Effective sample size",
+            xlabel="denoising step (noise falls to the right)",
+            ylabel="samples",
+            ylim=(0, None),
+        )
 
     return draw
 

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from codi_core.tasks import EpisodeRecord, Trace
 
 OWN_FILES = (
-    "config.json", "metrics.json", "episodes.jsonl", "waves.jsonl",
-    "report.png", "video.mp4", "video.gif", "traces",
+    "config.json",
+    "metrics.json",
+    "episodes.jsonl",
+    "waves.jsonl",
+    "report.png",
+    "video.mp4",
+    "video.gif",
+    "traces",
 )
 """What a run writes, and all that ``--overwrite`` removes."""
 
@@ -88,9 +94,7 @@ class RunFolder:
             raise UsageError(f"'{path}' is damaged: it has no \"configuration\"")
         return content
 
-    def commit(
-        self, wave: Mapping[str, Any], records: Iterable[EpisodeRecord]
-    ) -> None:
+    def commit(self, wave: Mapping[str, Any], records: Iterable[EpisodeRecord]) -> None:
         """Append a finished wave and its episodes, durably."""
         # The wave goes first: without its episodes it is ignored, never the other way round.
         _append(self.file("waves.jsonl"), [wave])

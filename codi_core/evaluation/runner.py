@@ -64,7 +64,10 @@ class Evaluation:
             progress.finished(records)
 
     def _wave(
-        self, environment: Environment, numbers: Sequence[int], folder: RunFolder,
+        self,
+        environment: Environment,
+        numbers: Sequence[int],
+        folder: RunFolder,
         progress: Progress,
     ) -> list[EpisodeRecord]:
         keys = [EpisodeKey(self.seed, number) for number in numbers]

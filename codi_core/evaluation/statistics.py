@@ -25,8 +25,8 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
         return 0.0, 1.0
     share, z2 = successes / trials, z * z
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = z / (1 + z2 / trials) * math.sqrt(
-        share * (1 - share) / trials + z2 / (4 * trials * trials)
+    half = (
+        z / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
     )
     # Rounding must not push the bound off 0 or 1 when all trials agree.
     low = 0.0 if successes == 0 else centre - half

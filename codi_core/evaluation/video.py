@@ -41,7 +41,12 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float) -> Path:
     # Half a video must not look like a whole one.
     part = path.with_name(path.stem + ".part" + path.suffix)
     writer = imageio_ffmpeg.write_frames(
-        str(part), (width, height), fps=fps, codec="libx264", quality=7, macro_block_size=2,
+        str(part),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        quality=7,
+        macro_block_size=2,
         ffmpeg_log_level="error",
     )
     writer.send(None)
@@ -80,8 +85,12 @@ def write_gif(
     if not pictures:
         raise PictureError(f"no frames for '{path}'")
     pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], loop=0,
-        duration=round(1000 * every / fps), optimize=True,
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        loop=0,
+        duration=round(1000 * every / fps),
+        optimize=True,
     )
     return path
 

@@ -159,9 +159,7 @@ class RecedingHorizon:
 class _Run:
     """The state of one run of the loop."""
 
-    def __init__(
-        self, loop: RecedingHorizon, plant: Plant, episodes: Sequence[EpisodeKey]
-    ) -> None:
+    def __init__(self, loop: RecedingHorizon, plant: Plant, episodes: Sequence[EpisodeKey]) -> None:
         self.loop, self.plant, self.episodes = loop, plant, episodes
         self.settings = loop.settings
         self.history = History(self.settings.history)

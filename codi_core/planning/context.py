@@ -34,6 +34,8 @@ class PlanContext:
         deadline: the `time.monotonic()` by which the plan is wanted, or None.
         blocks: the columns of the flat joint chunk that belong to each factor; the product
             policy fills it in.
+        horizon: K, the number of actions in a chunk, filled in likewise; 0 says unknown.
+        sigma_range: the noise levels (lowest, highest) of the plan's sampler, filled in likewise.
         diagnostics: where measurements go.
         cache: scratch space for parts that share work within the plan.
     """
@@ -45,8 +47,10 @@ class PlanContext:
     committed: int = 0
     deadline: float | None = None
     blocks: tuple[slice, ...] = ()
+    horizon: int = 0
+    sigma_range: tuple[float, float] = (0.05, 40.0)
     diagnostics: Diagnostics = attrs.field(factory=Diagnostics)
-    cache: dict[str, Any] = attrs.field(factory=dict)
+    cache: dict[Any, Any] = attrs.field(factory=dict)
 
     @property
     def worlds(self) -> int:

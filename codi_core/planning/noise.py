@@ -6,7 +6,8 @@ the same noise whether it is planned alone or with others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -33,11 +34,10 @@ class NoiseSource:
         device: where the noise is made and used.
     """
 
-    def __init__(
-        self, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._generators = [_generator(key, self.device) for key in keys]
+        self._drawing = [True] * len(self._generators)
 
     @property
     def worlds(self) -> int:
@@ -52,9 +52,23 @@ class NoiseSource:
         """Draw independent values uniform on [0, 1), shape (B, *shape), float32."""
         return self._fill(shape, "uniform_")
 
+    @contextmanager
+    def only(self, worlds: Tensor) -> Iterator[None]:
+        """Inside, draw for some worlds only: (B,) booleans. The others get zeros.
+
+        What is computed for some worlds of a batch must leave the streams of the rest alone.
+        """
+        before = self._drawing
+        self._drawing = [bool(draws) for draws in worlds.tolist()]
+        try:
+            yield
+        finally:
+            self._drawing = before
+
     def _fill(self, shape: tuple[int, ...], kind: str) -> Tensor:
-        out = torch.empty((self.worlds, *shape), device=self.device)
+        out = torch.zeros((self.worlds, *shape), device=self.device)
         # The loop is over worlds, never over samples: one fill draws all samples of a world.
-        for row, generator in zip(out, self._generators, strict=True):
-            getattr(row, kind)(generator=generator)
+        for row, generator, draws in zip(out, self._generators, self._drawing, strict=True):
+            if draws:
+                getattr(row, kind)(generator=generator)
         return out

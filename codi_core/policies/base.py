@@ -10,7 +10,6 @@ import attrs
 from codi_core.planning import Denoiser, Observation
 from codi_core.policies.normalisation import Normaliser
 
-
 Shapes = Mapping[str, tuple[int, ...]]
 """The shape of each named observation."""
 

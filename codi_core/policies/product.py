@@ -46,9 +46,7 @@ class ProductPolicy:
     def denoiser(self, observation: Observation) -> Denoiser:
         """The stacked denoiser on flat joint chunks (B, ..., D), for a joint observation."""
         groups = self._groups()
-        parts = [
-            (members, self._group_denoiser(members, observation)) for members in groups
-        ]
+        parts = [(members, self._group_denoiser(members, observation)) for members in groups]
 
         def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
             rows: list[Tensor] = [noisy] * len(self.factors)
@@ -74,8 +72,10 @@ class ProductPolicy:
     def encode(self, chunks: Sequence[Tensor]) -> Tensor:
         """The inverse of :meth:`decode`."""
         return torch.cat(
-            [factor.encode(tuple(chunks[agent] for agent in factor.agents))
-             for factor in self.factors],
+            [
+                factor.encode(tuple(chunks[agent] for agent in factor.agents))
+                for factor in self.factors
+            ],
             dim=-1,
         )
 

@@ -71,8 +71,10 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: train a policy with codi-train, or give "
-                              "the path of a checkpoint.safetensors")
+        raise CheckpointError(
+            f"{path} does not exist: train a policy with codi-train, or give "
+            "the path of a checkpoint.safetensors"
+        )
     try:
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}

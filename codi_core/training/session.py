@@ -45,9 +45,7 @@ class TrainingSession:
         self.folder = Path(settings.output)
         self.dataset = _load(settings)
         self.observations = [name for name in self.dataset.features if name != settings.action]
-        train, held_out = split_episodes(
-            self.dataset.episodes, settings.held_out, settings.seed
-        )
+        train, held_out = split_episodes(self.dataset.episodes, settings.held_out, settings.seed)
         self.train = self._segments(train)
         self.held_out = self._segments(held_out) if len(held_out) else None
         self.policy = self._policy().to(self.device)

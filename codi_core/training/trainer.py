@@ -299,6 +299,5 @@ class Trainer(Generic[ModelT, BatchT]):
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     # The saved state may hold nothing but plain types, so that it loads without unpickling.
     return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in settings.items()
+        name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
     }

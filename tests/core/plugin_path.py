@@ -18,8 +18,12 @@ EXAMPLE = ROOT / "tests" / "example_plugin" / "codi_example.py"
 
 
 def install(
-    folder: Path, distribution: str, entry_points: Mapping[str, str], version: str = "0.1.0",
-    source: str | None = None, module: str | None = None,
+    folder: Path,
+    distribution: str,
+    entry_points: Mapping[str, str],
+    version: str = "0.1.0",
+    source: str | None = None,
+    module: str | None = None,
 ) -> Path:
     """Put a distribution with entry points of the group ``codi`` into a folder.
 
@@ -55,13 +59,19 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command's module in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments], env=environment(*folders), cwd=cwd,
-        capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-m", module, *arguments],
+        env=environment(*folders),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
 def install_bad_costs(folder: Path) -> Path:
     """Install ``bad_costs.py``, costs that misbehave."""
     source = (Path(__file__).parent / "bad_costs.py").read_text()
-    return install(folder, "codi-bad-costs", {"bad": "bad_costs"}, source=source,
-                   module="bad_costs")
+    return install(
+        folder, "codi-bad-costs", {"bad": "bad_costs"}, source=source, module="bad_costs"
+    )

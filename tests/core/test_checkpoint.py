@@ -18,10 +18,19 @@ SPEC = PolicySpec(ACTION, {"observation.state": (3,), "cube": (7,)}, history=2)
 
 def policy():
     torch.manual_seed(0)
-    others = {"observation.state": Normaliser.fit(torch.randn(50, 3)), "cube": Normaliser.identity(7)}
+    others = {
+        "observation.state": Normaliser.fit(torch.randn(50, 3)),
+        "cube": Normaliser.identity(7),
+    }
     return DiffusionPolicy.build(
-        SPEC, "unet", Normaliser.fit(5 + 3 * torch.randn(50, 2)), others,
-        sigma_data=0.9, noise_mean=-1.0, widths=(16, 32), kernel=3,
+        SPEC,
+        "unet",
+        Normaliser.fit(5 + 3 * torch.randn(50, 2)),
+        others,
+        sigma_data=0.9,
+        noise_mean=-1.0,
+        widths=(16, 32),
+        kernel=3,
     )
 
 

@@ -32,8 +32,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put(site: Path, distribution: str, hook: str, record: str, name: str) -> None:
     module = distribution.replace("-", "_") + "_module"
-    install(site, distribution, {"p": module}, module=module,
-            source=LIGHT.format(hook=hook, record=record, name=name))
+    install(
+        site,
+        distribution,
+        {"p": module},
+        module=module,
+        source=LIGHT.format(hook=hook, record=record, name=name),
+    )
 
 
 def test_the_table_names_distributions_versions_and_records(
@@ -56,8 +61,11 @@ def test_json_says_the_same(site: Path, capsys: pytest.CaptureFixture[str]) -> N
     content = json.loads(capsys.readouterr().out)
     found = {plugin["distribution"]: plugin for plugin in content["plugins"]}
     assert found["codi-example"] == {
-        "name": "example", "distribution": "codi-example", "version": "0.1.0",
-        "registers": {"tasks": ["example-points"], "costs": ["early-meeting"]}, "error": None,
+        "name": "example",
+        "distribution": "codi-example",
+        "version": "0.1.0",
+        "registers": {"tasks": ["example-points"], "costs": ["early-meeting"]},
+        "error": None,
     }
     assert content["conflicts"] == []
 
@@ -65,15 +73,21 @@ def test_json_says_the_same(site: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_broken_plugin_is_shown_with_its_error(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install(site, "codi-broken", {"broken": "codi_broken_module"}, module="codi_broken_module",
-            source="import a_module_that_is_not_there\n")
+    install(
+        site,
+        "codi-broken",
+        {"broken": "codi_broken_module"},
+        module="codi_broken_module",
+        source="import a_module_that_is_not_there\n",
+    )
     assert main([]) == 1
     out = capsys.readouterr().out
     assert "codi-broken 0.1.0" in out
     assert "'broken' is broken: ModuleNotFoundError: No module named 'a_module_that" in out
     assert main(["--json"]) == 1
     content = json.loads(capsys.readouterr().out)
-    assert "ModuleNotFoundError" in content["plugins"][-1]["error"]
+    found = {plugin["distribution"]: plugin for plugin in content["plugins"]}
+    assert "ModuleNotFoundError" in found["codi-broken"]["error"]
 
 
 def test_a_conflict_is_shown_and_fatal(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

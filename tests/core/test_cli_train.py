@@ -2,21 +2,36 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import attrs
 import pytest
 import torch
 
 from codi_core.cli.train import main
 from codi_core.data import DemonstrationDataset, segments
 from codi_core.training import load_checkpoint, read_curve, read_metadata
+from codi_core.training.settings import RunSettings
 from tests.core.demonstrations import write, write_gaussian
 
-SMALL = ["--network", "mlp", "--width", "32", "--depth", "1", "--horizon", "2",
-         "--batch-size", "32", "--held-out", "0.2"]
+SMALL = [
+    "--network",
+    "mlp",
+    "--width",
+    "32",
+    "--depth",
+    "1",
+    "--horizon",
+    "2",
+    "--batch-size",
+    "32",
+    "--held-out",
+    "0.2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +47,11 @@ def test_a_run_leaves_everything_behind(data, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(data, "--output", run, *SMALL, "--steps", 300, "--seed", 3) == 0
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoint.safetensors", "config.json", "curve.csv", "curve.png", "training-state.pt"
+        "checkpoint.safetensors",
+        "config.json",
+        "curve.csv",
+        "curve.png",
+        "training-state.pt",
     ]
     assert "checkpoint.safetensors" in capsys.readouterr().out
     config = json.loads((run / "config.json").read_text())
@@ -63,6 +82,25 @@ def test_the_policy_has_learnt_the_demonstrations(data, tmp_path):
     decoded = policy.normaliser.decode(flat.view(240, 2, 2))[:, 0]
     error = (decoded - 0.5 * batch.observation["observation.state"][:, -1]).square().mean().sqrt()
     assert float(error) < 0.15 < 0.5
+
+
+def test_the_help_names_the_true_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    told = dict(re.findall(r"--([a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^);]+)", text))
+    defaults = {field.name: field.default for field in attrs.fields(RunSettings)}
+    assert len(told) > 20
+    for name, value in told.items():
+        default = defaults[name.replace("-", "_")]
+        if name == "observations":
+            assert default == ()
+        elif isinstance(default, tuple):
+            assert value == " ".join(map(str, default))
+        elif isinstance(default, str):
+            assert value == default
+        else:
+            assert float(value) == default, name
 
 
 def run_in_background(*arguments):
@@ -148,8 +186,19 @@ def test_resuming_refuses_other_settings_and_other_data(tmp_path, capsys):
 def test_features_are_chosen_by_name(tmp_path):
     """Data of any kind trains: here a state is observed and another feature predicted."""
     data = write(tmp_path / "set", lengths=(12, 9, 14))
-    arguments = ["--observations", "state.cube", "observation.state", "--history", "2",
-                 "--action", "observation.environment_state", "--offset", "1", "--steps", "3"]
+    arguments = [
+        "--observations",
+        "state.cube",
+        "observation.state",
+        "--history",
+        "2",
+        "--action",
+        "observation.environment_state",
+        "--offset",
+        "1",
+        "--steps",
+        "3",
+    ]
     assert train(data, "--output", tmp_path / "run", *SMALL, *arguments) == 0
     spec = load_checkpoint(tmp_path / "run/checkpoint.safetensors").spec
     assert spec.observation == {"state.cube": (7,), "observation.state": (2,)}

@@ -58,7 +58,8 @@ def test_files_are_those_of_the_layout(root):
     assert info["features"]["action"] == {"dtype": "float32", "shape": [2], "names": ["dx", "dy"]}
     assert info["features"]["timestamp"] == {"dtype": "float32", "shape": [1], "names": None}
     tasks = pd.read_parquet(root / "meta/tasks.parquet")
-    assert tasks.index.name == "task" and tasks["task_index"].to_dict() == {"task 0": 0, "task 1": 1}
+    assert tasks.index.name == "task"
+    assert tasks["task_index"].to_dict() == {"task 0": 0, "task 1": 1}
 
 
 def test_data_files_have_the_layouts_columns(root):
@@ -77,7 +78,9 @@ def test_episode_metadata_and_statistics(root):
     rows = pq.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [row["length"] for row in rows] == [5, 3, 4]
     assert [(row["dataset_from_index"], row["dataset_to_index"]) for row in rows] == [
-        (0, 5), (5, 8), (8, 12)
+        (0, 5),
+        (5, 8),
+        (8, 12),
     ]
     assert rows[1]["tasks"] == ["task 1"]
     assert rows[1]["stats/action/mean"] == [101.0, 99.0]
@@ -131,9 +134,13 @@ def test_the_fingerprint_is_that_of_the_content(root, tmp_path, monkeypatch):
 
 
 def test_a_failed_recording_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), DatasetWriter(tmp_path / "set", FEATURES, 10, "toy") as writer:
-        writer.add_episode(episode(0, 3), "task")
-        raise RuntimeError
+    def record():
+        with DatasetWriter(tmp_path / "set", FEATURES, 10, "toy") as writer:
+            writer.add_episode(episode(0, 3), "task")
+            raise RuntimeError("the simulator crashed")
+
+    with pytest.raises(RuntimeError, match="crashed"):
+        record()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,8 +284,12 @@ def test_windows_equal_a_loop(lengths, horizon, history, offset):
     ends = np.cumsum([0, *lengths])
     values = np.arange(float(ends[-1]), dtype=np.float32)[:, None]
     data = DemonstrationDataset(
-        "memory", {"o": FeatureSpec((1,)), "action": FeatureSpec((1,))},
-        {"o": values, "action": values}, ends, ("",) * len(lengths), 10,
+        "memory",
+        {"o": FeatureSpec((1,)), "action": FeatureSpec((1,))},
+        {"o": values, "action": values},
+        ends,
+        ("",) * len(lengths),
+        10,
     )
     windows = segments(data, horizon, ["o"], history=history, offset=offset)
     batch = windows.gather(torch.arange(len(windows)))

@@ -43,24 +43,44 @@ def records(*numbers: int, success: bool = True) -> list[EpisodeRecord]:
 
 
 def wave(*numbers: int, seconds: Sequence[float] = (0.1,), **counts: int) -> dict[str, Any]:
-    replans = [Replan(0.0, s, counts if i == 0 else {}, {"plan": s},
-                      {"effective_sample_size": (2.0, 4.0)}) for i, s in enumerate(seconds)]
+    replans = [
+        Replan(0.0, s, counts if i == 0 else {}, {"plan": s}, {"effective_sample_size": (2.0, 4.0)})
+        for i, s in enumerate(seconds)
+    ]
     return wave_summary(numbers, replans)
 
 
 def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
-    configuration = {"task": "t", "method": "codi", "predictor": "p", "seed": 1,
-                     "max_seconds": 60.0}
+    configuration = {
+        "task": "t",
+        "method": "codi",
+        "predictor": "p",
+        "seed": 1,
+        "max_seconds": 60.0,
+    }
     metrics = run_metrics(
-        configuration, [*records(0, 1), *records(2, 3, success=False)],
-        [wave(0, 1, 2, seconds=(0.1, 0.3), rollouts=600, nan_costs=7), wave(3, seconds=(0.2,),
-                                                                            rollouts=100)],
+        configuration,
+        [*records(0, 1), *records(2, 3, success=False)],
+        [
+            wave(0, 1, 2, seconds=(0.1, 0.3), rollouts=600, nan_costs=7),
+            wave(3, seconds=(0.2,), rollouts=100),
+        ],
         CountingMetrics(),
     )
     assert list(metrics) == [
-        "task", "method", "episodes", "success_rate", "success_interval_95",
-        "completion_time_s", "replan_latency_s", "rollouts_per_replan", "predictor", "seed",
-        "warnings", "task_metrics", "diagnostics",
+        "task",
+        "method",
+        "episodes",
+        "success_rate",
+        "success_interval_95",
+        "completion_time_s",
+        "replan_latency_s",
+        "rollouts_per_replan",
+        "predictor",
+        "seed",
+        "warnings",
+        "task_metrics",
+        "diagnostics",
     ]
     assert (metrics["episodes"], metrics["success_rate"]) == (4, 0.5)
     assert metrics["success_interval_95"] == pytest.approx([0.1500, 0.8500], abs=1e-4)
@@ -74,8 +94,13 @@ def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
 
 
 def test_a_run_without_episodes_has_metrics() -> None:
-    configuration = {"task": "t", "method": "codi", "predictor": "p", "seed": 1,
-                     "max_seconds": 60.0}
+    configuration = {
+        "task": "t",
+        "method": "codi",
+        "predictor": "p",
+        "seed": 1,
+        "max_seconds": 60.0,
+    }
     metrics = run_metrics(configuration, [], [], CountingMetrics())
     assert metrics["success_rate"] is None
     assert metrics["success_interval_95"] == [0.0, 1.0]
@@ -242,8 +267,9 @@ def test_a_video_has_the_frames_and_an_even_size(tmp_path: Path) -> None:
 def test_a_gif_can_be_smaller_and_slower(tmp_path: Path) -> None:
     from PIL import Image
 
-    path = write_gif(tmp_path / "a.gif", [picture() + np.uint8(i) for i in range(9)], fps=10,
-                     every=3, width=11)
+    path = write_gif(
+        tmp_path / "a.gif", [picture() + np.uint8(i) for i in range(9)], fps=10, every=3, width=11
+    )
     with Image.open(path) as image:
         assert (image.size, image.n_frames, image.info["duration"]) == ((11, 7), 3, 300)
 
@@ -262,7 +288,9 @@ def test_a_report_is_drawn_for_any_number_of_episodes(
 ) -> None:
     metrics = run_metrics(
         {"task": "t", "method": "codi", "predictor": "p", "seed": 1, "max_seconds": 5.0},
-        found, [wave(0)] if found else [], CountingMetrics(),
+        found,
+        [wave(0)] if found else [],
+        CountingMetrics(),
     )
     path = write_report(tmp_path / "report.png", metrics, found, [wave(0)] if found else [], 5.0)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

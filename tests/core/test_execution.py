@@ -75,8 +75,9 @@ def run(
     world, planner = world or RecordingWorld(), CountingPlanner()
     loop = RecedingHorizon(
         planner,
-        LoopSettings(rate_hz=10, horizon=HORIZON, execute=execute, max_seconds=steps / 10,
-                     **settings),
+        LoopSettings(
+            rate_hz=10, horizon=HORIZON, execute=execute, max_seconds=steps / 10, **settings
+        ),
         advance,
     )
     rollout = loop.run(SimulatedPlant(world, KEYS, 10), KEYS)

@@ -14,9 +14,7 @@ HEAVY = {"torch", "numpy", "matplotlib", "mujoco", "rich", "pandas", "pyarrow", 
 
 
 @pytest.mark.parametrize("command", ["run", "collect", "plugins"])
-def test_help_imports_nothing_heavy_even_with_a_heavy_plugin(
-    tmp_path: Path, command: str
-) -> None:
+def test_help_imports_nothing_heavy_even_with_a_heavy_plugin(tmp_path: Path, command: str) -> None:
     install_example(tmp_path)  # its module imports torch
     code = (
         f"import sys; from codi_core.cli.{command} import main\n"
@@ -25,8 +23,13 @@ def test_help_imports_nothing_heavy_even_with_a_heavy_plugin(
         f"assert not code; print('HEAVY', *set(sys.modules) & {HEAVY!r})"
     )
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), check=False,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(tmp_path),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     print(f"codi-{command} --help: {time.perf_counter() - began:.2f} s")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY"

@@ -20,7 +20,8 @@ def test_rows_do_not_influence_one_another(kind):
     net = network(kind)
     noisy, noise, given = torch.randn(6, 8, 3), torch.randn(6), torch.randn(6, 5)
     together = net(noisy, noise, net.encode(given))
-    alone = [net(noisy[i : i + 1], noise[i : i + 1], net.encode(given[i : i + 1])) for i in range(6)]
+    rows = [slice(i, i + 1) for i in range(6)]
+    alone = [net(noisy[row], noise[row], net.encode(given[row])) for row in rows]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
 
 

@@ -64,9 +64,7 @@ def test_a_factory_must_be_callable() -> None:
 
 
 @given(st.lists(st.text("abc-", min_size=1), unique=True), st.text("abc-", min_size=1))
-def test_nearest_first_permutes_and_puts_an_exact_match_first(
-    valid: list[str], name: str
-) -> None:
+def test_nearest_first_permutes_and_puts_an_exact_match_first(valid: list[str], name: str) -> None:
     ordered = nearest_first(name, valid)
     assert sorted(ordered) == sorted(valid)
     assert name not in valid or ordered[0] == name

@@ -22,8 +22,14 @@ from codi_core.training import (
 from codi_core.training.curve import CurvePoint, LossCurve
 
 SETTINGS = TrainerSettings(
-    steps=40, batch_size=8, learning_rate=0.05, warm_up=5, log_every=7, evaluate_every=14,
-    evaluation_size=16, save_every=1e9,
+    steps=40,
+    batch_size=8,
+    learning_rate=0.05,
+    warm_up=5,
+    log_every=7,
+    evaluate_every=14,
+    evaluation_size=16,
+    save_every=1e9,
 )
 
 
@@ -58,8 +64,9 @@ def equal(first, second):
     return all(
         torch.equal(a, b)
         for kind in ("model", "averaged")
-        for a, b in zip(getattr(first, kind).parameters(), getattr(second, kind).parameters(),
-                        strict=True)
+        for a, b in zip(
+            getattr(first, kind).parameters(), getattr(second, kind).parameters(), strict=True
+        )
     )
 
 
@@ -94,7 +101,12 @@ def test_rows_written_after_the_last_saved_state_are_dropped(tmp_path):
     last.run()
     assert equal(whole, last)
     assert [point.step for point in read_curve(tmp_path / "killed/curve.csv")] == [
-        7, 14, 21, 28, 35, 40
+        7,
+        14,
+        21,
+        28,
+        35,
+        40,
     ]
 
 

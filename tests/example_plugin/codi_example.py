@@ -134,9 +134,7 @@ class Options:
         default=(-0.8, 0.8),
         metadata={"help": "where the points start [m]", "metavar": ("LEFT", "RIGHT")},
     )
-    randomize: bool = attrs.field(
-        default=True, metadata={"help": "move the starts by up to 0.1 m"}
-    )
+    randomize: bool = attrs.field(default=True, metadata={"help": "move the starts by up to 0.1 m"})
 
 
 class PointsWorld(Environment):
@@ -149,8 +147,9 @@ class PointsWorld(Environment):
 
     def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
         """Start one episode a world."""
-        draws = [np.random.default_rng([key.seed, key.episode]).uniform(-0.1, 0.1, 2)
-                 for key in episodes]
+        draws = [
+            np.random.default_rng([key.seed, key.episode]).uniform(-0.1, 0.1, 2) for key in episodes
+        ]
         noise = torch.as_tensor(np.array(draws), dtype=torch.float32)
         self.positions = torch.tensor(self.options.starts) + noise * self.options.randomize
         self.steps = 0
@@ -281,7 +280,8 @@ def make_factors(checkpoint: Path | None) -> tuple[Factor, ...]:
     policy = HomePolicy()
     return tuple(
         Factor(
-            policy, (agent,),
+            policy,
+            (agent,),
             lambda joint, agent=agent: {"offset": joint["offsets"][..., agent : agent + 1]},
         )
         for agent in range(2)

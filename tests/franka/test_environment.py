@@ -251,8 +251,9 @@ def test_the_hand_distance_is_that_between_the_hands_geometries() -> None:
     np.testing.assert_allclose(reported, expected, atol=0.02)
 
 
-def test_arms_that_touch_are_reported_and_arms_that_do_not_are_not() -> None:
-    environment = make(randomize=False)
+@pytest.mark.parametrize("guard", [False, True])
+def test_arms_that_touch_are_reported_and_the_guard_keeps_them_from_it(guard: bool) -> None:
+    environment = make(randomize=False, guard=guard)
     step = environment.reset(keys(0, 1))
     assert not step.events["arm_contact"].any()
     put(environment, hands_at((None, None), ((-0.06, 0.0, 0.3), (0.06, 0.0, 0.3))))
@@ -263,8 +264,8 @@ def test_arms_that_touch_are_reported_and_arms_that_do_not_are_not() -> None:
         events = environment.step((together, together)).events
         contact |= events["arm_contact"]
         distance.append(events["hand_distance_m"])
-    assert contact.tolist() == [False, True]
-    assert np.min(distance, 0)[1] < 0.005
+    assert contact.tolist() == [False, not guard]
+    assert (np.min(distance, 0)[1] < 0.005) is not guard
     assert np.min(distance, 0)[0] > 0.2
 
 

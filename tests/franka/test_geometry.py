@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from codi_franka import geometry as geo
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from codi_franka import geometry as geo
 
 VECTORS = st.lists(st.floats(-3.0, 3.0, allow_subnormal=False), min_size=3, max_size=3)
 FAST = settings(deadline=None, max_examples=50)

@@ -8,8 +8,10 @@ from torch import Tensor
 from codi_franka.geometry import quaternion_exp, quaternion_from_matrix, quaternion_multiply
 from codi_franka.handoff.starts import ARMS
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
+from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE
-from codi_franka.robot.reach import shoulder_distance_bound
 from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tensors
 from franka.scenes import (
     GOAL,
@@ -24,11 +26,15 @@ from franka.scenes import (
 
 PERIOD = 0.1
 SETTINGS = KinematicSettings()
+STRAIGHT = KinematicSettings(response_delay=0.0)
+"""Hands that follow their commands on straight lines."""
 BASES = BaseFrames.of(ARMS)
 
 
-def predict(start: FrankaState, chunks: tuple[Tensor, ...]):
-    return KinematicPredictor(ARMS, GOAL).predict(start, chunks).trajectory
+def predict(
+    start: FrankaState, chunks: tuple[Tensor, ...], settings: KinematicSettings = SETTINGS
+) -> HandoffTrajectory:
+    return KinematicPredictor(ARMS, GOAL, settings).predict(start, chunks).trajectory
 
 
 def to_base(points: Tensor, arm: int) -> Tensor:
@@ -56,7 +62,7 @@ def stepped_velocities(first: Tensor, commands: Tensor) -> tuple[Tensor, Tensor]
 def test_free_hands_follow_the_recurrence() -> None:
     start = random_states(3)
     chunks = random_chunks(3, 4, 16)
-    path = predict(start, chunks)
+    path = predict(start, chunks, STRAIGHT)
     hands = hands_in_base(start)
     compared = 0
     for world, sample, arm in [(w, m, n) for w in range(3) for m in range(4) for n in range(2)]:
@@ -65,7 +71,7 @@ def test_free_hands_follow_the_recurrence() -> None:
         )
         expected = hands.position[world, arm] + moves.cumsum(0)
         shoulder = torch.tensor([0.0, 0.0, 0.333])
-        inside = (expected - shoulder).norm(dim=-1).max() < shoulder_distance_bound()
+        inside = (expected - shoulder).norm(dim=-1).max() < SETTINGS.reach
         if not inside or expected[:, 2].min() < SETTINGS.lowest_tcp:
             continue
         found = to_base(path.hand_position[world, sample, :, arm], arm)
@@ -102,7 +108,7 @@ def test_no_sample_leaves_the_reach_of_its_arm_or_enters_the_table() -> None:
     for arm in range(2):
         local = to_base(path.hand_position[..., arm, :], arm)
         distance = (local - torch.tensor([0.0, 0.0, 0.333])).norm(dim=-1)
-        assert distance.max() <= shoulder_distance_bound() + 1e-5
+        assert distance.max() <= SETTINGS.reach + 1e-5
         assert local[..., 2].min() >= SETTINGS.lowest_tcp - 1e-6
     assert path.gripper_width.min() >= 0.0
     assert path.gripper_width.max() <= OPEN + 1e-6
@@ -116,7 +122,7 @@ def test_a_step_up_from_the_floor_acts_at_once() -> None:
     for pushes in (5, 12):
         down = (pushes, (0.0, 0.0, -0.5), OPEN)
         plan = joint_chunk(chunk(down, up))
-        path = predict(state(hands=((-0.2, 0.0, 0.03), None)), plan)
+        path = predict(state(hands=((-0.2, 0.0, 0.03), None)), plan, STRAIGHT)
         heights.append(path.hand_position[0, 0, pushes - 1 :, 0, 2])
     short, long = heights
     assert short[0] == pytest.approx(SETTINGS.lowest_tcp, abs=1e-6)
@@ -150,6 +156,28 @@ def test_orientations_are_the_products_of_the_steps() -> None:
             expected = quaternion_multiply(base, quaternion)
             value = found[world, sample, k, arm].double()
             assert abs((value * expected).sum().item()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_turning_arm_leaves_the_straight_line_as_its_joints_do() -> None:
+    """Against the controller on exact joints with the same lag; straight lines are far worse."""
+    start, controller = random_states(16), EndEffectorController()
+    generator = torch.Generator().manual_seed(2)
+    command = 0.25 * torch.randn(16, 1, 2, 7, generator=generator)
+    command[..., 3:5], command[..., 5] = 0.0, 2.0 * command[..., 5]
+    position, velocity, decay = start.joint_position, start.joint_velocity, SETTINGS.velocity_decay
+    for _ in range(8):
+        wanted = controller.joint_velocity(position, command[:, 0, :, :6])
+        share = SETTINGS.prompt_share
+        position = position + PERIOD * ((1 - share) * velocity + share * wanted)
+        velocity = decay * velocity + (1 - decay) * wanted
+    truth = BASES.points_to_world(forward_kinematics(position)[0])
+    chunks = tuple(command[:, :, arm].unsqueeze(2).expand(-1, -1, 8, -1) for arm in range(2))
+    bent, straight = (
+        (predict(start, chunks, s).hand_position[:, 0, -1] - truth).norm(dim=-1).median()
+        for s in (SETTINGS, STRAIGHT)
+    )
+    assert bent < 0.015
+    assert bent < 0.6 * straight
 
 
 def _limited(vector: Tensor, length: float) -> Tensor:
@@ -260,10 +288,17 @@ def test_what_is_kept_for_a_state_does_not_leak_into_the_next() -> None:
         torch.testing.assert_close(found.cube_position, predict(start, chunks).cube_position)
 
 
-def test_all_samples_are_valid_and_the_goal_is_passed_on() -> None:
-    prediction = KinematicPredictor(ARMS, GOAL).predict(state(), random_chunks(1, 2, 8))
+def test_samples_in_which_arms_meet_are_not_lost() -> None:
+    """That arms meet is for the costs to judge; no sample is invalid."""
+    arm = torch.zeros(1, 3, 12, 7)
+    arm[..., 0] = torch.tensor([0.5, -0.3, 0.0])[:, None]
+    prediction = KinematicPredictor(ARMS, GOAL).predict(state(), (arm, arm))
     assert prediction.valid is None
     assert prediction.trajectory.goal is GOAL
+    hands = prediction.trajectory.hand_position
+    assert hands.isfinite().all()
+    gap = (hands[0, :, -1, 0] - hands[0, :, -1, 1]).norm(dim=-1)
+    assert gap[0] < 0.1 < gap[2] < gap[1]
 
 
 @pytest.mark.parametrize("steps", [1, 5, 16])
@@ -278,7 +313,7 @@ def test_gradients_flow_from_positions_to_commands() -> None:
     plan = chunk((3, STAY, SHUT), (5, (0.1, 0.05, 0.2), SHUT))
     left, right = joint_chunk(plan)
     left.requires_grad_(True)
-    path = predict(state(cube=AT, hands=(AT, None)), (left, right))
+    path = predict(state(cube=AT, hands=(AT, None)), (left, right), STRAIGHT)
     gain = PERIOD * SETTINGS.prompt_share
     (last,) = torch.autograd.grad(path.hand_position[0, 0, -1, 0, 0], left, retain_graph=True)
     assert last[0, 0, -1, 0].item() == pytest.approx(gain, abs=1e-6)

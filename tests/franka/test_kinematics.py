@@ -4,6 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+
 from codi_franka.geometry import rotation_error
 from codi_franka.robot.kinematics import (
     forward_kinematics,

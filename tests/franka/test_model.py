@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+
 from codi_franka.robot import parameters as fr3
 from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.layout import ARM_BASES, FLOOR_HEIGHT
@@ -133,8 +134,8 @@ def test_wrong_arms_are_refused(arms: tuple[str, ...]) -> None:
 def test_bases_face_each_other(model: mujoco.MjModel, index: ModelIndex) -> None:
     data = _rest(model)
     mujoco.mj_kinematics(model, data)
-    for arm, x in zip(index.arms, (-0.2, 0.2), strict=True):
-        np.testing.assert_allclose(data.site_xpos[arm.tcp_site], [x, 0.0, 0.35], atol=1e-9)
+    for arm, x in zip(index.arms, (-0.27, 0.27), strict=True):
+        np.testing.assert_allclose(data.site_xpos[arm.tcp_site], [x, 0.0, 0.45], atol=1e-9)
 
 
 def test_at_home_nothing_touches_and_nothing_moves() -> None:

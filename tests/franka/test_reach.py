@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from codi_franka.geometry import rotation_error
 from codi_franka.robot import reach
 from codi_franka.robot.controller import HOME, EndEffectorController
@@ -63,7 +64,8 @@ def test_the_goal_near_the_right_base_needs_the_lean() -> None:
     path = reach.follow(EndEffectorController(), HOME_POSTURE, target)
     position, rotation = forward_kinematics(path[-1])
     assert (position - target).norm() < 1e-3
-    assert reach.limit_distance(path).min() > 0.08
+    assert reach.limit_distance(path).min() > 0.07  # on the way down, from 0.45 m above the table
+    assert reach.limit_distance(path[-1]) > 0.12
     assert math.degrees(math.acos(-rotation[2, 2])) == pytest.approx(32.05, abs=0.1)
     upright = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
     posture = HOME_POSTURE

@@ -126,12 +126,15 @@ def test_the_right_arm_can_finish_and_the_goal_is_symmetric_for_neither() -> Non
     assert not reachable(in_base(goal, "left")[:, :2]).any()
 
 
-def test_left_only_starts_lie_outside_the_right_arms_region_by_its_limits() -> None:
-    """Beyond its radius or behind its bearing; most are beyond reach for certain."""
+def test_left_only_starts_are_beyond_the_right_arm_for_certain() -> None:
+    """Not outside its workspace alone; what lies between the two counts for neither."""
     found = starts(600, seed=5)[:, :2]
     local = in_base(found[left_only(found)], "right")
     assert (local[:, :2].norm(dim=-1) > 0.76).all()
-    assert beyond_reach(local).float().mean() > 0.5
+    assert beyond_reach(local).all()
+    unproven = ~which_arms_grasp(found)[:, 1] & ~beyond_reach(in_base(found, "right"))
+    assert unproven.any()
+    assert not left_only(found[unproven]).any()
 
 
 def test_the_arms_are_named_after_their_bases() -> None:

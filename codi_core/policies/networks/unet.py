@@ -82,9 +82,7 @@ class _ResidualBlock(nn.Module):
         self.first = _ConvolutionBlock(inputs, outputs, kernel, groups)
         self.second = _ConvolutionBlock(outputs, outputs, kernel, groups)
         self.outputs = outputs
-        self.shortcut = (
-            _Convolution(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        )
+        self.shortcut = _Convolution(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         hidden = torch.addcmul(shift, self.first(x), scale)
@@ -156,7 +154,9 @@ class UNet(DenoisingNetwork):
         )
         self._build(action_size, tuple(widths), blocks, kernel, groups)
         self._film_sizes = [
-            block.outputs for block in self.modules() if isinstance(block, _ResidualBlock)
+            block.outputs
+            for block in self.modules()
+            if isinstance(block, _ResidualBlock)
             for _ in range(2)
         ]
         self.film = nn.Linear(embedding_size, sum(self._film_sizes))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TASK = "franka-handoff"
 
+
 @hookimpl
 def codi_tasks() -> Iterator[TaskRecord]:
     """The two-arm handover."""

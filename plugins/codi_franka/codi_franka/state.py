@@ -113,6 +113,10 @@ class BaseFrames:
         """Paths of points (..., N, K, 3) from each base frame into the world frame."""
         return path @ self.rotation.mT + self.position.unsqueeze(1)
 
+    def arms_to_world(self, points: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Several points of each arm, (..., N, 3) each, into the world frame."""
+        return tuple(self.points_to_world(point) for point in points)
+
     def points_to_base(self, point: Tensor) -> Tensor:
         """Points (..., N, 3) from the world frame into each base frame."""
         return (self.rotation.mT @ (point - self.position).unsqueeze(-1)).squeeze(-1)

@@ -47,7 +47,7 @@ def test_energy_distance_of_normals_matches_its_closed_form():
     shift = 1.5
 
     def absolute_mean(mean):
-        phi = math.exp(-mean**2 / 4) * 2 / math.sqrt(math.pi)
+        phi = math.exp(-(mean**2) / 4) * 2 / math.sqrt(math.pi)
         return phi + mean * math.erf(mean / 2)
 
     expected = 2 * absolute_mean(shift) - 2 * absolute_mean(0.0)
@@ -72,8 +72,10 @@ def test_sliced_wasserstein_of_sets_of_different_sizes():
 def test_mode_shares_are_the_weights_of_separate_modes():
     mixture = random_mixture(2, 3, torch.Generator().manual_seed(9))
     apart = mixture.__class__(
-        mixture.log_weights, 20 * torch.tensor([[1.0, 0], [0, 1], [-1, -1]]).double(),
-        mixture.basis, mixture.variances,
+        mixture.log_weights,
+        20 * torch.tensor([[1.0, 0], [0, 1], [-1, -1]]).double(),
+        mixture.basis,
+        mixture.variances,
     )
     shares = mode_shares(apart.sample(20_000, torch.Generator().manual_seed(10)), apart)
     assert total_variation(shares, apart.log_weights.exp()) < 0.02

@@ -28,9 +28,7 @@ from tests.strategies import (
 def gaussian_objective(oracle, mean, covariance):
     """E[J] + λ KL(N(mean, covariance) ‖ p) for a Gaussian p: Eq. 6 with its sign put right."""
     candidate = GaussianMixture.gaussian(mean, covariance)
-    divergence = gaussian_divergence(
-        mean, covariance, oracle.base.mean(), oracle.base.covariance()
-    )
+    divergence = gaussian_divergence(mean, covariance, oracle.base.mean(), oracle.base.covariance())
     return oracle.cost.expectation(candidate) + oracle.temperature * divergence
 
 
@@ -74,8 +72,11 @@ def test_no_perturbed_gaussian_has_a_lower_objective(generator, scale, temperatu
     turn = torch.eye(3, dtype=torch.float64) + scale * torch.randn(
         3, 3, generator=generator, dtype=torch.float64
     )
-    for candidate in ((mean + step, covariance), (mean, turn @ covariance @ turn.T),
-                      (mean - step, turn @ covariance @ turn.T)):
+    for candidate in (
+        (mean + step, covariance),
+        (mean, turn @ covariance @ turn.T),
+        (mean - step, turn @ covariance @ turn.T),
+    ):
         assert gaussian_objective(oracle, *candidate) > least
 
 
@@ -91,8 +92,9 @@ def test_no_reweighting_of_modes_has_a_lower_objective(problem):
 
     log_weights = oracle.target.log_weights
     other = torch.log_softmax(log_weights + 0.7 * torch.linspace(-1, 1, len(log_weights)), -1)
-    rival = GaussianMixture(other, oracle.target.means, oracle.target.basis,
-                            oracle.target.variances)
+    rival = GaussianMixture(
+        other, oracle.target.means, oracle.target.basis, oracle.target.variances
+    )
     draws = rival.sample(4_000, torch.Generator().manual_seed(2))
     ratio = rival.log_density(draws) - oracle.base.log_density(draws)
     values = problem.cost(draws) + problem.temperature * ratio

@@ -41,9 +41,7 @@ def test_decomposition_of_the_divergence(generator, temperature):
     whole = gaussian_divergence(
         target.mean(), target.covariance(), oracle.mean(), oracle.covariance()
     )
-    data = gaussian_divergence(
-        target.mean(), target.covariance(), base.mean(), base.covariance()
-    )
+    data = gaussian_divergence(target.mean(), target.covariance(), base.mean(), base.covariance())
     designed = oracle.log_normaliser + cost.expectation(target) / temperature
     assert torch.allclose(whole, data + designed, rtol=1e-8, atol=1e-8)
     assert data >= 0

@@ -23,10 +23,12 @@ from codi_core.testing import (
 from tests.strategies import generators, problems, random_mixture, random_quadratic, seeds, sigmas
 
 POSTERIORS = st.sampled_from([IsotropicPosterior(), MatchedPosterior(0.7)])
-SAMPLERS = st.sampled_from([
-    AncestralSampler(KarrasSchedule(6, 10.0, 0.05)),
-    EulerMaruyamaSampler(KarrasSchedule(6, 10.0, 0.05)),
-])
+SAMPLERS = st.sampled_from(
+    [
+        AncestralSampler(KarrasSchedule(6, 10.0, 0.05)),
+        EulerMaruyamaSampler(KarrasSchedule(6, 10.0, 0.05)),
+    ]
+)
 
 
 @attrs.frozen
@@ -131,19 +133,20 @@ def test_permuting_agents_permutes_the_exact_solution(problem, data, sigma):
     assert torch.allclose(one.log_normaliser, two.log_normaliser)
 
 
-@given(problem=problems(), posterior=POSTERIORS, sampler=SAMPLERS, seed=seeds(),
-       constant=st.integers(-(2**40), 2**40))
-def test_adding_a_constant_to_the_cost_changes_nothing(
-    problem, posterior, sampler, seed, constant
-):
+@given(
+    problem=problems(),
+    posterior=POSTERIORS,
+    sampler=SAMPLERS,
+    seed=seeds(),
+    constant=st.integers(-(2**40), 2**40),
+)
+def test_adding_a_constant_to_the_cost_changes_nothing(problem, posterior, sampler, seed, constant):
     """Bit for bit where floats represent the sums: costs in 1/64ths, offsets to 1.1e12."""
     guidance = MonteCarloGuidance(posterior, 8, problem.temperature)
     results = []
     for offset in (0, constant):
         policy = problem.coordinated(guidance, sampler)
-        policy.cost = lambda flat, offset=offset: (
-            (problem.cost(flat) * 64).round() / 64 + offset
-        )
+        policy.cost = lambda flat, offset=offset: (problem.cost(flat) * 64).round() / 64 + offset
         results.append(policy.plan(problem.context(2, seed)).flat)
     assert torch.equal(*results)
 
@@ -161,9 +164,7 @@ def test_infinite_temperature_gives_the_product_policy(problem, posterior, sampl
 
 
 @given(generator=generators(), components=st.integers(1, 3), sigma=sigmas())
-def test_a_cost_that_does_not_couple_agents_leaves_them_independent(
-    generator, components, sigma
-):
+def test_a_cost_that_does_not_couple_agents_leaves_them_independent(generator, components, sigma):
     """π is a product again, and guiding jointly is guiding each agent alone."""
     action = action_spec(2, 1)
     policies = tuple(
@@ -171,8 +172,9 @@ def test_a_cost_that_does_not_couple_agents_leaves_them_independent(
     )
     costs = [random_quadratic(2, generator) for _ in range(2)]
     joint = Problem(policies, block_cost(costs), 0.7).oracle
-    alone = [Oracle.of(policy.mixture, cost, 0.7)
-             for policy, cost in zip(policies, costs, strict=True)]
+    alone = [
+        Oracle.of(policy.mixture, cost, 0.7) for policy, cost in zip(policies, costs, strict=True)
+    ]
     x = torch.randn(4, 4, generator=generator, dtype=torch.float64)
     stacked = torch.cat(
         [one.denoise(part, sigma) for one, part in zip(alone, x.split(2, -1), strict=True)], -1

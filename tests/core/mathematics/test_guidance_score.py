@@ -30,8 +30,9 @@ def noisy_points(oracle, sigma, count, generator):
     return clean + sigma * torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
 
 
-@given(mixture=mixtures(), sigma=sigmas(), generator=generators(),
-       temperature=temperatures(0.3, 30))
+@given(
+    mixture=mixtures(), sigma=sigmas(), generator=generators(), temperature=temperatures(0.3, 30)
+)
 def test_tilted_density_at_every_noise_level(mixture, sigma, generator, temperature):
     """Eq. 23: π_t(a_t) = p_t(a_t) E[exp(-J/λ) | a_t] / Z, by two different routes."""
     oracle = Oracle.of(mixture, random_quadratic(mixture.size, generator), temperature)

@@ -41,8 +41,9 @@ def test_neighbours_are_unrelated(key, part):
 
 
 def test_a_grid_of_neighbours_is_standard_normal_and_independent():
-    keys = [(seed, episode, replan) for seed in range(4) for episode in range(5)
-            for replan in range(5)]
+    keys = [
+        (seed, episode, replan) for seed in range(4) for episode in range(5) for replan in range(5)
+    ]
     noise = NoiseSource(keys).normal(5_000)
     assert noise.mean(1).abs().max() < 4.5 / 5_000**0.5
     assert (noise.var(1) - 1).abs().max() < 5 * (2 / 5_000) ** 0.5

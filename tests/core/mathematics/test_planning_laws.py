@@ -66,9 +66,7 @@ def test_one_seed_one_result(problem, seed):
 
 @given(problem=problems(shared=True), seed=seeds())
 def test_agents_that_share_weights_plan_as_agents_with_copies(problem, seed):
-    copies = tuple(
-        MixturePolicy(policy.mixture, policy.spec.action) for policy in problem.policies
-    )
+    copies = tuple(MixturePolicy(policy.mixture, policy.spec.action) for policy in problem.policies)
     other = Problem(copies, problem.cost, problem.temperature)
     one = coordinated(problem, samples=8).plan(problem.context(2, seed)).flat
     two = coordinated(other, samples=8).plan(other.context(2, seed)).flat
@@ -135,7 +133,8 @@ def test_the_normaliser_does_not_change_the_physical_distribution():
     for scale, offset in ((1.0, 0.0), (2.5, -1.0)):
         policies = tuple(
             MixturePolicy(
-                mixture.shifted(torch.tensor([-offset]).double()).scaled(1 / scale), action,
+                mixture.shifted(torch.tensor([-offset]).double()).scaled(1 / scale),
+                action,
                 Normaliser(torch.tensor([offset]), torch.tensor([scale])),
             )
             for mixture in physical
@@ -222,9 +221,9 @@ def test_effective_sample_size_is_that_of_the_weights():
     problem = TrajectoryFamily().problem()
     for allowed, expected in ((8, 8.0), (1, 1.0)):
         planner = coordinated(problem, samples=8)
-        planner.cost = lambda flat, allowed=allowed: torch.where(
-            torch.arange(8) < allowed, 0.0, math.inf
-        ).expand(flat.shape[:-1]).clone()
+        planner.cost = lambda flat, allowed=allowed: (
+            torch.where(torch.arange(8) < allowed, 0.0, math.inf).expand(flat.shape[:-1]).clone()
+        )
         context = problem.context(2)
         planner.plan(context)
         size = torch.stack(context.diagnostics.series["effective_sample_size"])

@@ -73,10 +73,14 @@ def test_agents_that_share_weights_run_as_one_batched_call():
     """One call for the sharing agents gives what separate policies give."""
     shared = Counting(make_policy(0, torch.ones(2, 1).double()))
     other = Counting(make_policy(1, torch.ones(2, 1).double()))
-    factors = [Factor(policy, (agent,), agent_view(agent))
-               for agent, policy in enumerate((shared, other, shared))]
-    copies = [Factor(make_policy(seed, torch.ones(2, 1).double()), (agent,), agent_view(agent))
-              for agent, seed in enumerate((0, 1, 0))]
+    factors = [
+        Factor(policy, (agent,), agent_view(agent))
+        for agent, policy in enumerate((shared, other, shared))
+    ]
+    copies = [
+        Factor(make_policy(seed, torch.ones(2, 1).double()), (agent,), agent_view(agent))
+        for agent, seed in enumerate((0, 1, 0))
+    ]
     observation = {"observed": torch.randn(5, 1, 3, 1, generator=torch.Generator().manual_seed(2))}
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(3))
     levels = torch.linspace(0.1, 4.0, 5)
@@ -106,9 +110,9 @@ def test_decode_and_encode_are_inverse_with_factors_in_any_order():
     """A factor may cover several agents, and factors need not come in the agents' order."""
     pair = MixturePolicy(random_mixture(6, 1, torch.Generator().manual_seed(5)), action_spec(2, 3))
     single = make_policy(6)
-    product = ProductPolicy([
-        Factor(pair, (2, 0), blind, action_sizes=(2, 1)), Factor(single, (1,), blind)
-    ])
+    product = ProductPolicy(
+        [Factor(pair, (2, 0), blind, action_sizes=(2, 1)), Factor(single, (1,), blind)]
+    )
     flat = torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(6))
     chunks = product.decode(flat)
     assert [tuple(chunk.shape) for chunk in chunks] == [(3, 4, 2, 1), (3, 4, 2, 1), (3, 4, 2, 2)]
@@ -118,8 +122,9 @@ def test_decode_and_encode_are_inverse_with_factors_in_any_order():
 
 
 def test_factors_that_do_not_fit_are_refused_by_name():
-    one, longer = make_policy(0), MixturePolicy(
-        random_mixture(3, 1, torch.Generator().manual_seed(0)), action_spec(3, 1)
+    one, longer = (
+        make_policy(0),
+        MixturePolicy(random_mixture(3, 1, torch.Generator().manual_seed(0)), action_spec(3, 1)),
     )
     with pytest.raises(SpecificationError, match="horizon"):
         ProductPolicy([Factor(one, (0,), blind), Factor(longer, (1,), blind)])

@@ -32,9 +32,7 @@ def gaussian():
 def limit(schedule, mixture):
     """What infinitely many steps between the same two levels would give."""
     end = schedule.sigma_min
-    at_end = reverse_sde_moments(
-        mixture.mean(), mixture.covariance(), schedule.sigma_max, end
-    )
+    at_end = reverse_sde_moments(mixture.mean(), mixture.covariance(), schedule.sigma_max, end)
     gain = mixture.jacobian(mixture.mean(), end)
     mean = mixture.mean() + gain @ (at_end.mean - mixture.mean())
     return mean, gain @ at_end.covariance @ gain.mT
@@ -134,7 +132,9 @@ def test_mixtures_are_sampled(sampler_type):
 
 
 @given(
-    steps=st.integers(2, 50), low=st.floats(1e-3, 1), ratio=st.floats(1.1, 1e4),
+    steps=st.integers(2, 50),
+    low=st.floats(1e-3, 1),
+    ratio=st.floats(1.1, 1e4),
     rho=st.floats(1, 10),
 )
 def test_karras_schedule_is_the_published_formula(steps, low, ratio, rho):
@@ -155,8 +155,15 @@ def test_one_step_goes_from_the_highest_level_to_zero():
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"sigma_min": 0.0}, {"sigma_min": 50.0}, {"rho": 0.0},
-               {"sigma_max": float("nan")}, {"sigma_min": float("nan")}]
+    "change",
+    [
+        {"steps": 0},
+        {"sigma_min": 0.0},
+        {"sigma_min": 50.0},
+        {"rho": 0.0},
+        {"sigma_max": float("nan")},
+        {"sigma_min": float("nan")},
+    ],
 )
 def test_impossible_schedules_are_refused(change):
     with pytest.raises(SpecificationError, match="sigma_min"):

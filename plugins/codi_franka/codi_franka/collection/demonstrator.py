@@ -29,7 +29,8 @@ _FEATURES = {
     "state.cube_position": FeatureSpec((3,), ("x [m]", "y [m]", "z [m]")),
     "state.cube_quaternion": FeatureSpec((4,), ("w", "x", "y", "z")),
     "state.cube_velocity": FeatureSpec(
-        (6,), tuple(f"{kind}_{axis}" for kind in ("linear [m/s]", "angular [rad/s]") for axis in "xyz")
+        (6,),
+        tuple(f"{kind}_{axis}" for kind in ("linear [m/s]", "angular [rad/s]") for axis in "xyz"),
     ),
 }
 

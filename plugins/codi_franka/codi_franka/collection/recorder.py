@@ -102,14 +102,10 @@ class Recorder:
             disturbance = self._disturb(disturbance)
             width = self._fumble(action[:, 6:])
             executed = torch.cat((action[:, :6] + disturbance, width), -1)
-            targets = actuator_targets(
-                self.controller, state.joint_position, executed.unsqueeze(1)
-            )
+            targets = actuator_targets(self.controller, state.joint_position, executed.unsqueeze(1))
             state = self.simulator.step(targets, self.simulator.substeps)
             yield step + 1
-        self._recorded = {
-            name: torch.stack(values, 1).numpy() for name, values in recorded.items()
-        }
+        self._recorded = {name: torch.stack(values, 1).numpy() for name, values in recorded.items()}
 
     def demonstrations(self) -> Iterator[Frames | None]:
         """The recorded demonstrations, in order; None where the simulation diverged."""

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.robot.clearance import arm_clearance, arm_points, hands_apart
+from codi_franka.robot.layout import ARM_NAMES
+from codi_franka.state import BaseFrames
 
 
 @attrs.frozen
@@ -82,5 +85,34 @@ class EngageAllCost(CostFunction):
         return (gaps.amin(-2) - self.threshold).clamp_min(0.0).sum(-1)
 
 
+@attrs.frozen
+class ClearanceCost(CostFunction):
+    """How much the bodies of two arms come nearer than a margin, at worst; not in the paper.
+
+    Eq. 43 keeps two points 30 cm apart. With one hand above the other, or with arms crossed, that
+    lets wrists and forearms touch. It is looked at for some instants of the chunk only, more of
+    them early, because the early actions are executed.
+    """
+
+    margin: float = 0.05
+    """[m]"""
+    instants: tuple[int, ...] = (0, 2, 4, 6, 9, 13)
+    """The control steps that are looked at; those beyond the chunk are left out."""
+
+    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
+        """(B, M) [m]."""
+        steps = trajectory.hand_position.shape[2]
+        chosen = [step for step in self.instants if step < steps]
+        hands = trajectory.hand_position[:, :, chosen]
+        if hands_apart(hands):
+            return torch.zeros_like(hands[:, :, 0, 0, 0])
+        bases = BaseFrames.of(ARM_NAMES, hands.device)
+        points = bases.arms_to_world(arm_points(bases.points_to_base(hands)))
+        return (self.margin - arm_clearance(points).amin(-1)).clamp_min(0.0)
+
+
 TABLE_I = {"handoff-goal": 1.0, "handoff-collision": 10.0, "handoff-engagement": 10.0}
 """The weights of Table I, by registered name."""
+
+DEFAULT_COSTS = {**TABLE_I, "handoff-clearance": 10.0}
+"""Table I and the clearance of the arms' bodies."""

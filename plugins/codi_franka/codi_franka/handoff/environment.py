@@ -23,7 +23,8 @@ from codi_franka.physics.variation import CubeVariation, vary_cube
 from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import MAX_WIDTH
-from codi_franka.state import BaseFrames, FrankaState, tcp_in_world
+from codi_franka.robot.separation import SeparationGuard
+from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tcp_in_world
 
 FALLEN = -0.05
 """[m] A cube that low has left the table."""
@@ -52,6 +53,7 @@ class FrankaEnvironment(Environment):
         self.sensors = SensorReadings(self.model)
         self.controller = EndEffectorController()
         self.bases = BaseFrames.of(ARMS)
+        self.guard = SeparationGuard(self.bases) if options.guard else None
         self.goal = np.array([*options.goal, CUBE_SIZE / 2])
         self.noise = CubeNoise() if options.randomize else NO_NOISE
 
@@ -74,6 +76,10 @@ class FrankaEnvironment(Environment):
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one action an arm, (B, 7) each: TCP twist in the arm's base frame and width."""
         joint_action = torch.nan_to_num(torch.stack(actions, 1))
+        if self.guard is not None:
+            twist = self.controller.saturate(joint_action[..., :6])
+            twist = self.guard.restrain(hands_in_base(self.state), twist)
+            joint_action = torch.cat((twist, joint_action[..., 6:]), -1)
         targets = actuator_targets(self.controller, self.state.joint_position, joint_action)
         self.state, measured = self.simulator.step_and_measure(targets)
         self.time += 1 / RATE_HZ

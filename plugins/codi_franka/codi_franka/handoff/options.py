@@ -64,3 +64,7 @@ class HandoffOptions:
         default=True,
         metadata={"help": "vary the cube's mass and friction, and add noise to its tracking"},
     )
+    guard: bool = attrs.field(
+        default=True,
+        metadata={"help": "stop arms that would run into each other, as a cell's controller does"},
+    )

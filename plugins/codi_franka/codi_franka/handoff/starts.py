@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from codi_franka.handoff.options import GOAL_CLEARANCE
-from codi_franka.robot.layout import TABLE_SIZE
-from codi_franka.robot.reach import reachable
+from codi_franka.robot.layout import CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.reach import beyond_reach
 from codi_franka.state import BaseFrames
 from codi_franka.workspace import EDGE_MARGIN, graspable
 
@@ -20,8 +20,13 @@ def which_arms_grasp(xy: Tensor) -> Tensor:
 
 
 def left_only(xy: Tensor) -> Tensor:
-    """Where the left arm can pick the cube and the right arm can't reach it: (...) booleans."""
-    return graspable(_in_base(xy, "left")) & ~reachable(_in_base(xy, "right"))
+    """Where the left arm can pick the cube and no posture brings the right hand to it: (...).
+
+    The latter is a proof, from the lengths of the links. Between the right arm's workspace and
+    what is proven lie starts that count for neither.
+    """
+    cube = torch.cat((xy, torch.full_like(xy[..., :1], CUBE_SIZE / 2)), -1)
+    return graspable(_in_base(xy, "left")) & beyond_reach(_point_in_base(cube, "right"))
 
 
 def sample_start(goal: tuple[float, float], generator: torch.Generator) -> Tensor:
@@ -40,6 +45,8 @@ def sample_start(goal: tuple[float, float], generator: torch.Generator) -> Tenso
 
 
 def _in_base(xy: Tensor, arm: str) -> Tensor:
-    bases = BaseFrames.of((arm,))
-    point = torch.cat((xy, torch.zeros_like(xy[..., :1])), -1).unsqueeze(-2)
-    return bases.points_to_base(point)[..., 0, :2]
+    return _point_in_base(torch.cat((xy, torch.zeros_like(xy[..., :1])), -1), arm)[..., :2]
+
+
+def _point_in_base(point: Tensor, arm: str) -> Tensor:
+    return BaseFrames.of((arm,)).points_to_base(point.unsqueeze(-2))[..., 0, :]

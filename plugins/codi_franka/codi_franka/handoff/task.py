@@ -15,7 +15,8 @@ from codi_core.tasks import PlanSettings, Task, TaskParts
 from codi_core.training.checkpoint import load_checkpoint
 from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.costs import (
-    TABLE_I,
+    DEFAULT_COSTS,
+    ClearanceCost,
     CollisionCost,
     EngageAllCost,
     EngagementCost,
@@ -37,6 +38,7 @@ COSTS: Mapping[str, Callable[..., CostFunction]] = {
     "handoff-goal": GoalCost,
     "handoff-collision": CollisionCost,
     "handoff-engagement": EngagementCost,
+    "handoff-clearance": ClearanceCost,
     "handoff-engage-all": EngageAllCost,
 }
 
@@ -58,7 +60,7 @@ class HandoffTask(Task):
                 "kinematic": lambda: KinematicPredictor(ARMS, goal),
                 "mujoco": lambda: MujocoPredictor(ARMS, goal),
             },
-            default_costs=TABLE_I,
+            default_costs=DEFAULT_COSTS,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
             settings=PlanSettings(),
@@ -76,9 +78,7 @@ def load_factors(checkpoint: Path | None) -> tuple[Factor, ...]:
     """One factor an arm. Both share one policy, because in base frames the arms are alike."""
     expected = PolicySpec(ACTION_SPEC, SHAPES)
     policy = load_checkpoint(checkpoint or SHIPPED_CHECKPOINT, expected)
-    return tuple(
-        Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS)
-    )
+    return tuple(Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS))
 
 
 class _Advance:

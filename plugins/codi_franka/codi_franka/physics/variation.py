@@ -39,6 +39,10 @@ def vary_cube(
     masses[:, index.cube_body] = mass
     inertias[:, index.cube_body] = model.body_inertia[index.cube_body] * (mass / CUBE_MASS)[:, None]
     # A contact takes the larger of two frictions, so the pads and the table must change with it.
-    for geom in (index.cube_geom, index.table_geom, *(pad for arm in index.arms for pad in arm.pads)):
+    for geom in (
+        index.cube_geom,
+        index.table_geom,
+        *(pad for arm in index.arms for pad in arm.pads),
+    ):
         frictions[:, geom] = model.geom_friction[geom] * friction[:, None]
     simulator.batch.set_const()

@@ -20,9 +20,9 @@ from codi_franka.geometry import (
 )
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.kinematics import curvature
 from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import LINKS, MAX_WIDTH
-from codi_franka.robot.reach import shoulder_distance_bound
 from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
 
 
@@ -35,8 +35,15 @@ class KinematicSettings:
     prompt_share: float = 0.29
     """How much of a control step's displacement follows that step's command; the rest follows
     the velocity at the step's start."""
+    response_delay: float = 0.12
+    """[s] How long after it was computed a joint velocity acts, on average. Meanwhile the arm has
+    turned, and the hand leaves the commanded straight line."""
     width_decay: float = 0.366
     """How much of a gripper's distance to its commanded width is left after a control step."""
+    reach: float = 0.84
+    """[m] How far from the shoulder a hand gets: 0.78 m from the base's axis at table height. The
+    arm is longer, but stretched out it is where no demonstration was: foreseeing progress there
+    would lure it out of what its policy knows."""
     lowest_tcp: float = 0.012
     """[m] The fingertips touch the table there."""
     grasp_radius: float = 0.018
@@ -68,7 +75,7 @@ class KinematicPredictor(Predictor):
         self.goal = goal
         self.bases = BaseFrames.of(arms, goal.device)
         self.controller = EndEffectorController()
-        self.reach = shoulder_distance_bound()
+        self.reach = self.settings.reach
         self._known: tuple[FrankaState, _Start] | None = None
         self._lag_cache: dict[tuple[int, torch.dtype, torch.device], _Lags] = {}
 
@@ -82,36 +89,50 @@ class KinematicPredictor(Predictor):
         actions = torch.stack(chunks, 2)  # (B, M, N, K, 7)
         start = self._start(state)
         lags = self._lags(actions.shape[3], actions)
-        position = self._positions(start, lags, actions[..., :3])
+        position = self._positions(start, lags, actions[..., :6])
         width = self._widths(state.gripper_width, lags, actions[..., 6])
         cube = self._cube(start, position, width)
 
         def quaternions() -> Tensor:
             return self._quaternions(start, lags, actions[..., 3:6])
 
-        return Prediction(
-            HandoffTrajectory(
-                hand_position=position.transpose(2, 3),
-                gripper_width=width.transpose(2, 3),
-                cube_position=cube,
-                goal=self.goal,
-                hand_quaternion=quaternions,
-            )
+        trajectory = HandoffTrajectory(
+            hand_position=position.transpose(2, 3),
+            gripper_width=width.transpose(2, 3),
+            cube_position=cube,
+            goal=self.goal,
+            hand_quaternion=quaternions,
         )
+        return Prediction(trajectory)
 
     # -- hands ----------------------------------------------------------------------------------
 
     def _positions(self, start: _Start, lags: _Lags, command: Tensor) -> Tensor:
-        """TCP positions (B, M, N, K, 3), world frame, within the workspace."""
-        command = _shorten(command, self.controller.linear_limit)
-        moved = lags.path @ command + lags.coasting * start.hands.linear_velocity[:, None, :, None]
+        """TCP positions (B, M, N, K, 3), world frame, in the workspace, from twists (..., 6)."""
+        linear = _shorten(command[..., :3], self.controller.linear_limit)
+        angular = _shorten(command[..., 3:], self.controller.angular_limit)
+        linear = linear + self._turning_off(start, torch.cat((linear, angular), -1))
+        moved = lags.path @ linear + lags.coasting * start.hands.linear_velocity[:, None, :, None]
         position = start.hands.position[:, None, :, None] + moved
-        shoulder = position.new_tensor([0.0, 0.0, LINKS[0].d])
-        position = shoulder + _shorten(position - shoulder, self.reach)
         # The floor as a reflected path: a step back up acts at once, however long the push down.
         deficit = (self.settings.lowest_tcp - position[..., 2]).clamp_min(0.0)
         lift = deficit.cummax(-1).values.unsqueeze(-1) * position.new_tensor([0.0, 0.0, 1.0])
-        return self.bases.paths_to_world(position + lift)
+        # Reach comes last: shortening lifts what is below the shoulder, so the floor still holds.
+        shoulder = position.new_tensor([0.0, 0.0, LINKS[0].d])
+        position = shoulder + _shorten(position + lift - shoulder, self.reach)
+        return self.bases.paths_to_world(position)
+
+    def _turning_off(self, start: _Start, twist: Tensor) -> Tensor:
+        """What joints that turn at constant speed add to a commanded velocity, (B, M, N, K, 3).
+
+        To first order it is the hand's acceleration at constant joint velocities (centripetal and
+        Coriolis terms) times the time by which joint velocities are behind the command.
+        """
+        worlds, arms = start.curvature.shape[:2]
+        rows = start.curvature.movedim(-1, 2).reshape(worlds, 1, arms, 6, 18)
+        slopes = (twist @ rows).unflatten(-1, (3, 6))
+        bend = (slopes @ twist.unsqueeze(-1)).squeeze(-1)
+        return self.settings.response_delay * bend
 
     def _widths(self, start: Tensor, lags: _Lags, command: Tensor) -> Tensor:
         """Gripper widths (B, M, N, K) without an object: exponential approach to the command."""
@@ -140,7 +161,7 @@ class KinematicPredictor(Predictor):
         samples, steps = hands.shape[1], hands.shape[3]
         cube = start.cube[:, None].expand(-1, samples, -1)
         if not self._ever_touched(start, cube, hands):
-            return self._resting(cube).unsqueeze(2).expand(-1, -1, steps, -1)
+            return self._falling(cube, steps)
         first = start.hand_position[:, None, :, None].expand(-1, samples, -1, -1, -1)
         moved = torch.diff(hands, dim=3, prepend=first).unbind(3)
         narrow = width < CUBE_SIZE
@@ -170,15 +191,17 @@ class KinematicPredictor(Predictor):
         """Whether any sample could move the cube at all; if none can, there is no path to step."""
         if start.any_held:
             return True
-        gap = (hands - cube[:, :, None, None]).abs()
+        gap = hands - cube[:, :, None, None]
         radius, height = self.settings.grasp_radius, self.settings.grasp_height
-        near = (gap[..., :2].amax(-1) < radius) & (gap[..., 2] < height)
+        # A cube in the air falls: hands below it count as well.
+        near = (gap[..., :2].abs().amax(-1) < radius) & (gap[..., 2] < height)
         return bool(near.any())
 
-    @staticmethod
-    def _resting(cube: Tensor) -> Tensor:
-        """A free cube ends on the table."""
-        return torch.cat((cube[..., :2], torch.full_like(cube[..., 2:], CUBE_SIZE / 2)), -1)
+    def _falling(self, cube: Tensor, steps: int) -> Tensor:
+        """The path (B, M, K, 3) of a free cube, which ends on the table."""
+        drop = self.settings.fall * torch.arange(1, steps + 1, device=cube.device)
+        height = (cube[..., 2:] - drop).clamp_min(CUBE_SIZE / 2).unsqueeze(-1)
+        return torch.cat((cube[..., None, :2].expand(-1, -1, steps, -1), height), -1)
 
     # -- what is computed once ------------------------------------------------------------------
 
@@ -193,6 +216,7 @@ class KinematicPredictor(Predictor):
                 _Start(
                     hands,
                     position,
+                    curvature(state.joint_position, self.controller.damping),
                     state.cube_position,
                     held,
                     state.gripper_width < CUBE_SIZE,
@@ -221,6 +245,7 @@ class _Start:
 
     hands: HandState
     hand_position: Tensor
+    curvature: Tensor
     cube: Tensor
     held: Tensor
     narrow: Tensor

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 RIGHT_ONLY, BOTH, LEFT_ONLY = "right arm", "both arms", "left arm only"
+LEFT_UNPROVEN = "left arm, the right one unproven"
+"""Outside the right arm's workspace, but not beyond its reach for certain."""
 CLASSES = {
     LEFT_ONLY: palette.ARMS["left"],
+    LEFT_UNPROVEN: tuple(0.5 + 0.5 * value for value in palette.ARMS["left"]),
     BOTH: (0.35, 0.36, 0.40),
     RIGHT_ONLY: palette.ARMS["right"],
 }
@@ -95,7 +98,12 @@ def start_classes(xy: Tensor) -> dict[str, NDArray[np.bool_]]:
     """Which of the starts (n, 2) belong to which of ``CLASSES``: (n,) each."""
     left, right = which_arms_grasp(xy).unbind(-1)
     only = left_only(xy)
-    classes = {LEFT_ONLY: only, RIGHT_ONLY: right & ~left, BOTH: left & ~only}
+    classes = {
+        LEFT_ONLY: only,
+        LEFT_UNPROVEN: left & ~right & ~only,
+        BOTH: left & right,
+        RIGHT_ONLY: right & ~left,
+    }
     return {name: mask.numpy() for name, mask in classes.items()}
 
 
@@ -133,12 +141,9 @@ def write_reach_picture(
     figure = _figure(8.2, 6.6)
     axes = figure.subplots()
     draw_reach(axes, goal, count, seed)
-    starts = sample_starts(count, goal, seed)
-    proved = out_of_reach(starts[left_only(starts)])[:, ARMS.index("right")].float().mean()
     axes.set_title(
         f"The left arm {'cannot' if goal_out_of_reach(goal) else 'may'} reach the goal's circle in "
-        "any posture.\nStarts marked blue lie outside the right arm's workspace "
-        f"({proved:.0%} of them: no posture reaches).",
+        "any posture.\nThe right arm cannot reach starts marked blue in any posture.",
         fontsize=10.5,
     )
     return _save(figure, path)

@@ -57,6 +57,28 @@ def pose_and_jacobian(joint_position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return position, rotation, torch.cat((linear, axis), dim=-2)
 
 
+def curvature(joint_position: Tensor, damping: float = 0.0) -> Tensor:
+    r"""The bilinear form H (..., 3, 6, 6) of the TCP's acceleration at constant joint velocities.
+
+    Joint velocities that realise a twist v accelerate the TCP by
+    :math:`\dot J \dot q = v^\top H v`. With the joints' axes :math:`z_i` and the Jacobian's linear
+    columns :math:`J_j`, the position's second derivatives are
+    :math:`z_{\min(i,j)} \times J_{\max(i,j)}`.
+
+    Args:
+        joint_position: (..., 7) [rad].
+        damping: of the pseudo-inverse that turns twists into joint velocities.
+    """
+    model = jacobian(joint_position)
+    shape = (*model.shape[:-2], 3, NUM_JOINTS, NUM_JOINTS)
+    axes, columns = model[..., 3:, :, None].expand(shape), model[..., :3, None, :].expand(shape)
+    pairs = torch.linalg.cross(axes, columns, dim=-3)
+    second = pairs.triu() + pairs.triu(1).mT
+    gram = model @ model.mT + damping**2 * torch.eye(6, dtype=model.dtype, device=model.device)
+    inverse = torch.linalg.solve(gram, model).mT.unsqueeze(-3)  # (..., 1, 7, 6)
+    return inverse.mT @ second @ inverse
+
+
 def joint_origins(joint_position: Tensor) -> Tensor:
     """Origins of the seven joint frames and of the TCP in the base frame: (..., 8, 3) [m].
 
