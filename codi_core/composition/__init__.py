@@ -2,5 +2,6 @@
 
 from codi_core.composition.coordinated_policy import CoordinatedPolicy
 from codi_core.composition.evaluation import make_evaluate
+from codi_core.composition.particles import BestOf, Resampling
 
-__all__ = ["CoordinatedPolicy", "make_evaluate"]
+__all__ = ["BestOf", "CoordinatedPolicy", "Resampling", "make_evaluate"]

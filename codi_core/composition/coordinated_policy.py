@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from codi_core.composition.evaluation import make_evaluate
+from codi_core.composition.layout import check_range, fill_layout
 from codi_core.costs import CostFunction
-from codi_core.errors import SpecificationError
 from codi_core.guidance import Guidance
 from codi_core.planning import Plan, PlanContext, Planner
 from codi_core.policies import ProductPolicy
@@ -36,13 +36,7 @@ class CoordinatedPolicy(Planner):
         predictor: Predictor,
         cost: CostFunction,
     ) -> None:
-        low, high = product.sigma_range
-        schedule = sampler.schedule
-        if schedule.sigma_min < low or schedule.sigma_max > high:
-            raise SpecificationError(
-                f"the schedule's noise levels [{schedule.sigma_min}, {schedule.sigma_max}] leave "
-                f"the range [{low}, {high}] in which all base policies were trained"
-            )
+        check_range(product, sampler)
         self.product = product
         self.guidance = guidance
         self.sampler = sampler
@@ -52,7 +46,7 @@ class CoordinatedPolicy(Planner):
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
         """Plan one joint chunk for each of B worlds."""
-        context.blocks = self.product.blocks
+        fill_layout(context, self.product, self.sampler)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)

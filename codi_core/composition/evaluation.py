@@ -42,7 +42,7 @@ def make_evaluate(
 def _checked(values: Tensor, flat: Tensor, cost: CostFunction) -> Tensor:
     if values.shape != flat.shape[:-1]:
         raise CostError(
-            f"the cost {cost} returned shape {tuple(values.shape)}; it must return one value for each of "
-            f"the {tuple(flat.shape[:-1])} = (worlds, samples) trajectories"
+            f"the cost {cost} returned shape {tuple(values.shape)}; it must return one value for "
+            f"each of the {tuple(flat.shape[:-1])} = (worlds, samples) trajectories"
         )
     return values

@@ -1,14 +1,22 @@
 """Guidance terms: denoiser in, guided denoiser out (Eq. 12-19)."""
 
 from codi_core.guidance.base import Chain, Guidance, NoGuidance
+from codi_core.guidance.hybrid import HybridGuidance
+from codi_core.guidance.library import LibraryGuidance
 from codi_core.guidance.monte_carlo import MonteCarloGuidance
+from codi_core.guidance.reparameterized import ReparameterizedGuidance
+from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import SampleWeights, sample_weights
 
 __all__ = [
     "Chain",
     "Guidance",
+    "HybridGuidance",
+    "LibraryGuidance",
     "MonteCarloGuidance",
     "NoGuidance",
+    "ReparameterizedGuidance",
     "SampleWeights",
+    "least_temperature",
     "sample_weights",
 ]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from codi_core.guidance.base import Guidance
+from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import SampleWeights, sample_weights
 from codi_core.planning import Denoiser, Diagnostics, Evaluate, PlanContext
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
@@ -29,11 +30,16 @@ class MonteCarloGuidance(Guidance):
         posterior: draws noise-free samples given a_t (Eq. 16).
         samples: M, how many are drawn at each denoising step.
         temperature: λ of Eq. 6.
+        ess_share: the least effective sample size, as a share of M: where the weights of Eq. 19
+            leave less, λ is raised for that world and step. 0 keeps λ as it is.
     """
 
     posterior: PosteriorApproximation
     samples: int = attrs.field(default=64, validator=_positive)
     temperature: float = attrs.field(default=0.002, validator=_positive)
+    ess_share: float = attrs.field(
+        default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)]
+    )
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser whose score is s + g^J (Eq. 12)."""
@@ -45,7 +51,10 @@ class MonteCarloGuidance(Guidance):
                 query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
                 drawn = self.posterior.draw(query, self.samples)
             cost = evaluate(drawn.samples)
-            weights = sample_weights(cost, self.temperature, drawn.log_weights)
+            temperature = least_temperature(
+                cost, self.temperature, self.ess_share, drawn.log_weights
+            )
+            weights = sample_weights(cost, temperature, drawn.log_weights)
             record_weights(context.diagnostics, cost, weights)
             return denoised + shift(drawn.samples, weights)
 

@@ -71,9 +71,7 @@ def make_cost(host: Host, name: str, task: Task, terms: Sequence[Choice]) -> Cos
     return WeightedCost(tuple(made))
 
 
-def available_costs(
-    host: Host, name: str, task: Task
-) -> Mapping[str, Callable[..., CostFunction]]:
+def available_costs(host: Host, name: str, task: Task) -> Mapping[str, Callable[..., CostFunction]]:
     """The factories of all costs that suit the task, its own ones first.
 
     Raises:
@@ -129,8 +127,13 @@ def make_planner(
         if isinstance(normaliser, nn.Module):
             normaliser.to(choice.device)
     made = MethodParts(
-        product, predictor, cost, guidance, sampler,
-        choice.settings.samples, choice.settings.temperature,
+        product,
+        predictor,
+        cost,
+        guidance,
+        sampler,
+        choice.settings.samples,
+        choice.settings.temperature,
     )
     planner: Planner = make_part(
         method.factory, f"method '{method.name}'", made, options=choice.method.options
@@ -142,8 +145,10 @@ def _sampler(host: Host, choice: PlannerChoice) -> Sampler:
     settings = choice.settings
     schedule = KarrasSchedule(settings.steps, settings.sigma_max, settings.sigma_min, settings.rho)
     sampler: Sampler = make_part(
-        host.samplers.get(choice.sampler.name).factory, f"sampler '{choice.sampler.name}'",
-        options=choice.sampler.options, schedule=schedule,
+        host.samplers.get(choice.sampler.name).factory,
+        f"sampler '{choice.sampler.name}'",
+        options=choice.sampler.options,
+        schedule=schedule,
     )
     return sampler
 
@@ -151,12 +156,15 @@ def _sampler(host: Host, choice: PlannerChoice) -> Sampler:
 def _guidance(host: Host, choice: PlannerChoice) -> Any:
     posterior = make_part(
         host.posteriors.get(choice.posterior.name).factory,
-        f"posterior '{choice.posterior.name}'", options=choice.posterior.options,
+        f"posterior '{choice.posterior.name}'",
+        options=choice.posterior.options,
     )
     return make_part(
         host.guidances.get(choice.guidance.name).factory,
-        f"guidance '{choice.guidance.name}'", options=choice.guidance.options,
-        posterior=posterior, samples=choice.settings.samples,
+        f"guidance '{choice.guidance.name}'",
+        options=choice.guidance.options,
+        posterior=posterior,
+        samples=choice.settings.samples,
         temperature=choice.settings.temperature,
     )
 

@@ -49,8 +49,12 @@ def parse_choice(text: str, option: str, weighted: bool = False) -> Choice:
     name, equals, weight = head.removeprefix("+" if adds else "").partition("=")
     if not name or (equals and not weighted) or (colon and not tail):
         raise UsageError(f"{option} {text!r}: write {form}")
-    return Choice(name, _weight(weight, text, option) if equals else None,
-                  _options(tail, text, option) if tail else {}, adds)
+    return Choice(
+        name,
+        _weight(weight, text, option) if equals else None,
+        _options(tail, text, option) if tail else {},
+        adds,
+    )
 
 
 def _weight(weight: str, text: str, option: str) -> float:
@@ -111,8 +115,11 @@ def combine_costs(defaults: Iterable[Choice], asked: Iterable[Choice]) -> tuple[
 
 
 def make_part(
-    factory: Callable[..., Any], what: str, *args: Any,
-    options: Mapping[str, Any] | None = None, **given: Any,
+    factory: Callable[..., Any],
+    what: str,
+    *args: Any,
+    options: Mapping[str, Any] | None = None,
+    **given: Any,
 ) -> Any:
     """Call a record's factory, turning the user's mistakes into messages.
 

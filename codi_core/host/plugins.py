@@ -20,18 +20,20 @@ from codi_core.host.registry import Registry
 
 GROUP = "codi"
 
-KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType({
-    "tasks": ("task", records.TaskRecord),
-    "costs": ("cost", records.CostRecord),
-    "base_policies": ("base policy", records.BasePolicyRecord),
-    "posteriors": ("posterior", records.PosteriorRecord),
-    "guidances": ("guidance", records.GuidanceRecord),
-    "samplers": ("sampler", records.SamplerRecord),
-    "simulators": ("simulator", records.SimulatorRecord),
-    "drivers": ("driver", records.DriverRecord),
-    "methods": ("method", records.MethodRecord),
-    "commands": ("command", records.CommandRecord),
-})
+KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType(
+    {
+        "tasks": ("task", records.TaskRecord),
+        "costs": ("cost", records.CostRecord),
+        "base_policies": ("base policy", records.BasePolicyRecord),
+        "posteriors": ("posterior", records.PosteriorRecord),
+        "guidances": ("guidance", records.GuidanceRecord),
+        "samplers": ("sampler", records.SamplerRecord),
+        "simulators": ("simulator", records.SimulatorRecord),
+        "drivers": ("driver", records.DriverRecord),
+        "methods": ("method", records.MethodRecord),
+        "commands": ("command", records.CommandRecord),
+    }
+)
 """Per registry: what one entry is called, and its record class. The hook is ``codi_<registry>``."""
 
 
@@ -144,9 +146,7 @@ def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
-def _report(
-    host: Host, strict: bool, allow_conflicts: bool, warn: Callable[[str], None]
-) -> None:
+def _report(host: Host, strict: bool, allow_conflicts: bool, warn: Callable[[str], None]) -> None:
     for plugin in host.broken:
         if strict:
             raise PluginError(
@@ -169,9 +169,7 @@ class _Loader:
         self.plugins: list[PluginInfo] = []
         self.conflicts: list[PluginError] = []
 
-    def load(
-        self, name: str, distribution: str, version: str, load: Callable[[], object]
-    ) -> None:
+    def load(self, name: str, distribution: str, version: str, load: Callable[[], object]) -> None:
         info = PluginInfo(name, distribution, version)
         label = f"{distribution}:{name}"
         try:
@@ -190,9 +188,7 @@ class _Loader:
         if broken:
             for registry in self.registries.values():
                 registry.hint = f" (left out, because broken: {', '.join(broken)})"
-        return Host(
-            plugins=tuple(self.plugins), conflicts=tuple(self.conflicts), **self.registries
-        )
+        return Host(plugins=tuple(self.plugins), conflicts=tuple(self.conflicts), **self.registries)
 
     def _register(self, plugin: object, label: str) -> None:
         if inspect.isclass(plugin):
@@ -231,9 +227,7 @@ class _Loader:
                     found.setdefault(key, []).append(item)
         return found
 
-    def _add(
-        self, key: str, items: list[records.Record], distribution: str
-    ) -> tuple[str, ...]:
+    def _add(self, key: str, items: list[records.Record], distribution: str) -> tuple[str, ...]:
         for item in items:
             try:
                 self.registries[key].add(item, distribution)

@@ -2,5 +2,12 @@
 
 from codi_core.samplers.base import AncestralSampler, EulerMaruyamaSampler, Sampler
 from codi_core.samplers.schedules import KarrasSchedule
+from codi_core.samplers.warm_start import WarmStartSampler
 
-__all__ = ["AncestralSampler", "EulerMaruyamaSampler", "KarrasSchedule", "Sampler"]
+__all__ = [
+    "AncestralSampler",
+    "EulerMaruyamaSampler",
+    "KarrasSchedule",
+    "Sampler",
+    "WarmStartSampler",
+]

@@ -1,10 +1,18 @@
-"""Closed-form problems to test parts of a composition against."""
+"""Closed-form problems to test parts of a composition against, and checks of their contracts."""
 
 from codi_core.testing.comparison import (
     energy_distance,
     mode_shares,
     sliced_wasserstein,
     total_variation,
+)
+from codi_core.testing.conformance import (
+    ConformanceError,
+    check_base_policy,
+    check_cost_function,
+    check_guidance,
+    check_posterior,
+    check_sampler,
 )
 from codi_core.testing.costs import (
     PassThroughPredictor,
@@ -35,9 +43,11 @@ from codi_core.testing.propagation import (
     reverse_sde_moments,
     sampler_moments,
 )
+from codi_core.testing.task_conformance import check_task
 from codi_core.testing.trajectories import TrajectoryFamily, TrajectoryProblem, cosines
 
 __all__ = [
+    "ConformanceError",
     "ExactGuidance",
     "ExactPosterior",
     "FactoredOracle",
@@ -56,6 +66,12 @@ __all__ = [
     "agent_view",
     "blind",
     "block_cost",
+    "check_base_policy",
+    "check_cost_function",
+    "check_guidance",
+    "check_posterior",
+    "check_sampler",
+    "check_task",
     "conditioned_parts",
     "conditioned_product",
     "cosines",

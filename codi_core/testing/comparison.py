@@ -19,7 +19,9 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def sliced_wasserstein(
-    first: Tensor, second: Tensor, projections: int = 128,
+    first: Tensor,
+    second: Tensor,
+    projections: int = 128,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """The root mean square of W₂ along random directions; () from (n, D) and (m, D)."""

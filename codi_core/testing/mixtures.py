@@ -66,8 +66,12 @@ class GaussianMixture:
     @property
     def batch(self) -> torch.Size:
         """The leading axes of points that belong to the mixture."""
-        shapes = (self.log_weights.shape[:-1], self.means.shape[:-2],
-                  self.basis.shape[:-3], self.variances.shape[:-2])
+        shapes = (
+            self.log_weights.shape[:-1],
+            self.means.shape[:-2],
+            self.basis.shape[:-3],
+            self.variances.shape[:-2],
+        )
         return max(shapes, key=len)
 
     def log_density(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -133,8 +137,9 @@ class GaussianMixture:
         total = self.log_weights.exp().cumsum(-1)
         wanted = uniform.to(total) * total[..., -1:]
         shape = (*wanted.shape[:-1], self.components)
-        choice = torch.searchsorted(total.expand(shape).contiguous(), wanted.contiguous(),
-                                    right=True).clamp_max(self.components - 1)
+        choice = torch.searchsorted(
+            total.expand(shape).contiguous(), wanted.contiguous(), right=True
+        ).clamp_max(self.components - 1)
         means = _pick(self.means, choice)
         deviation = _pick(self.variances.sqrt(), choice)
         coordinates = normal[..., : self.variances.shape[-1]].to(means) * deviation
@@ -245,6 +250,9 @@ def _pairs(first: Tensor, second: Tensor, event: int) -> tuple[Tensor, Tensor]:
 def _block_diagonal(first: Tensor, second: Tensor) -> Tensor:
     left, right = _pairs(first, second, 2)
     return torch.cat(
-        [torch.cat([left, left.new_zeros(*left.shape[:-1], right.shape[-1])], -1),
-         torch.cat([right.new_zeros(*right.shape[:-1], left.shape[-1]), right], -1)], -2
+        [
+            torch.cat([left, left.new_zeros(*left.shape[:-1], right.shape[-1])], -1),
+            torch.cat([right.new_zeros(*right.shape[:-1], left.shape[-1]), right], -1),
+        ],
+        -2,
     )

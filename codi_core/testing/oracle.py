@@ -63,9 +63,7 @@ def tilt(mixture: GaussianMixture, cost: QuadraticCost, temperature: float) -> T
     return Tilt(tilted, torch.logsumexp(joint, -1))
 
 
-def _principal(
-    mixture: GaussianMixture, precision: Tensor, axes: int
-) -> tuple[Tensor, Tensor]:
+def _principal(mixture: GaussianMixture, precision: Tensor, axes: int) -> tuple[Tensor, Tensor]:
     """Eigenvectors and eigenvalues of U √v P⁻¹ √v Uᵀ, without batch axes where there are none."""
     basis, root = lead(mixture.basis, 3, axes), lead(mixture.variances, 2, axes).sqrt()
     inner = root.unsqueeze(-1) * torch.linalg.inv(precision) * root.unsqueeze(-2)

@@ -66,6 +66,7 @@ class Problem:
         """A context for planning one world a (seed, episode, replan) key."""
         context = PlanContext(noise=NoiseSource(keys), observation=self.observation)
         context.blocks = self.product.blocks
+        context.horizon = self.product.action.horizon
         return context
 
     def denoiser(self) -> Denoiser:

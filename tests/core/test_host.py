@@ -93,10 +93,16 @@ def test_the_hooks_are_all_of_the_specification() -> None:
 
 def test_built_in_parts_register_like_everybody() -> None:
     host, _ = load()
-    assert host.posteriors.names() == ("isotropic", "matched")
-    assert host.guidances.names() == ("monte-carlo", "none")
-    assert host.samplers.names() == ("ancestral", "euler-maruyama")
-    assert host.methods.names() == ("codi", "base")
+    assert host.posteriors.names() == (
+        "isotropic",
+        "matched",
+        "jacobian",
+        "data-covariance",
+        "denoised",
+    )
+    assert host.guidances.names() == ("monte-carlo", "library", "hybrid", "reparameterized", "none")
+    assert host.samplers.names() == ("ancestral", "euler-maruyama", "warm-start")
+    assert host.methods.names() == ("codi", "base", "best-of", "resampling")
     assert host.methods.origin("codi") == "codi-core"
 
 
@@ -107,8 +113,10 @@ def test_a_broken_plugin_is_named_and_the_others_live() -> None:
         ("codi-good", plugin_of(codi_costs=[record])),
     )
     assert said == [
-        "plugin 'plugin' of distribution 'codi-bad' is left out: "
-        "ImportError: no module named 'nowhere'"
+        (
+            "plugin 'plugin' of distribution 'codi-bad' is left out: "
+            "ImportError: no module named 'nowhere'"
+        )
     ]
     assert "mine" in host.costs
     assert [plugin.distribution for plugin in host.broken] == ["codi-bad"]
@@ -119,7 +127,7 @@ def test_a_broken_plugin_is_named_and_the_others_live() -> None:
 def test_a_plugin_that_exits_while_imported_does_not_end_the_host() -> None:
     host, said = load(("codi-bad", SystemExit(3)))
     assert "SystemExit: 3" in said[0]
-    assert host.methods.names() == ("codi", "base")
+    assert host.methods.names() == ("codi", "base", "best-of", "resampling")
 
 
 def test_strict_mode_makes_a_broken_plugin_fatal() -> None:
@@ -148,9 +156,7 @@ def test_a_hook_that_raises_leaves_nothing_of_its_plugin_behind() -> None:
         yield KINDS["tasks"][1]("half", "registered before the error", factory)
         raise RuntimeError("in the middle")
 
-    plugin = SimpleNamespace(
-        codi_costs=hookimpl(lambda: [record]), codi_tasks=hookimpl(broken)
-    )
+    plugin = SimpleNamespace(codi_costs=hookimpl(lambda: [record]), codi_tasks=hookimpl(broken))
     host, said = load(("codi-half", plugin))
     assert "RuntimeError: in the middle" in said[0]
     assert "mine" not in host.costs
@@ -185,9 +191,7 @@ def test_a_plugin_cannot_take_a_built_in_name() -> None:
         load(("codi-x", plugin_of(codi_methods=[record])))
 
 
-def test_installed_entry_points_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_installed_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_example(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     host = load_plugins(warn=pytest.fail)
@@ -231,15 +235,19 @@ def test_registering_a_light_plugin_needs_no_torch(tmp_path: Path) -> None:
         "def codi_tasks():\n"
         "    yield TaskRecord('light', 'a light task', lambda: None)\n"
     )
-    install(tmp_path, "codi-light", {"light": "light_plugin"}, source=source,
-            module="light_plugin")
+    install(tmp_path, "codi-light", {"light": "light_plugin"}, source=source, module="light_plugin")
     code = (
         "import sys; from codi_core.host.plugins import load_plugins; host = load_plugins()\n"
         "assert 'light' in host.tasks, host.plugins\n"
         "print(*{'torch', 'numpy', 'matplotlib', 'mujoco'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), check=False,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(tmp_path),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 

@@ -1,0 +1,164 @@
+"""Whole-sampler methods: they rank or weigh complete samples of the base policies."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from attrs import validators
+from torch import Tensor
+
+from codi_core.composition.evaluation import make_evaluate
+from codi_core.composition.layout import check_range, fill_layout
+from codi_core.costs import CostFunction
+from codi_core.guidance import sample_weights
+from codi_core.planning import Denoiser, Evaluate, Plan, PlanContext, Planner
+from codi_core.policies import ProductPolicy
+from codi_core.predictors import Predictor
+from codi_core.samplers import Sampler
+
+
+def sample_many(
+    sampler: Sampler, denoiser: Denoiser, count: int, size: int, context: PlanContext
+) -> Tensor:
+    """Draw ``count`` samples a world with any sampler, (B, count, size).
+
+    The samples of a world stand side by side in one long chunk, which the sampler takes for one.
+    """
+
+    def side_by_side(noisy: Tensor, sigma: Tensor) -> Tensor:
+        return denoiser(torch.unflatten(noisy, -1, (count, size)), sigma).flatten(1)
+
+    drawn_together = sampler.sample(side_by_side, count * size, context)
+    return torch.unflatten(drawn_together, -1, (count, size))
+
+
+@attrs.frozen(eq=False)
+class BestOf(Planner):
+    """The cheapest of M samples of the product policy: M rollouts a plan, no guidance.
+
+    Attributes:
+        product: the product of the base policies (Eq. 13).
+        sampler: draws the samples.
+        predictor: foresees what joint actions lead to.
+        cost: J(s, a) on the predicted trajectory.
+        samples: M.
+    """
+
+    product: ProductPolicy
+    sampler: Sampler
+    predictor: Predictor
+    cost: CostFunction
+    samples: int = attrs.field(default=64, validator=validators.gt(0))
+
+    def __attrs_post_init__(self) -> None:
+        check_range(self.product, self.sampler)
+
+    @torch.no_grad()
+    def plan(self, context: PlanContext) -> Plan:
+        """Draw M samples for each world, and keep the one with the least finite cost."""
+        fill_layout(context, self.product, self.sampler)
+        with context.diagnostics.stage("plan"):
+            denoiser = self.product.denoiser(context.observation)
+            evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
+            samples = sample_many(self.sampler, denoiser, self.samples, self.product.size, context)
+            cost = evaluate(samples)
+            # Without any finite cost, argmin takes the first sample.
+            cheapest = torch.where(torch.isfinite(cost), cost, torch.inf).argmin(-1)
+            flat = take(samples, cheapest.unsqueeze(-1))[:, 0]
+        return Plan(self.product.decode(flat), flat, context.diagnostics)
+
+
+@attrs.frozen(eq=False)
+class Resampling(Planner):
+    """M particles denoised side by side and resampled by their expected cost (Feynman-Kac).
+
+    At each noise level the cost J_t of a particle's denoised chunk E[a | a_t] is evaluated. Its
+    potential is exp(-(J_t - J_t')/λ), with the cost J_t' when it was last resampled; the product
+    of the potentials along a lineage is exp(-J_0/λ). So the last particles, weighed by what is
+    left, stand for π of Eq. 7 as M grows, while resampling on the way saves them from dying out
+    at the end. One of them is drawn. M rollouts a denoising step, as the paper's estimator.
+
+    Attributes:
+        product: the product of the base policies (Eq. 13).
+        sampler: has the noise levels; the steps are ancestral.
+        predictor: foresees what joint actions lead to.
+        cost: J(s, a) on the predicted trajectory.
+        samples: M.
+        temperature: λ of Eq. 6.
+        share: resampling takes place where the effective sample size is below this share of M.
+    """
+
+    product: ProductPolicy
+    sampler: Sampler
+    predictor: Predictor
+    cost: CostFunction
+    samples: int = attrs.field(default=64, validator=validators.gt(0))
+    temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
+    share: float = attrs.field(default=0.5, validator=[validators.ge(0), validators.le(1)])
+
+    def __attrs_post_init__(self) -> None:
+        check_range(self.product, self.sampler)
+
+    @torch.no_grad()
+    def plan(self, context: PlanContext) -> Plan:
+        """Denoise and resample M particles for each world, and draw one."""
+        fill_layout(context, self.product, self.sampler)
+        with context.diagnostics.stage("plan"):
+            denoiser = self.product.denoiser(context.observation)
+            evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
+            flat = self._denoise(denoiser, evaluate, context)
+        return Plan(self.product.decode(flat), flat, context.diagnostics)
+
+    def _denoise(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Tensor:
+        noise = context.noise
+        levels = self.sampler.schedule.levels(noise.device)
+        noisy = levels[0] * noise.normal(self.samples, self.product.size)
+        paid = torch.zeros(noisy.shape[:2], dtype=torch.float64, device=noise.device)
+        for sigma, after in zip(levels[:-1], levels[1:], strict=True):
+            denoised = denoiser(noisy, sigma)
+            cost = evaluate(denoised).double()
+            weights = sample_weights(cost, self.temperature, paid / self.temperature)
+            size = weights.effective_sample_size()
+            context.diagnostics.record("effective_sample_size", size)
+            # Worlds in which no particle has a finite cost keep all of theirs.
+            due = weights.usable & (size < self.share * self.samples)
+            parents = systematic(weights.tilted, noise.uniform(1))
+            if after == 0:
+                return take(denoised, drawn(weights.tilted, noise.uniform(1)))[:, 0]
+            own = torch.arange(self.samples, device=noise.device).expand_as(parents)
+            parents = torch.where(due.unsqueeze(-1), parents, own)
+            paid = torch.where(due.unsqueeze(-1), cost.gather(1, parents), paid)
+            noisy, denoised = take(noisy, parents), take(denoised, parents)
+            shrink = (after / sigma).square()
+            fresh = noise.normal(self.samples, self.product.size)
+            noisy = denoised + shrink * (noisy - denoised) + after * (1 - shrink).sqrt() * fresh
+        raise AssertionError("a schedule ends at zero")
+
+
+def take(samples: Tensor, indices: Tensor) -> Tensor:
+    """The samples (B, M, D) at (B, n) indices, (B, n, D)."""
+    return samples.gather(1, indices.unsqueeze(-1).expand(-1, -1, samples.shape[-1]))
+
+
+def systematic(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Indices of M survivors, (B, M): sample m has M·w_m of them, up to one.
+
+    Args:
+        weights: normalised, (B, M); all zero gives the last index.
+        uniform: one value in [0, 1) a world, (B, 1).
+    """
+    count = weights.shape[-1]
+    places = (torch.arange(count, device=weights.device) + uniform.double()) / count
+    return _at(weights, places)
+
+
+def drawn(weights: Tensor, uniform: Tensor) -> Tensor:
+    """One index a world drawn with the weights (B, M), (B, 1)."""
+    return _at(weights, uniform.double())
+
+
+def _at(weights: Tensor, places: Tensor) -> Tensor:
+    total = weights.cumsum(-1)
+    ends = total * (1 / total[..., -1:].clamp_min(1e-300))
+    found = torch.searchsorted(ends.contiguous(), places.contiguous(), right=True)
+    return found.clamp_max(weights.shape[-1] - 1)

@@ -1,0 +1,48 @@
+"""One guidance far from the data, another one near to it."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from attrs import validators
+from torch import Tensor
+
+from codi_core.guidance.base import Guidance
+from codi_core.planning import Denoiser, Evaluate, PlanContext
+
+
+@attrs.frozen
+class HybridGuidance(Guidance):
+    """Guides with ``far`` while t > switch, and with ``near`` from there on.
+
+    Made for a library that chooses the modes, and a local estimator that fits the details. If
+    worlds of one batch stand on both sides of the switch, both run.
+
+    Attributes:
+        far: guides at noise levels above the switch.
+        near: guides at the others. It must keep nothing from step to step.
+        switch: the noise level t of the change.
+    """
+
+    far: Guidance
+    near: Guidance
+    switch: float = attrs.field(default=0.5, validator=validators.gt(0))
+
+    def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
+        """The denoiser that the guidance of the noise level's side guides."""
+        far = self.far.guide(denoiser, evaluate, context)
+        near = self.near.guide(denoiser, evaluate, context)
+
+        def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
+            above = sigma > self.switch
+            if bool(above.all()):
+                return far(noisy, sigma)
+            if not bool(above.any()):
+                return near(noisy, sigma)
+            with context.noise.only(~above):
+                close = near(noisy, sigma)
+            with context.noise.only(above):
+                distant = far(noisy, sigma)
+            return torch.where(above.unsqueeze(-1), distant, close)
+
+        return guided

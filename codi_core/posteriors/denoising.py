@@ -1,0 +1,66 @@
+"""A few ancestral steps with the unguided denoiser: samples of the base policies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codi_core.planning import Denoiser, PlanContext
+
+
+def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:
+    """Noise levels in equal ratios from ``start`` to ``end``, then zero.
+
+    Args:
+        start: the first level, () or (B,).
+        end: the last level above zero; a start below it is its own end.
+        steps: how many levels above zero.
+
+    Returns:
+        (steps + 1,) or (steps + 1, B), falling.
+    """
+    ramp = torch.linspace(0, 1, steps, device=start.device, dtype=torch.float64)
+    ramp = ramp.reshape(-1, *[1] * start.ndim)
+    high = start.double()
+    levels = high * (high.clamp_max(end) / high) ** ramp
+    return torch.cat([levels, levels.new_zeros(1, *start.shape)]).to(start.dtype)
+
+
+def ancestral_steps(
+    denoiser: Denoiser, noisy: Tensor, levels: Tensor, context: PlanContext
+) -> Tensor:
+    """Denoise along falling levels, as DDPM does, with any axes between worlds and values.
+
+    Args:
+        denoiser: D(a_t, sigma), from (B, ..., D) to (B, ..., D).
+        noisy: a_t at the first level, (B, ..., D).
+        levels: (n + 1,) or one column a world, (n + 1, B); the last ones are zero.
+        context: has the noise.
+    """
+    for step, (sigma, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+        denoised = denoiser(noisy, sigma)
+        if step == len(levels) - 2:
+            return denoised
+        # One level a world stands in front of the axes of samples and values.
+        shrink = _column(after / sigma, noisy).square()
+        fresh = context.noise.normal(*noisy.shape[1:])
+        spread = _column(after, noisy) * (1 - shrink).clamp_min(0).sqrt()
+        noisy = denoised + shrink * (noisy - denoised) + spread * fresh
+    return noisy
+
+
+def base_samples(
+    denoiser: Denoiser, size: int, count: int, steps: int, context: PlanContext
+) -> Tensor:
+    """Draw ``count`` samples a world from the base policies in a few steps, (B, count, size).
+
+    The noise levels span the range of the plan's sampler, ``context.sigma_range``.
+    """
+    low, high = context.sigma_range
+    start = torch.tensor(high, device=context.noise.device)
+    noisy = high * context.noise.normal(count, size)
+    return ancestral_steps(denoiser, noisy, falling_levels(start, low, steps), context)
+
+
+def _column(level: Tensor, like: Tensor) -> Tensor:
+    return level.reshape(-1, *[1] * (like.ndim - 1))
