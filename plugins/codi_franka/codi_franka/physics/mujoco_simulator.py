@@ -89,12 +89,20 @@ class MujocoSimulator(Simulator):
 
     def step(self, targets: Tensor, count: int) -> FrankaState:
         """Hold the actuator targets (n, N·8) for ``count`` physics steps; return the state."""
+        self.hold(targets, count)
+        return self.state()
+
+    def hold(self, targets: Tensor, count: int) -> None:
+        """As :meth:`step`, for callers that read only part of the state."""
         self._ctrl[:] = targets.numpy()
         try:
             self.batch.step(nstep=count)
         except SimulationError as error:
             self.valid[error.ids] = False
-        return self.state()
+
+    def configuration(self) -> Configuration:
+        """The present joint angles, widths and cube positions, single precision, (n, nq)."""
+        return Configuration(self._qpos.astype(np.float32), self.index)
 
     def step_and_measure(self, targets: Tensor) -> tuple[FrankaState, Array]:
         """As :meth:`step` for one control period, with the sensors after each physics step.
@@ -169,6 +177,33 @@ def _rotate(quaternion: Array, vector: Array) -> Array:
     twice = 2.0 * np.cross(imaginary, vector)
     rotated: Array = vector + real * twice + np.cross(imaginary, twice)
     return rotated
+
+
+@attrs.frozen(eq=False)
+class Configuration:
+    """Positions without velocities, cheap to copy at each step and to decode later.
+
+    Attributes:
+        qpos: (..., nq), as MuJoCo orders them.
+        index: where they are.
+    """
+
+    qpos: NDArray[np.float32]
+    index: ModelIndex
+
+    def joint_position(self) -> Tensor:
+        """(..., N, 7) [rad]."""
+        columns = np.stack([arm.joint_qpos for arm in self.index.arms])
+        return torch.from_numpy(self.qpos[..., columns])
+
+    def gripper_width(self) -> Tensor:
+        """(..., N) [m]."""
+        columns = np.stack([arm.finger_qpos for arm in self.index.arms])
+        return torch.from_numpy(self.qpos[..., columns].sum(-1))
+
+    def cube_position(self) -> Tensor:
+        """(..., 3) [m], world frame."""
+        return torch.from_numpy(self.qpos[..., self.index.cube_qpos[:3]])
 
 
 def _bounded(values: Array) -> Array:

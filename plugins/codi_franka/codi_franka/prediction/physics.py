@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
+import numpy as np
 import torch
 from torch import Tensor
 
 from codi_core.predictors import Prediction, Predictor
 from codi_franka.action import actuator_targets
 from codi_franka.geometry import quaternion_from_matrix, quaternion_multiply
-from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.mujoco_simulator import Configuration, MujocoSimulator
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics
@@ -43,18 +45,22 @@ class MujocoPredictor(Predictor):
         """
         worlds, samples = chunks[0].shape[:2]
         simulator = self._ready(worlds * samples)
-        simulator.set_state(state.repeat(samples))
-        path = self._roll_out(simulator, state.repeat(samples), chunks)
-        joints = _stacked(path, "joint_position", worlds)  # (B, M, K, N, 7)
-        position, rotation = forward_kinematics(joints)
+        repeated = state.repeat(samples)
+        simulator.set_state(repeated)
+        path = self._roll_out(simulator, repeated.joint_position, chunks)
+        simulator.state()  # marks what diverged
+        path = attrs.evolve(
+            path, qpos=np.nan_to_num(path.qpos).reshape(worlds, samples, -1, path.qpos.shape[-1])
+        )
+        position, rotation = forward_kinematics(path.joint_position())
 
         def quaternions() -> Tensor:
             return quaternion_multiply(self.bases.quaternion, quaternion_from_matrix(rotation))
 
         trajectory = HandoffTrajectory(
             hand_position=self.bases.points_to_world(position),
-            gripper_width=_stacked(path, "gripper_width", worlds),
-            cube_position=_stacked(path, "cube_position", worlds),
+            gripper_width=path.gripper_width(),
+            cube_position=path.cube_position(),
             goal=self.goal,
             hand_quaternion=quaternions,
         )
@@ -63,29 +69,29 @@ class MujocoPredictor(Predictor):
 
     def advance(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> FrankaState:
         """The state after the worlds have followed ``chunks``, (B, c, 7) an arm."""
+        if not chunks[0].shape[1]:
+            return state
         simulator = self._ready(state.worlds)
         simulator.set_state(state)
         widened = tuple(chunk.unsqueeze(1) for chunk in chunks)
-        path = self._roll_out(simulator, state, widened)
-        return path[-1] if path else state
+        self._roll_out(simulator, state.joint_position, widened)
+        return simulator.state()
 
     def _roll_out(
-        self, simulator: MujocoSimulator, state: FrankaState, chunks: tuple[Tensor, ...]
-    ) -> list[FrankaState]:
+        self, simulator: MujocoSimulator, joint_position: Tensor, chunks: tuple[Tensor, ...]
+    ) -> Configuration:
+        """Follow the chunks; returns the configurations, (B·M, K, nq)."""
         actions = torch.stack(chunks, 3).flatten(0, 1)  # (B·M, K, N, 7)
         path = []
         for step in range(actions.shape[1]):
-            targets = actuator_targets(self.controller, state.joint_position, actions[:, step])
-            state = simulator.step(targets, simulator.substeps)
-            path.append(state)
-        return path
+            targets = actuator_targets(self.controller, joint_position, actions[:, step])
+            simulator.hold(targets, simulator.substeps)
+            now = simulator.configuration()
+            joint_position = torch.nan_to_num(now.joint_position())
+            path.append(now.qpos)
+        return Configuration(np.stack(path, 1), simulator.index)
 
     def _ready(self, copies: int) -> MujocoSimulator:
         if self._simulator is None or self._simulator.copies != copies:
             self._simulator = MujocoSimulator(self.arms, copies, self.threads)
         return self._simulator
-
-
-def _stacked(path: list[FrankaState], name: str, worlds: int) -> Tensor:
-    """One field of all steps, (B, M, K, ...)."""
-    return torch.stack([getattr(state, name) for state in path], 1).unflatten(0, (worlds, -1))

@@ -101,14 +101,10 @@ class EndEffectorController:
         """Damped least squares with the pull in the null space, before the limits: (..., 7)."""
         gram = model @ model.mT
         gram.diagonal(dim1=-2, dim2=-1).add_(self.damping**2)
-        factor = torch.linalg.cholesky_ex(gram).L
-
-        def inverse(task: Tensor) -> Tensor:
-            return _apply(model.mT, torch.cholesky_solve(task.unsqueeze(-1), factor).squeeze(-1))
-
+        inverse = model.mT @ torch.cholesky_inverse(torch.linalg.cholesky_ex(gram).L)
         for _ in range(2):  # damping leaks some of the pull into the task; twice leaks its square
-            pull = pull - inverse(_apply(model, pull))
-        return pull + inverse(twist)
+            pull = pull - _apply(inverse, _apply(model, pull))
+        return pull + _apply(inverse, twist)
 
     def _redistribute(
         self, velocity: Tensor, held: Tensor, rows: Tensor, problem: tuple[Tensor, ...]
