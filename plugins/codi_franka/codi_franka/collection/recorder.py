@@ -182,11 +182,8 @@ class Recorder:
             cube_velocity=torch.zeros(self.count, 6),
         )
         self.simulator.set_state(state)
-        ranges = CubeVariation()
         draw = torch.rand(2, self.count, generator=self.generator, dtype=torch.float64).numpy()
-        mass = ranges.mass[0] + draw[0] * (ranges.mass[1] - ranges.mass[0])
-        friction = ranges.friction[0] + draw[1] * (ranges.friction[1] - ranges.friction[0])
-        vary_cube(self.simulator, mass, friction)
+        vary_cube(self.simulator, *CubeVariation().sample(draw))
 
     @staticmethod
     def _clear_of_the_table(joints: Tensor) -> Tensor:

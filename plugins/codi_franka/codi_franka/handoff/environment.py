@@ -130,8 +130,5 @@ class FrankaEnvironment(Environment):
         )
 
     def _vary(self) -> None:
-        ranges = CubeVariation()
         draw = self.streams.uniform(2).numpy().astype(np.float64)
-        mass = ranges.mass[0] + draw[:, 0] * (ranges.mass[1] - ranges.mass[0])
-        friction = ranges.friction[0] + draw[:, 1] * (ranges.friction[1] - ranges.friction[0])
-        vary_cube(self.simulator, mass, friction)
+        vary_cube(self.simulator, *CubeVariation().sample(draw.T))

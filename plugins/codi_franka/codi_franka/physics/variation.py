@@ -19,6 +19,12 @@ class CubeVariation:
     friction: tuple[float, float] = (0.7, 1.2)
     """Factors on the nominal coefficients."""
 
+    def sample(self, draw: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Masses (n,) [kg] and friction factors (n,), from values uniform on [0, 1), (2, n)."""
+        mass = self.mass[0] + draw[0] * (self.mass[1] - self.mass[0])
+        friction = self.friction[0] + draw[1] * (self.friction[1] - self.friction[0])
+        return mass, friction
+
 
 def vary_cube(
     simulator: MujocoSimulator,
