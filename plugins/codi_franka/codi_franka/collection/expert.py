@@ -19,7 +19,7 @@ from codi_franka.robot.controller import HOME
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import MAX_WIDTH
-from codi_franka.robot.reach import tool_rotation, tool_tilt
+from codi_franka.robot.reach import OUTER_RADIUS, tool_rotation, tool_tilt
 from codi_franka.workspace import graspable, sample_graspable
 
 GOALS_BY_RADIUS = 0.5
@@ -67,12 +67,20 @@ class ExpertSettings:
     close_steps: int = 4
     """Control steps for which the gripper closes before it lifts."""
     open_steps: int = 3
-    regrasp_probability: float = 0.35
+    regrasp_probability: float = 0.2
     """That a finished place is followed by another pick without going home."""
+    retry_probability: float = 0.8
+    """The same after a grasp that failed or a cube that was lost."""
     idle_steps: int = 12
     """The longest pause at home before the next pick, in control steps."""
-    yield_steps: int = 30
-    """The latest step of an approach at which a yielding arm turns back."""
+    yield_distances: tuple[float, float, float] = (0.03, 0.25, 0.6)
+    """[m] How near the cube a yielding hand turns back: mostly between the last two, where a
+    coordinated arm has to decide, and at times between the first two. Hands that often turned back
+    near the cube would teach the policy to waver there."""
+    yield_steps: int = 4
+    """The earliest step of an approach at which a yielding arm turns back."""
+    late_yields: float = 0.2
+    """The share of yields that turn back between the first two distances."""
 
 
 @attrs.define
@@ -84,6 +92,10 @@ class ExpertMemory:
     goal: Tensor
     yields: Tensor
     """Booleans: the demonstration is one of yielding, which never closes the gripper."""
+    nearest: Tensor
+    """How near the cube a yielding hand turns back [m]."""
+    again: Tensor
+    """Booleans: what follows is another pick, without going home."""
 
 
 class Expert:
@@ -102,10 +114,12 @@ class Expert:
         self.generator = generator
         count = len(yields)
         self.memory = ExpertMemory(
-            phase=torch.full((count,), int(Phase.HOMING)),
+            phase=self._first_phase(count),
             timer=torch.zeros(count, dtype=torch.long),
-            goal=sample_graspable(count, generator, GOALS_BY_RADIUS),
+            goal=self._goals(count),
             yields=yields,
+            nearest=self._turning_distance(count),
+            again=torch.zeros(count, dtype=torch.bool),
         )
         self.home_position, self.home_rotation = forward_kinematics(torch.tensor(HOME))
 
@@ -147,7 +161,7 @@ class Expert:
         memory, settings = self.memory, self.settings
         phase = memory.phase
         memory.timer += 1
-        within = graspable(cube[:, :2]) & (cube[:, 2] > 0.0)
+        within = graspable(cube[:, :2], OUTER_RADIUS) & (cube[:, 2] > 0.0)
         aligned = rotation_error(grasp_rotation, rotation).norm(dim=-1) < 0.15
         centred = (cube - tcp)[:, :2].norm(dim=-1) < 0.012
         low = (tcp[:, 2] - self._grasp_height(cube)).abs() < 0.01
@@ -159,45 +173,59 @@ class Expert:
         approach, carry = phase == Phase.APPROACH, phase == Phase.CARRY
         # A yielding hand that could close turns back: one that hovers around the cube would teach
         # the policy to hesitate there.
-        late = memory.timer >= self._turning_step()
+        near = (cube - tcp).norm(dim=-1) < memory.nearest
+        late = near & (memory.timer >= settings.yield_steps)
         turn_back = memory.yields & (late | (centred & low))
         lost = carry & ~held
         homing, idle = phase == Phase.HOMING, phase == Phase.IDLE
         closed = (phase == Phase.CLOSE) & (memory.timer >= settings.close_steps)
         opened = (phase == Phase.OPEN) & (memory.timer >= settings.open_steps)
         retreated = (phase == Phase.RETREAT) & (tcp[:, 2] > 0.11)
-        again = self._chance(settings.regrasp_probability) & ~memory.yields & within
+        again = memory.again & ~memory.yields & within
 
         self._enter(approach & centred & low & aligned & open_ & ~memory.yields, Phase.CLOSE)
         self._enter(approach & (turn_back | ~within), Phase.HOMING)
         self._enter(closed & held, Phase.CARRY)
-        self._enter(closed & ~held, Phase.RETREAT)
         self._enter(carry & held & at_goal & down, Phase.OPEN)
-        self._enter(lost, Phase.RETREAT)
-        self._enter(opened, Phase.RETREAT)
+        self._retreat((closed & ~held) | lost, settings.retry_probability)
+        self._retreat(opened, settings.regrasp_probability)
         self._enter(retreated & again, Phase.APPROACH)
         self._enter(retreated & ~again, Phase.HOMING)
         self._enter(homing & at_home, Phase.IDLE)
         self._enter(idle & within & (memory.timer >= self._pause()), Phase.APPROACH)
+
+    def _retreat(self, where: Tensor, again: float) -> None:
+        """Rise from the cube, and with a probability pick it again."""
+        self._enter(where, Phase.RETREAT)
+        chosen = torch.rand(len(where), generator=self.generator) < again
+        self.memory.again = torch.where(where, chosen, self.memory.again)
 
     def _enter(self, where: Tensor, phase: Phase) -> None:
         memory = self.memory
         memory.phase = torch.where(where, int(phase), memory.phase)
         memory.timer = torch.where(where, 0, memory.timer)
         if phase == Phase.APPROACH:
-            fresh = sample_graspable(len(where), self.generator, GOALS_BY_RADIUS)
-            memory.goal = torch.where(where.unsqueeze(-1), fresh, memory.goal)
+            memory.goal = torch.where(where.unsqueeze(-1), self._goals(len(where)), memory.goal)
+            memory.nearest = torch.where(where, self._turning_distance(len(where)), memory.nearest)
 
-    def _chance(self, probability: float) -> Tensor:
-        return torch.rand(len(self.memory.phase), generator=self.generator) < probability
+    def _first_phase(self, count: int) -> Tensor:
+        """Half of the hands go to the cube from where they start, the others go home first."""
+        chosen = torch.rand(count, generator=self.generator) < 0.5
+        return torch.where(chosen, int(Phase.APPROACH), int(Phase.HOMING))
+
+    def _goals(self, count: int) -> Tensor:
+        return sample_graspable(count, self.generator, GOALS_BY_RADIUS, OUTER_RADIUS)
 
     def _pause(self) -> Tensor:
         shape = (len(self.memory.phase),)
         return torch.randint(0, self.settings.idle_steps + 1, shape, generator=self.generator)
 
-    def _turning_step(self) -> Tensor:
-        shape = (len(self.memory.phase),)
-        return torch.randint(4, self.settings.yield_steps, shape, generator=self.generator)
+    def _turning_distance(self, count: int) -> Tensor:
+        draw = torch.rand(2, count, generator=self.generator)
+        nearest, near, far = self.settings.yield_distances
+        late = nearest + draw[0] * (near - nearest)
+        early = near + draw[0] * (far - near)
+        return torch.where(draw[1] < self.settings.late_yields, late, early)
 
     # -- actions --------------------------------------------------------------------------------
 

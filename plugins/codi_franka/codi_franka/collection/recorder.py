@@ -21,6 +21,7 @@ from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import MAX_WIDTH
+from codi_franka.robot.reach import MAX_BEARING, MIN_RADIUS, OUTER_RADIUS, follow
 from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tensors
 from codi_franka.workspace import sample_graspable
 
@@ -55,6 +56,11 @@ class CollectionSettings:
     """The shortest and the longest fumble, in control steps."""
     start_spread: float = 0.25
     """[rad] Standard deviation of the joints about the home posture at the start."""
+    start_anywhere: float = 0.4
+    """The share of demonstrations that start with the hand anywhere above the table, even beyond
+    the workspace: the expert is seen to come back from there."""
+    start_radius: float = 0.87
+    """[m] The farthest of these from the base's axis."""
 
 
 class Recorder:
@@ -173,6 +179,8 @@ class Recorder:
         spread = self.settings.start_spread * torch.randn(self.count, 7, generator=self.generator)
         position, quaternion = self._cube_pose()
         joints = self._clear_of_the_table(torch.tensor(HOME) + spread)
+        anywhere = torch.rand(self.count, generator=self.generator) < self.settings.start_anywhere
+        joints = torch.where(anywhere.unsqueeze(-1), self._postures_anywhere(), joints)
         state = FrankaState(
             joint_position=joints.unsqueeze(1),
             joint_velocity=torch.zeros(self.count, 1, 7),
@@ -185,6 +193,17 @@ class Recorder:
         draw = torch.rand(2, self.count, generator=self.generator, dtype=torch.float64).numpy()
         vary_cube(self.simulator, *CubeVariation().sample(draw))
 
+    def _postures_anywhere(self) -> Tensor:
+        """Postures (n, 7) whose hands are spread over and around the workspace."""
+        draw = torch.rand(self.count, 4, generator=self.generator)
+        radius = MIN_RADIUS + 0.1 + draw[:, 0] * (self.settings.start_radius - MIN_RADIUS - 0.1)
+        bearing = (2 * draw[:, 1] - 1) * MAX_BEARING
+        height = 0.10 + 0.35 * draw[:, 2]
+        hand = torch.stack((radius * bearing.cos(), radius * bearing.sin(), height), -1)
+        yaw = (draw[:, 3] - 0.5) * torch.pi / 2
+        home = torch.tensor(HOME).expand(self.count, -1)
+        return self._clear_of_the_table(follow(self.controller, home, hand, yaw)[:, -1])
+
     @staticmethod
     def _clear_of_the_table(joints: Tensor) -> Tensor:
         """Fall back to the home posture where a random one is too low."""
@@ -193,7 +212,7 @@ class Recorder:
 
     def _cube_pose(self) -> tuple[Tensor, Tensor]:
         """Random poses of the cube on the table, world frame: (n, 3) and (n, 4)."""
-        near = sample_graspable(self.count, self.generator)
+        near = sample_graspable(self.count, self.generator, max_radius=OUTER_RADIUS)
         draw = torch.rand(self.count, 4, generator=self.generator)
         anywhere = torch.stack((-0.2 + 1.7 * draw[:, 0], -0.55 + 1.1 * draw[:, 1]), -1)
         beyond = (draw[:, 2] < self.settings.jump_anywhere).unsqueeze(-1)

@@ -29,7 +29,10 @@ from codi_franka.robot.parameters import (
 MIN_RADIUS = 0.19
 """[m] Nearer, joint 4 stops some of the hands that are turned by 45 degrees."""
 MAX_RADIUS = 0.76
-"""[m] The controller still reaches 0.80, with half of the distance from the singularity."""
+"""[m] Where tasks may count on an arm."""
+OUTER_RADIUS = 0.80
+"""[m] The controller still gets there, with half of the distance from the singularity. Arms are
+demonstrated up to here, so that they know a little more than a task asks of them."""
 MAX_BEARING = math.radians(110.0)
 """[rad] Straight paths from the home posture to points further round pass too near the base."""
 
@@ -75,7 +78,7 @@ def tool_rotation(xy: Tensor, yaw: Tensor | float = 0.0, tilt: Tensor | None = N
     return torch.stack((forward, closing, pointing), dim=-1)
 
 
-def reachable(xy: Tensor) -> Tensor:
+def reachable(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
     """Whether the arm can grasp and place a cube at a point of the table: (...) bool.
 
     The region is a sector of an annulus. The velocity controller reaches every point of it from
@@ -83,10 +86,11 @@ def reachable(xy: Tensor) -> Tensor:
 
     Args:
         xy: (..., 2) [m] in the base frame.
+        max_radius: the annulus' outer radius [m].
     """
     radius = torch.linalg.vector_norm(xy, dim=-1)
     bearing = torch.atan2(xy[..., 1], xy[..., 0]).abs()
-    return (radius >= MIN_RADIUS) & (radius <= MAX_RADIUS) & (bearing <= MAX_BEARING)
+    return (radius >= MIN_RADIUS) & (radius <= max_radius) & (bearing <= MAX_BEARING)
 
 
 def shoulder_distance_bound() -> float:

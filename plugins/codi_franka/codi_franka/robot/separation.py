@@ -1,7 +1,10 @@
-"""A guard that stops arms which would run into each other.
+"""A guard that keeps arms from running into each other.
 
 It is part of the plant, as the safety controller of a robot cell is: whatever a policy commands,
-an arm does not move nearer to another arm than a margin. Moving apart is always possible.
+arms come no nearer to each other than a margin. It is a control barrier function (Ames et al.,
+2019) on the clearance d of the arms' bodies: each arm's share of the rate of d is kept above
+-gain (d - margin) / N by adding to its velocity along the gradient of d. So arms slow down as they
+come nearer, slide along each other instead of stopping, and are pushed apart within the margin.
 """
 
 from __future__ import annotations
@@ -13,16 +16,23 @@ from torch import Tensor
 from codi_franka.robot.clearance import arm_clearance, arm_points, hands_apart
 from codi_franka.state import BaseFrames, HandState
 
+_PROBE = 1e-3
+"""[m] The step of the finite differences."""
+
 
 @attrs.frozen(eq=False)
 class SeparationGuard:
-    """Takes the linear velocity off commands that would bring arms too near to each other."""
+    """Bends commands that would bring arms too near to each other."""
 
     bases: BaseFrames
     margin: float = 0.04
     """[m] Between the capsules that stand for the arms' bodies."""
-    horizon: float = 0.25
-    """[s] How far ahead it looks: a control period, and the arms' lag in stopping."""
+    gain: float = 4.0
+    """[1/s] How fast the clearance may approach the margin, per metre left."""
+    lag: float = 0.1
+    """[s] For which an arm still follows its earlier commands."""
+    push: float = 0.25
+    """[m/s] The fastest that the guard drives an arm away from another."""
 
     def restrain(self, hands: HandState, twist: Tensor) -> Tensor:
         """Guarded twists.
@@ -31,19 +41,30 @@ class SeparationGuard:
             hands: the hands now, each in its arm's base frame.
             twist: commands (B, N, 6) [m/s, rad/s], within the controller's limits.
         """
-        world = self.bases.points_to_world(hands.position)
-        if hands_apart(world):
+        coasting = hands.position + self.lag * hands.linear_velocity
+        if hands_apart(self.bases.points_to_world(coasting)):
             return twist
-        now = self._clearance(hands.position)
-        coasting = hands.position + 0.1 * hands.linear_velocity
-        guarded = twist.clone()
-        for arm in range(twist.shape[1]):
-            ahead = coasting.clone()
-            ahead[:, arm] = hands.position[:, arm] + self.horizon * twist[:, arm, :3]
-            then = self._clearance(ahead)
-            stop = (then < self.margin) & (then < now)
-            guarded[:, arm, :3] = torch.where(stop.unsqueeze(-1), 0.0, twist[:, arm, :3])
-        return guarded
+        clearance, gradient = self._clearance(coasting)
+        steepness = gradient.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+        away = gradient / steepness
+        linear = twist[..., :3]
+        # All in speeds of the hand along the gradient.
+        speed = (away * linear).sum(-1, keepdim=True)
+        room = (clearance - self.margin)[:, None, None]
+        slowest = -self.gain * room / (linear.shape[1] * steepness)
+        least = torch.minimum(slowest, torch.full_like(slowest, self.push))
+        # An arm that cannot change the clearance is left alone.
+        matters = steepness > 0.05
+        added = torch.where(matters, (least - speed).clamp_min(0.0), 0.0)
+        return torch.cat((linear + added * away, twist[..., 3:]), -1)
 
-    def _clearance(self, position: Tensor) -> Tensor:
-        return arm_clearance(self.bases.arms_to_world(arm_points(position)))
+    def _clearance(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The clearance (B,) [m], and how it changes with each hand's position, (B, N, 3)."""
+        worlds, arms, _ = position.shape
+        probes = _PROBE * torch.eye(3 * arms).view(3 * arms, arms, 3)
+        probes = torch.cat((torch.zeros_like(probes[:1]), probes)).to(position)
+        tried = position.unsqueeze(1) + probes  # (B, 1 + 3 N, N, 3)
+        clearance = arm_clearance(self.bases.arms_to_world(arm_points(tried)))
+        here = clearance[:, 0]
+        slope = (clearance[:, 1:] - here.unsqueeze(1)) / _PROBE
+        return here, slope.view(worlds, arms, 3)
