@@ -56,6 +56,8 @@ class Tally:
         """Success so far and speed, for people."""
         seconds = max(time.monotonic() - self.began, 1e-9)
         success = f"{self.successes}/{self.done} succeeded" if self.done else "none finished yet"
+        if not self.world_steps:  # collecting does not tell its steps
+            return success
         return f"{success}, {self.world_steps / seconds:.0f} control steps/s"
 
 
