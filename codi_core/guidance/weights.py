@@ -44,6 +44,8 @@ def sample_weights(
             finite loses the sample.
     """
     cost = cost.double()
+    if log_weights is None and bool(torch.isfinite(cost).all()):
+        return _all_usable(cost, temperature)
     own = torch.zeros_like(cost) if log_weights is None else log_weights.double()
     kept = ~torch.isnan(cost) & (cost > -torch.inf) & torch.isfinite(own)
     finite = kept & torch.isfinite(cost)
@@ -54,6 +56,14 @@ def sample_weights(
     tilted = _normalised(own - excess / temperature, finite)
     plain = _normalised(own, kept) * usable.unsqueeze(-1)
     return SampleWeights(tilted, plain, usable)
+
+
+def _all_usable(cost: Tensor, temperature: float | Tensor) -> SampleWeights:
+    """The usual case, in a quarter of the operations: finite costs and equal own weights."""
+    lowest = cost.amin(-1, keepdim=True)
+    tilted = torch.softmax((lowest - cost) / temperature, -1)
+    plain = torch.full_like(cost, 1 / cost.shape[-1])
+    return SampleWeights(tilted, plain, torch.ones_like(lowest[..., 0], dtype=torch.bool))
 
 
 def _normalised(logits: Tensor, mask: Tensor) -> Tensor:

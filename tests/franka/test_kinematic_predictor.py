@@ -12,7 +12,7 @@ from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE
-from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tensors
+from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tcp_in_world, tensors
 from franka.scenes import (
     GOAL,
     OPEN,
@@ -251,6 +251,52 @@ def test_the_right_arm_takes_over_what_the_left_one_lets_go() -> None:
     cube = predict(start, joint_chunk(left, right)).cube_position[0, 0]
     assert cube[-1, 0] > 0.15
     assert cube[-1, 2] == pytest.approx(0.2, abs=0.02)
+
+
+def stepped_cube(start: FrankaState, path: HandoffTrajectory, held: list[bool]) -> Tensor:
+    """The cube (K, 3) of one world and sample, one control step after the other."""
+    cube = start.cube_position[0].double()
+    hands, widths = path.hand_position[0, 0].double(), path.gripper_width[0, 0]
+    before, was_narrow = tcp_in_world(start, BASES)[0].double(), start.gripper_width[0] < CUBE_SIZE
+    reach = torch.tensor([SETTINGS.grasp_radius] * 2 + [SETTINGS.grasp_height])
+    found = []
+    for hand, width in zip(hands, widths, strict=True):
+        narrow = width < CUBE_SIZE
+        carrying = [n for n in range(2) if held[n] and narrow[n]]
+        if carrying:
+            cube = cube + (hand - before)[carrying].mean(0)
+        near = ((hand - cube).abs() < reach).all(-1)
+        closing = narrow & ~was_narrow
+        held = [bool(narrow[n] and (held[n] or (closing[n] and near[n]))) for n in range(2)]
+        cube = cube if any(held) else cube - torch.tensor([0.0, 0.0, SETTINGS.fall])
+        cube = torch.cat((cube[:2], cube[2:].clamp_min(CUBE_SIZE / 2)))
+        found.append(cube)
+        before, was_narrow = hand, narrow
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cube_is_where_a_plain_loop_over_steps_puts_it(seed: int) -> None:
+    """With grippers that open and close at random near it: grasps, hand-overs and falls."""
+    at = (0.0, 0.0, 0.2)
+    start = state(cube=at, hands=((-0.005, 0.0, 0.2), (0.005, 0.0, 0.2)), width=CUBE_SIZE)
+    chunks = random_chunks(1, 60, 16, seed=seed)
+    chunks = tuple(torch.cat((0.02 * c[..., :6], c[..., 6:]), -1) for c in chunks)
+    path = predict(start, chunks)
+    outcomes = set()
+    for sample in range(60):
+        only = HandoffTrajectory(
+            path.hand_position[:, sample : sample + 1],
+            path.gripper_width[:, sample : sample + 1],
+            path.cube_position[:, sample : sample + 1],
+            path.goal,
+            path.hand_quaternion,
+        )
+        expected = stepped_cube(start, only, [True, True])
+        found = path.cube_position[0, sample]
+        torch.testing.assert_close(found.double(), expected, atol=2e-6, rtol=0)
+        outcomes.add(round(float(found[-1, 2]), 1))
+    assert len(outcomes) > 1  # some are dropped, some are not
 
 
 # -- batches and gradients ----------------------------------------------------------------------

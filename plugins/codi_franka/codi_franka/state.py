@@ -103,27 +103,31 @@ class BaseFrames:
 
     def to_world(self, vector: Tensor) -> Tensor:
         """Turn free vectors (..., N, 3) from each base frame into the world frame."""
-        return (self.rotation @ vector.unsqueeze(-1)).squeeze(-1)
+        return _turned(self.rotation, vector)
 
     def points_to_world(self, point: Tensor) -> Tensor:
         """Points (..., N, 3) from each base frame into the world frame."""
         return self.to_world(point) + self.position
 
-    def paths_to_world(self, path: Tensor) -> Tensor:
-        """Paths of points (..., N, K, 3) from each base frame into the world frame."""
-        return path @ self.rotation.mT + self.position.unsqueeze(1)
-
     def arms_to_world(self, points: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Several points of each arm, (..., N, 3) each, into the world frame."""
-        return tuple(self.points_to_world(point) for point in points)
+        return self.points_to_world(torch.stack(points)).unbind(0)
 
     def points_to_base(self, point: Tensor) -> Tensor:
         """Points (..., N, 3) from the world frame into each base frame."""
-        return (self.rotation.mT @ (point - self.position).unsqueeze(-1)).squeeze(-1)
+        return _turned(self.rotation.mT, point - self.position)
 
     def rotations_to_base(self, quaternion: Tensor) -> Tensor:
         """Rotations (..., N, 4), wxyz, from the world frame into each base frame."""
         return quaternion_multiply(quaternion_conjugate(self.quaternion), quaternion)
+
+
+def _turned(rotation: Tensor, vector: Tensor) -> Tensor:
+    """Rotations (N, 3, 3) of vectors (..., N, 3)."""
+    # One product for each arm: one for each vector takes several times as long.
+    rows = vector.expand(*vector.shape[:-2], *rotation.shape[:2]).movedim(-2, 0)
+    turned = rows.reshape(len(rotation), -1, 3) @ rotation.mT
+    return turned.view(rows.shape).movedim(0, -2)
 
 
 def tcp_in_world(state: FrankaState, bases: BaseFrames) -> Tensor:

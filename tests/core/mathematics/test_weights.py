@@ -174,3 +174,13 @@ def test_a_sample_with_no_log_weight_is_lost(bad):
     assert torch.allclose(weights.tilted[:, 1:], expected.tilted)
     assert torch.allclose(weights.plain[:, 1:], expected.plain)
     assert float(weights.difference()[0, 0]) == 0
+
+
+@given(cost=cost_arrays(), temperature=temperatures())
+def test_finite_costs_take_a_shorter_way_to_the_same_weights(cost, temperature):
+    """Own log-weights of zero change nothing, but are weighed in full."""
+    cost = torch.nan_to_num(cost, 0.5, 1.0, -1.0)
+    short, full = (sample_weights(cost, temperature, own) for own in (None, torch.zeros_like(cost)))
+    torch.testing.assert_close(short.tilted, full.tilted, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(short.plain, full.plain, atol=1e-12, rtol=1e-12)
+    assert torch.equal(short.usable, full.usable)

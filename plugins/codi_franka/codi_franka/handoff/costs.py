@@ -6,6 +6,9 @@ the goal term would act within 1 cm only and the collision term would reward clo
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import combinations
+
 import attrs
 import torch
 from torch import Tensor
@@ -26,8 +29,8 @@ class GoalCost(CostFunction):
 
     def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
         """(B, M) [m]."""
-        distance = (trajectory.cube_position - trajectory.goal).norm(dim=-1)
-        return (distance.amin(-1) - self.threshold).clamp_min(0.0)
+        nearest = _squares(trajectory.cube_position - trajectory.goal).amin(-1)
+        return (_root(nearest) - self.threshold).clamp_min(0.0)
 
 
 def _check_kind(_: object, __: object, value: str) -> None:
@@ -47,10 +50,9 @@ class CollisionCost(CostFunction):
     def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
         """(B, M), in metres for the hinge."""
         hands = trajectory.hand_position
-        arms = hands.shape[-2]
-        first, second = torch.triu_indices(arms, arms, 1)
-        gaps = (hands[..., first, :] - hands[..., second, :]).norm(dim=-1)
-        violation = (self.radius - gaps.flatten(-2).amin(-1)).clamp_min(0.0)
+        pairs = combinations(hands.unbind(-2), 2)
+        nearest = torch.stack([_squares(one - other).amin(-1) for one, other in pairs]).amin(0)
+        violation = (self.radius - _root(nearest)).clamp_min(0.0)
         return (violation > 0).to(violation.dtype) if self.kind == "indicator" else violation
 
 
@@ -66,10 +68,10 @@ class EngagementCost(CostFunction):
 
     def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
         """(B, M) [m]."""
-        gaps = (trajectory.hand_position - trajectory.cube_position.unsqueeze(-2)).norm(dim=-1)
+        gaps = _squares(trajectory.hand_position - trajectory.cube_position.unsqueeze(-2))
         closer = gaps[..., 0, :].argmin(-1)
         nearest = gaps.amin(-2).gather(-1, closer.unsqueeze(-1)).squeeze(-1)
-        return (nearest - self.threshold).clamp_min(0.0)
+        return (_root(nearest) - self.threshold).clamp_min(0.0)
 
 
 @attrs.frozen
@@ -81,8 +83,8 @@ class EngageAllCost(CostFunction):
 
     def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
         """(B, M) [m]."""
-        gaps = (trajectory.hand_position - trajectory.cube_position.unsqueeze(-2)).norm(dim=-1)
-        return (gaps.amin(-2) - self.threshold).clamp_min(0.0).sum(-1)
+        gaps = _squares(trajectory.hand_position - trajectory.cube_position.unsqueeze(-2))
+        return (_root(gaps.amin(-2)) - self.threshold).clamp_min(0.0).sum(-1)
 
 
 @attrs.frozen
@@ -106,9 +108,24 @@ class ClearanceCost(CostFunction):
         hands = trajectory.hand_position[:, :, chosen]
         if hands_apart(hands):
             return torch.zeros_like(hands[:, :, 0, 0, 0])
-        bases = BaseFrames.of(ARM_NAMES, hands.device)
+        bases = _bases(hands.device)
         points = bases.arms_to_world(arm_points(bases.points_to_base(hands)))
         return (self.margin - arm_clearance(points).amin(-1)).clamp_min(0.0)
+
+
+def _squares(vectors: Tensor) -> Tensor:
+    """Squared lengths of vectors (..., 3): what is nearest is nearest in the square, too."""
+    return vectors.square().sum(-1)
+
+
+def _root(squares: Tensor) -> Tensor:
+    """Lengths of squared ones, without an infinite slope at zero."""
+    return squares.clamp_min(1e-24).sqrt()
+
+
+@cache
+def _bases(device: torch.device) -> BaseFrames:
+    return BaseFrames.of(ARM_NAMES, device)
 
 
 TABLE_I = {"handoff-goal": 1.0, "handoff-collision": 10.0, "handoff-engagement": 10.0}

@@ -74,6 +74,7 @@ class KinematicPredictor(Predictor):
         self.settings = settings or KinematicSettings()
         self.goal = goal
         self.bases = BaseFrames.of(arms, goal.device)
+        self.shoulders = self.bases.points_to_world(goal.new_tensor([0.0, 0.0, LINKS[0].d]))
         self.controller = EndEffectorController()
         self.reach = self.settings.reach
         self._known: tuple[FrankaState, _Start] | None = None
@@ -86,20 +87,23 @@ class KinematicPredictor(Predictor):
             state: the state estimate of B worlds.
             chunks: (B, M, K, 7) an arm, each in its arm's base frame.
         """
-        actions = torch.stack(chunks, 2)  # (B, M, N, K, 7)
+        # Components come before samples and steps, (B, N, 7, M, K): sums over them are most of
+        # what there is to do, and then run along memory.
+        actions = torch.stack(chunks, 1).permute(0, 1, 4, 2, 3).contiguous()
+        twist, width = actions[:, :, :6], actions[:, :, 6]  # (B, N, 6, M, K), (B, N, M, K)
         start = self._start(state)
-        lags = self._lags(actions.shape[3], actions)
-        position = self._positions(start, lags, actions[..., :6])
-        width = self._widths(state.gripper_width, lags, actions[..., 6])
+        lags = self._lags(actions.shape[-1], actions)
+        position = self._positions(start, lags, twist)
+        width = self._widths(state.gripper_width, lags, width)
         cube = self._cube(start, position, width)
 
         def quaternions() -> Tensor:
-            return self._quaternions(start, lags, actions[..., 3:6])
+            return self._quaternions(start, lags, twist[:, :, 3:].permute(0, 3, 1, 4, 2))
 
         trajectory = HandoffTrajectory(
-            hand_position=position.transpose(2, 3),
-            gripper_width=width.transpose(2, 3),
-            cube_position=cube,
+            hand_position=position.permute(0, 3, 4, 1, 2),
+            gripper_width=width.permute(0, 2, 3, 1),
+            cube_position=cube.permute(0, 2, 3, 1),
             goal=self.goal,
             hand_quaternion=quaternions,
         )
@@ -108,40 +112,39 @@ class KinematicPredictor(Predictor):
     # -- hands ----------------------------------------------------------------------------------
 
     def _positions(self, start: _Start, lags: _Lags, command: Tensor) -> Tensor:
-        """TCP positions (B, M, N, K, 3), world frame, in the workspace, from twists (..., 6)."""
-        linear = _shorten(command[..., :3], self.controller.linear_limit)
-        angular = _shorten(command[..., 3:], self.controller.angular_limit)
-        linear = linear + self._turning_off(start, torch.cat((linear, angular), -1))
-        moved = lags.path @ linear + lags.coasting * start.hands.linear_velocity[:, None, :, None]
-        position = start.hands.position[:, None, :, None] + moved
+        """TCP positions (B, N, 3, M, K), world frame, in the workspace, from twists (…, 6, …)."""
+        linear = _shorten(command[:, :, :3], self.controller.linear_limit, 2)
+        angular = _shorten(command[:, :, 3:], self.controller.angular_limit, 2)
+        linear = linear + self._turning_off(start, torch.cat((linear, angular), 2))
+        coasting = start.hands.linear_velocity[..., None, None] * lags.coasting.mT
+        position = start.hands.position[..., None, None] + coasting + linear @ lags.path.mT
+        sideways, height = position.split((2, 1), 2)
         # The floor as a reflected path: a step back up acts at once, however long the push down.
-        deficit = (self.settings.lowest_tcp - position[..., 2]).clamp_min(0.0)
-        lift = deficit.cummax(-1).values.unsqueeze(-1) * position.new_tensor([0.0, 0.0, 1.0])
+        lift = (self.settings.lowest_tcp - height).clamp_min(0.0).cummax(-1).values
         # Reach comes last: shortening lifts what is below the shoulder, so the floor still holds.
-        shoulder = position.new_tensor([0.0, 0.0, LINKS[0].d])
-        position = shoulder + _shorten(position + lift - shoulder, self.reach)
-        return self.bases.paths_to_world(position)
+        from_shoulder = torch.cat((sideways, height + (lift - LINKS[0].d)), 2)
+        reached = _shorten(from_shoulder, self.reach, 2)
+        turned = self.bases.rotation @ reached.flatten(3)
+        return turned.view(reached.shape) + self.shoulders[..., None, None]
 
     def _turning_off(self, start: _Start, twist: Tensor) -> Tensor:
-        """What joints that turn at constant speed add to a commanded velocity, (B, M, N, K, 3).
+        """What joints that turn at constant speed add to a commanded velocity, (B, N, 3, M, K).
 
         To first order it is the hand's acceleration at constant joint velocities (centripetal and
         Coriolis terms) times the time by which joint velocities are behind the command.
         """
-        worlds, arms = start.curvature.shape[:2]
-        rows = start.curvature.movedim(-1, 2).reshape(worlds, 1, arms, 6, 18)
-        slopes = (twist @ rows).unflatten(-1, (3, 6))
-        bend = (slopes @ twist.unsqueeze(-1)).squeeze(-1)
+        slopes = start.curvature.flatten(2, 3) @ twist.flatten(3)  # (B, N, 18, M K)
+        bend = (slopes.view(*twist.shape[:2], 3, *twist.shape[2:]) * twist.unsqueeze(2)).sum(3)
         return self.settings.response_delay * bend
 
     def _widths(self, start: Tensor, lags: _Lags, command: Tensor) -> Tensor:
-        """Gripper widths (B, M, N, K) without an object: exponential approach to the command."""
-        fading = start[:, None, :, None] * lags.width_fading
+        """Gripper widths (B, N, M, K) without an object: exponential approach to the command."""
+        fading = start[..., None, None] * lags.width_fading
         return command.clamp(0.0, MAX_WIDTH) @ lags.width.mT + fading
 
     def _quaternions(self, start: _Start, lags: _Lags, command: Tensor) -> Tensor:
-        """Hand orientations (B, M, K, N, 4), world frame."""
-        command = _shorten(command, self.controller.angular_limit)
+        """Hand orientations (B, M, K, N, 4), world frame, from (B, M, N, K, 3)."""
+        command = _shorten(command, self.controller.angular_limit, -1)
         velocity = start.hands.angular_velocity[:, None, :, None]
         turned = quaternion_exp(lags.step @ command + lags.step_coasting * velocity)
         steps, shift = turned.shape[3], 1
@@ -156,52 +159,70 @@ class KinematicPredictor(Predictor):
     # -- the cube -------------------------------------------------------------------------------
 
     def _cube(self, start: _Start, hands: Tensor, width: Tensor) -> Tensor:
-        """The cube's path (B, M, K, 3): attached where a gripper closes around it."""
-        settings = self.settings
-        samples, steps = hands.shape[1], hands.shape[3]
-        cube = start.cube[:, None].expand(-1, samples, -1)
-        if not self._ever_touched(start, cube, hands):
-            return self._falling(cube, steps)
-        first = start.hand_position[:, None, :, None].expand(-1, samples, -1, -1, -1)
-        moved = torch.diff(hands, dim=3, prepend=first).unbind(3)
+        """The cube's path (B, 3, M, K): attached where a gripper closes around it.
+
+        Where the cube is says which closing grippers grasp it, and they say where it goes. So
+        both are computed in turn, for all steps at once, until nothing changes: each round
+        settles at least the next closing of every sample.
+        """
         narrow = width < CUBE_SIZE
         # Only a gripper that was open around the cube grasps it; closed fingers pass it by.
-        before = start.narrow[:, None, :, None].expand(-1, samples, -1, -1)
-        closing = (narrow & ~torch.cat((before, narrow[..., :-1]), -1)).unbind(3)
-        closed, at = narrow.unbind(3), hands.unbind(3)
-        reach = hands.new_tensor(
-            [settings.grasp_radius, settings.grasp_radius, settings.grasp_height]
-        )
-        fall = hands.new_tensor([0.0, 0.0, settings.fall])
-        floor = hands.new_tensor([-torch.inf, -torch.inf, CUBE_SIZE / 2])
-        held = start.held[:, None].expand(-1, samples, -1)
-        path = []
-        for step in range(steps):
-            carried = (held & closed[step]).to(hands.dtype)
-            share = carried / carried.sum(-1, keepdim=True).clamp_min(1.0)
-            cube = cube + (moved[step] * share.unsqueeze(-1)).sum(2)
-            near = ((at[step] - cube.unsqueeze(2)).abs() < reach).all(-1)
-            held = closed[step] & (held | (closing[step] & near))
-            cube = torch.where(held.any(-1, keepdim=True), cube, cube - fall)
-            cube = torch.maximum(cube, floor)
-            path.append(cube)
-        return torch.stack(path, 2)
+        closing = narrow & ~_delayed(narrow, start.narrow)
+        if not self._ever_touched(start, hands, closing):
+            return self._falling(start.cube, hands)
+        moved = hands - _delayed(hands, start.hand_position)
+        steps = torch.arange(1, hands.shape[-1] + 1, device=hands.device)
+        latest = (closing * steps).cummax(-1).values  # the latest closing's step, or 0
+        kept = start.held[..., None, None].expand(*closing.shape[:-1], 1)
+        grasped = torch.zeros_like(closing)
+        while True:
+            held = narrow & torch.cat((kept, grasped), -1).gather(-1, latest)
+            carried = (narrow & _delayed(held, start.held)).to(hands.dtype)
+            share = carried / carried.sum(1, keepdim=True).clamp_min(1.0)
+            carry = (moved * share.unsqueeze(2)).sum(1)
+            path = self._path(start.cube, carry, held.any(1))
+            reached = _delayed(path, start.cube) + carry  # before it falls
+            found = closing & (self._near(hands - reached.unsqueeze(1)) | (kept & (steps == 1)))
+            if torch.equal(found, grasped):
+                return path
+            grasped = found
 
-    def _ever_touched(self, start: _Start, cube: Tensor, hands: Tensor) -> bool:
-        """Whether any sample could move the cube at all; if none can, there is no path to step."""
+    def _near(self, gap: Tensor) -> Tensor:
+        """Whether a cube is between the fingers, from hand minus cube (B, N, 3, M, K)."""
+        radius, height = self.settings.grasp_radius, self.settings.grasp_height
+        reach = gap.new_tensor([radius, radius, height])[:, None, None]
+        return (gap.abs() < reach).all(2)
+
+    def _ever_touched(self, start: _Start, hands: Tensor, closing: Tensor) -> bool:
+        """Whether any sample could move the cube at all; if none can, it only falls."""
         if start.any_held:
             return True
-        gap = hands - cube[:, :, None, None]
-        radius, height = self.settings.grasp_radius, self.settings.grasp_height
+        gap = hands - start.cube[:, None, :, None, None]
         # A cube in the air falls: hands below it count as well.
-        near = (gap[..., :2].abs().amax(-1) < radius) & (gap[..., 2] < height)
-        return bool(near.any())
+        gap = torch.cat((gap[:, :, :2], gap[:, :, 2:].clamp_min(0.0)), 2)
+        return bool((closing & self._near(gap)).any())
 
-    def _falling(self, cube: Tensor, steps: int) -> Tensor:
-        """The path (B, M, K, 3) of a free cube, which ends on the table."""
+    def _path(self, cube: Tensor, carry: Tensor, held: Tensor) -> Tensor:
+        """A cube's path (B, 3, M, K) that is carried so far at each step, and falls if not held.
+
+        Args:
+            cube: (B, 3), where it starts.
+            carry: (B, 3, M, K), displacements.
+            held: (B, M, K) booleans.
+        """
+        sideways, height = (cube[..., None, None] + carry.cumsum(-1)).split((2, 1), 1)
+        height = height - self.settings.fall * (~held).cumsum(-1).unsqueeze(1)
+        # The table, as for the hands, is a reflected path.
+        lift = (CUBE_SIZE / 2 - height).clamp_min(0.0).cummax(-1).values
+        return torch.cat((sideways, height + lift), 1)
+
+    def _falling(self, cube: Tensor, like: Tensor) -> Tensor:
+        """The path (B, 3, M, K) of a free cube, which ends on the table."""
+        samples, steps = like.shape[-2:]
         drop = self.settings.fall * torch.arange(1, steps + 1, device=cube.device)
-        height = (cube[..., 2:] - drop).clamp_min(CUBE_SIZE / 2).unsqueeze(-1)
-        return torch.cat((cube[..., None, :2].expand(-1, -1, steps, -1), height), -1)
+        height = (cube[:, 2:, None] - drop).clamp_min(CUBE_SIZE / 2)  # (B, 1, K)
+        path = torch.cat((cube[:, :2, None].expand(-1, -1, steps), height), 1)
+        return path.unsqueeze(2).expand(-1, -1, samples, -1)
 
     # -- what is computed once ------------------------------------------------------------------
 
@@ -289,6 +310,14 @@ def _lags(settings: KinematicSettings, steps: int, like: Tensor) -> _Lags:
     )
 
 
-def _shorten(vector: Tensor, length: float) -> Tensor:
-    """Vectors (..., 3) of at most the given length."""
-    return vector * (length / vector.norm(dim=-1, keepdim=True).clamp_min(length))
+def _shorten(vector: Tensor, length: float, axis: int) -> Tensor:
+    """Vectors, whose components are along ``axis``, of at most the given length."""
+    # The least length is applied before the root, which has no slope at zero.
+    square = vector.square().sum(axis, keepdim=True).clamp_min(length**2)
+    return vector * (length * square.rsqrt())
+
+
+def _delayed(path: Tensor, first: Tensor) -> Tensor:
+    """The values (..., M, K) one step later, beginning with ``first`` (...)."""
+    start = first[..., None, None].expand(*path.shape[:-1], 1)
+    return torch.cat((start, path[..., :-1]), -1)

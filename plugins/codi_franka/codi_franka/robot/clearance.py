@@ -8,6 +8,7 @@ arm in a vertical plane and the hand points down.
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -30,20 +31,22 @@ _WRIST_BEHIND = LINKS[6].a
 
 def arm_points(hand: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Fingertips, wrist and elbow for hand positions (..., 3) [m], all in the arm's base frame."""
-    radius = hand[..., :2].norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    outward = torch.cat((hand[..., :2] / radius, torch.zeros_like(radius)), -1)
-    up = hand.new_tensor([0.0, 0.0, 1.0])
-    wrist = hand + _WRIST_ABOVE * up - _WRIST_BEHIND * outward
-    reach = wrist - LINKS[0].d * up
-    length = reach.norm(dim=-1, keepdim=True).clamp(abs(_UPPER - _FORE) + 1e-3, _UPPER + _FORE)
-    along = reach / reach.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    # In the arm's vertical plane, with the coordinates outward and up from the shoulder.
+    radius = hand[..., :2].norm(dim=-1).clamp_min(1e-6)
+    out, up = radius - _WRIST_BEHIND, hand[..., 2] + (_WRIST_ABOVE - LINKS[0].d)
+    distance = (out.square() + up.square()).clamp_min(1e-12).sqrt()
+    length = distance.clamp(abs(_UPPER - _FORE) + 1e-3, _UPPER + _FORE)
     share = (_UPPER**2 - _FORE**2 + length**2) / (2 * length)
     height = (_UPPER**2 - share**2).clamp_min(0.0).sqrt()
-    # The elbow is on the upper side of the line from shoulder to wrist, in the arm's plane.
-    side = torch.linalg.cross(outward, up.expand_as(outward), dim=-1)
-    upward = torch.linalg.cross(side, along, dim=-1)
-    elbow = LINKS[0].d * up + share * along + height * upward
-    return hand, wrist, elbow
+    # The elbow is on the upper side of the line from shoulder to wrist.
+    along, above = share / distance, height / distance
+    elbow_out, elbow_up = along * out - above * up, along * up + above * out
+    outward = hand[..., :2] / radius.unsqueeze(-1)
+
+    def point(out: Tensor, up: Tensor) -> Tensor:
+        return torch.cat((out.unsqueeze(-1) * outward, (up + LINKS[0].d).unsqueeze(-1)), -1)
+
+    return hand, point(out, up), point(elbow_out, elbow_up)
 
 
 def arm_clearance(points: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -55,20 +58,14 @@ def arm_clearance(points: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     Returns:
         (...).
     """
-    tips, wrist, elbow = points
-    starts = torch.stack((tips, wrist), -2)  # (..., N, 2 capsules, 3)
-    ends = torch.stack((wrist, elbow), -2)
-    radii = tips.new_tensor([TOOL_RADIUS, FOREARM_RADIUS])
-    arms = tips.shape[-2]
-    first, second = torch.triu_indices(arms, arms, 1)
-    distance = segment_distance(
-        starts[..., first, :, None, :],
-        ends[..., first, :, None, :],
-        starts[..., second, None, :, :],
-        ends[..., second, None, :, :],
-    )
-    gaps = distance - radii[:, None] - radii
-    return gaps.flatten(-3).amin(-1)
+    arms = torch.stack(points, -2).unbind(-3)  # (..., 3 points, 3) each
+    capsules = [(arm[..., :-1, :], arm[..., 1:, :]) for arm in arms]
+    radii = points[0].new_tensor([TOOL_RADIUS, FOREARM_RADIUS])
+    gaps = [
+        segment_distance(*(end.unsqueeze(-2) for end in one), *(end.unsqueeze(-3) for end in other))
+        for one, other in combinations(capsules, 2)
+    ]
+    return (torch.stack(gaps) - (radii[:, None] + radii)).amin((0, -2, -1))
 
 
 def hands_apart(hands: Tensor) -> bool:
