@@ -9,10 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from codi_core.costs import CostTerm, WeightedCost
-from codi_franka.handoff.costs import DEFAULT_COSTS, TABLE_I, ClearanceCost, CollisionCost
+from codi_franka.handoff.costs import ClearanceCost, CollisionCost
 from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import COSTS
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.clearance import (
     FOREARM_RADIUS,
@@ -235,13 +233,3 @@ def test_a_sample_costs_the_same_alone_and_among_distant_ones() -> None:
         for sample in range(8):
             alone = cost(trajectory(hands[world : world + 1, sample : sample + 1]))
             torch.testing.assert_close(alone[0, 0], together[world, sample])
-
-
-def test_the_default_cost_is_table_i_and_the_clearance() -> None:
-    assert DEFAULT_COSTS == {**TABLE_I, "handoff-clearance": 10.0}
-    path = facing(0.02)
-    total, paper = (
-        WeightedCost(tuple(CostTerm(name, COSTS[name](), w) for name, w in weights.items()))(path)
-        for weights in (DEFAULT_COSTS, TABLE_I)
-    )
-    torch.testing.assert_close(total - paper, torch.tensor([[0.3]]), atol=1e-4, rtol=0)

@@ -17,7 +17,7 @@ from codi_core.policies import ActionSpec, DiffusionPolicy, PolicySpec, ProductP
 from codi_core.tasks import PlanSettings
 from codi_core.training.checkpoint import save_checkpoint
 from codi_franka.action import ACTION_SPEC
-from codi_franka.handoff.costs import DEFAULT_COSTS, TABLE_I, CollisionCost
+from codi_franka.handoff.costs import TABLE_I, CollisionCost
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.task import COSTS, SHIPPED_CHECKPOINT, HandoffTask, load_factors
@@ -94,7 +94,7 @@ def test_the_parts_of_the_task() -> None:
     parts = HandoffTask().parts(options)
     assert (parts.agents, parts.rate_hz, parts.max_seconds) == (("left", "right"), 10.0, 60.0)
     assert list(parts.predictors) == ["kinematic", "mujoco"]
-    assert dict(parts.default_costs) == {**TABLE_I, "handoff-clearance": 10.0}
+    assert dict(parts.default_costs) == TABLE_I
     assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4)
     assert set(parts.default_costs) <= set(COSTS)
     environment = parts.environment(1)
@@ -176,7 +176,7 @@ def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
         assert inner is None or set(task[name]) == inner
     assert 0.0 < task["min_goal_distance_m"]["median"] < 1.5
     configuration = json.loads(Path("out/config.json").read_text())["configuration"]
-    assert configuration["cost"] == [f"{name}={weight!r}" for name, weight in DEFAULT_COSTS.items()]
+    assert configuration["cost"] == [f"{name}={weight!r}" for name, weight in TABLE_I.items()]
     lines = [json.loads(line) for line in Path("out/episodes.jsonl").read_text().splitlines()]
     assert [line["episode"] for line in lines] == [0, 1]
     assert Path("out/report.png").stat().st_size > 5000

@@ -129,7 +129,4 @@ def _bases(device: torch.device) -> BaseFrames:
 
 
 TABLE_I = {"handoff-goal": 1.0, "handoff-collision": 10.0, "handoff-engagement": 10.0}
-"""The weights of Table I, by registered name."""
-
-DEFAULT_COSTS = {**TABLE_I, "handoff-clearance": 10.0}
-"""Table I and the clearance of the arms' bodies."""
+"""The weights of Table I, by registered name: the task's default cost."""

@@ -15,7 +15,7 @@ from codi_core.tasks import PlanSettings, Task, TaskParts
 from codi_core.training.checkpoint import load_checkpoint
 from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.costs import (
-    DEFAULT_COSTS,
+    TABLE_I,
     ClearanceCost,
     CollisionCost,
     EngageAllCost,
@@ -60,7 +60,7 @@ class HandoffTask(Task):
                 "kinematic": lambda: KinematicPredictor(ARMS, goal),
                 "mujoco": lambda: MujocoPredictor(ARMS, goal),
             },
-            default_costs=DEFAULT_COSTS,
+            default_costs=TABLE_I,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
             settings=PlanSettings(),

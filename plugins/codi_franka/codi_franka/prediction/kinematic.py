@@ -46,9 +46,11 @@ class KinematicSettings:
     would lure it out of what its policy knows."""
     lowest_tcp: float = 0.012
     """[m] The fingertips touch the table there."""
-    grasp_radius: float = 0.018
-    """[m] How far off the TCP, horizontally, a cube is still between the fingers."""
-    grasp_height: float = 0.02
+    grasp_radius: float = 0.008
+    """[m] How far off the TCP, horizontally, a closing gripper is foreseen to grasp the cube. It
+    often does from twice as far; but foreseeing that makes hands close too early, and fingers that
+    meet a cube at its corner flick it away, at times off the table."""
+    grasp_height: float = 0.01
     """[m] The same vertically."""
     held_distance: float = 0.04
     """[m] A cube that near, with the gripper at its width, is taken to be held at the start."""

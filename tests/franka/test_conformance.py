@@ -1,0 +1,47 @@
+"""The task keeps the contracts that codi_core's conformance kit checks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from codi_core.policies import DiffusionPolicy, Factor, PolicySpec
+from codi_core.predictors import Predictor
+from codi_core.tasks import EpisodeKey
+from codi_core.testing import check_base_policy, check_cost_function, check_task
+from codi_franka.action import ACTION_SPEC
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.handoff.starts import ARMS
+from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
+from codi_franka.observation import SHAPES, arm_view
+
+
+def untrained() -> tuple[Factor, ...]:
+    """Factors that need no checkpoint."""
+    torch.manual_seed(0)
+    policy = DiffusionPolicy.build(PolicySpec(ACTION_SPEC, SHAPES), "mlp", width=16, depth=1)
+    return tuple(Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS))
+
+
+def test_the_task_with_an_untrained_policy() -> None:
+    """Both predictors, the environment, the costs and the metrics."""
+    check_task(HandoffTask(), factors=untrained())
+
+
+def test_the_task_with_its_own_policy() -> None:
+    check_task(HandoffTask())
+    check_base_policy(load_factors(None)[0].policy)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_the_costs(name: str) -> None:
+    """On predicted trajectories of arms that drive at each other, in two worlds."""
+    parts = HandoffTask().parts(HandoffOptions())
+    step = parts.environment(1).reset([EpisodeKey(0, 0), EpisodeKey(0, 1)])
+    predictor: Predictor = parts.predictors["kinematic"]()
+    generator = torch.Generator().manual_seed(1)
+    shape = (2, 3, ACTION_SPEC.horizon, ACTION_SPEC.dimension)
+    chunks = tuple(0.5 * torch.randn(shape, generator=generator) for _ in ARMS)
+    for chunk in chunks:
+        chunk[..., 0] += 0.5  # [m/s], forward in each arm's own base frame
+    check_cost_function(COSTS[name](), predictor.predict(step.state, chunks).trajectory)
