@@ -31,7 +31,8 @@ $(DEV)/.installed: $(PROJECTS)
 	  echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "installing into $(DEV) (some minutes)"
 	@test -x $(DEV)/bin/python || "$(PYTHON)" -m venv $(DEV)
-	@$(DEV)/bin/python $(INSTALL) -e '.[dev]' -e './plugins/codi_franka[test]'
+	@$(DEV)/bin/python $(INSTALL) -e '.[dev]' \
+	  -e './plugins/codi_franka[test]' -e './plugins/codi_navigation[test]'
 	@touch $@
 
 $(DEMO)/.installed: $(PROJECTS)

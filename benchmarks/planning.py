@@ -53,7 +53,7 @@ def untrained() -> tuple[Factor, ...]:
 def make_planner(
     factors: tuple[Factor, ...], settings: PlanSettings, goal: torch.Tensor
 ) -> CoordinatedPolicy:
-    """CoDi as ``codi-run`` makes it by default."""
+    """CoDi from pure noise; ``codi-run`` begins from the previous plan, in half as many steps."""
     schedule = KarrasSchedule(settings.steps, settings.sigma_max, settings.sigma_min, settings.rho)
     terms = tuple(CostTerm(name, COSTS[name](), weight) for name, weight in TABLE_I.items())
     return CoordinatedPolicy(

@@ -13,10 +13,17 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "codi_core.composition": ("BestOf", "CoordinatedPolicy", "Resampling"),
-    "codi_core.costs": ("CostFunction", "CostTerm", "WeightedCost"),
-    "codi_core.errors": ("CodiError", "CostError", "SpecificationError", "UsageError"),
+    "codi_core.costs": ("CostFunction", "CostTerm", "CostTerms", "LocalCost", "WeightedCost"),
+    "codi_core.errors": (
+        "CodiError",
+        "CostError",
+        "LocalityError",
+        "SpecificationError",
+        "UsageError",
+    ),
     "codi_core.guidance": (
         "Chain",
+        "FactoredGuidance",
         "Guidance",
         "HybridGuidance",
         "LibraryGuidance",
@@ -103,12 +110,16 @@ if TYPE_CHECKING:
     from codi_core.composition import Resampling as Resampling
     from codi_core.costs import CostFunction as CostFunction
     from codi_core.costs import CostTerm as CostTerm
+    from codi_core.costs import CostTerms as CostTerms
+    from codi_core.costs import LocalCost as LocalCost
     from codi_core.costs import WeightedCost as WeightedCost
     from codi_core.errors import CodiError as CodiError
     from codi_core.errors import CostError as CostError
+    from codi_core.errors import LocalityError as LocalityError
     from codi_core.errors import SpecificationError as SpecificationError
     from codi_core.errors import UsageError as UsageError
     from codi_core.guidance import Chain as Chain
+    from codi_core.guidance import FactoredGuidance as FactoredGuidance
     from codi_core.guidance import Guidance as Guidance
     from codi_core.guidance import HybridGuidance as HybridGuidance
     from codi_core.guidance import LibraryGuidance as LibraryGuidance

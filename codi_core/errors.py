@@ -6,6 +6,8 @@ without a traceback. :class:`UsageError` is for mistakes on the command line and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CodiError(Exception):
     """A failure with a message meant for the user; the command line exits with 1."""
@@ -55,5 +57,25 @@ class MissingExtraError(CodiError):
         )
 
 
+class PlanError(CodiError):
+    """A plan with actions that are not finite numbers."""
+
+
 class CostError(CodiError):
     """A cost function that raised, or returned something that is not a (B, M) tensor."""
+
+
+class LocalityError(SpecificationError):
+    """A guidance needs terms of a cost that does not declare its locality.
+
+    Args:
+        names: the costs that lack it.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        listed = ", ".join(f"'{name}'" for name in names)
+        super().__init__(
+            f"no locality is declared by the cost {listed}, and the guidance 'factored' needs the "
+            "terms that involve each agent: use --guidance monte-carlo, or derive the cost from "
+            "codi_core.LocalCost"
+        )

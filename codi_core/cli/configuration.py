@@ -43,16 +43,18 @@ class RunConfig:
         metavar="N",
     )
     predictor: str | None = _option("what foresees the samples' effects", metavar="NAME")
-    posterior: str = _option(
-        "the posterior approximation", "isotropic", metavar="NAME[:option=value,...]"
+    posterior: str | None = _option(
+        "the posterior approximation", metavar="NAME[:option=value,...]"
     )
-    guidance: str = _option("the guidance", "monte-carlo", metavar="NAME[:option=value,...]")
-    sampler: str = _option(
-        "the integrator of the reverse-time SDE", "ancestral", metavar="NAME[:option=value,...]"
+    guidance: str | None = _option("the guidance", metavar="NAME[:option=value,...]")
+    sampler: str | None = _option(
+        "the integrator of the reverse-time SDE", metavar="NAME[:option=value,...]"
     )
     samples: int | None = _option("M, samples a denoising step", type=whole(1), metavar="M")
     temperature: float | None = _option("λ, in units of the cost", type=positive, metavar="X")
-    steps: int | None = _option("denoising steps", type=whole(1), metavar="N")
+    steps: int | None = _option(
+        "denoising steps of a plan from pure noise", type=whole(1), metavar="N"
+    )
     sigma_max: float | None = _option("the first noise level", type=positive, metavar="X")
     sigma_min: float | None = _option("the last noise level above zero", type=positive, metavar="X")
     rho: float | None = _option("the spacing of the noise levels", type=positive, metavar="X")

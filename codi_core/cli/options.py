@@ -7,7 +7,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union
 
@@ -83,6 +83,7 @@ def add_fields(
     options: type[Any],
     defaults: Mapping[str, Any] | None = None,
     prefix: str = "",
+    leave_out: Collection[str] = (),
 ) -> None:
     """Add one option for each field of an attrs class; what isn't given stays out of the result.
 
@@ -95,13 +96,14 @@ def add_fields(
         options: the attrs class.
         defaults: shown in the help instead of the fields' own defaults.
         prefix: put before the name under which the value is stored.
+        leave_out: fields that become no option.
 
     Raises:
         UsageError: an option of that name exists already.
     """
     hints = typing.get_type_hints(options)
     for field in attrs.fields(options):
-        if not field.init or field.metadata.get("hidden"):
+        if not field.init or field.metadata.get("hidden") or field.name in leave_out:
             continue
         flag = "--" + field.name.replace("_", "-")
         settings = _settings(field, hints.get(field.name, str))

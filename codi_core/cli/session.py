@@ -145,9 +145,9 @@ class Session:
         )
         return PlannerChoice(
             method=parse_choice(config.method, "--method"),
-            posterior=parse_choice(config.posterior, "--posterior"),
-            guidance=parse_choice(config.guidance, "--guidance"),
-            sampler=parse_choice(config.sampler, "--sampler"),
+            posterior=parse_choice(settings.posterior, "--posterior"),
+            guidance=parse_choice(settings.guidance, "--guidance"),
+            sampler=parse_choice(settings.sampler, "--sampler"),
             predictor=str(config.predictor),
             settings=settings,
             checkpoint=None if config.checkpoint is None else Path(config.checkpoint),

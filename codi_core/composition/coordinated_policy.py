@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from codi_core.composition.evaluation import make_evaluate
-from codi_core.composition.layout import check_range, fill_layout
+from codi_core.composition.layout import check_range, fill_layout, finish
 from codi_core.costs import CostFunction
 from codi_core.guidance import Guidance
-from codi_core.planning import Plan, PlanContext, Planner
+from codi_core.planning import Plan, PlanContext, Planner, prepare
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.samplers import Sampler
@@ -45,11 +45,16 @@ class CoordinatedPolicy(Planner):
 
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
-        """Plan one joint chunk for each of B worlds."""
+        """Plan one joint chunk for each of B worlds.
+
+        Raises:
+            PlanError: an action is not finite.
+        """
         fill_layout(context, self.product, self.sampler)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
+            prepare(denoiser, self.sampler.schedule.levels(context.noise.device)[:-1])
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
             guided = self.guidance.guide(denoiser, evaluate, context)
             flat = self.sampler.sample(guided, self.product.size, context)
-        return Plan(self.product.decode(flat), flat, context.diagnostics)
+        return finish(flat, self.product, context)

@@ -2,41 +2,103 @@
 
 from __future__ import annotations
 
+import attrs
 import torch
 from torch import Tensor
 
-from codi_core.costs import CostFunction
+from codi_core.costs import CostFunction, CostTerms, local_terms, require_locality
 from codi_core.errors import CostError
-from codi_core.planning import Evaluate, PlanContext
+from codi_core.planning import PlanContext
 from codi_core.policies import ProductPolicy
-from codi_core.predictors import Predictor
+from codi_core.predictors import Prediction, Predictor
 
 
 def make_evaluate(
     product: ProductPolicy, predictor: Predictor, cost: CostFunction, context: PlanContext
-) -> Evaluate:
-    """Build J of flat joint chunks for one plan.
+) -> Evaluation:
+    """Build J of flat joint chunks for one plan."""
+    return Evaluation(product, predictor, cost, context)
+
+
+@attrs.frozen(eq=False)
+class Evaluation:
+    """J of flat joint chunks for one plan, and its terms where the cost is local.
 
     Samples whose prediction failed cost +inf, samples whose cost has no value are NaN. Both are
     counted in the plan's diagnostics.
-    """
-    diagnostics = context.diagnostics
 
-    def evaluate(flat: Tensor) -> Tensor:
-        with diagnostics.stage("predict"):
-            prediction = predictor.predict(context.state, product.decode(flat))
+    Attributes:
+        product: decodes flat joint chunks.
+        predictor: foresees what they lead to.
+        cost: J(s, a) on the predicted trajectory.
+        context: the plan that is being made.
+    """
+
+    product: ProductPolicy
+    predictor: Predictor
+    cost: CostFunction
+    context: PlanContext
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        """J of flat joint chunks, from (B, M, D) to (B, M)."""
+        prediction = self._predict(flat)
+        diagnostics = self.context.diagnostics
         with diagnostics.stage("cost"):
-            values = _checked(cost(prediction.trajectory), flat, cost)
-            lost = torch.isnan(values)
-            diagnostics.count("nan_costs", int(lost.sum()))
-            diagnostics.count("rollouts", values.numel())
-            if prediction.valid is not None:
-                failed = ~prediction.valid
-                diagnostics.count("failed_predictions", int(failed.sum()))
+            values = _checked(self.cost(prediction.trajectory), flat, self.cost)
+            diagnostics.count("nan_costs", int(torch.isnan(values).sum()))
+            failed = self._failed(prediction)
+            if failed is not None:
                 values = values.masked_fill(failed, torch.inf)
         return values
 
-    return evaluate
+    def terms(self, flat: Tensor) -> CostTerms:
+        """The terms of J of flat joint chunks (B, M, D), and one an agent for failed predictions.
+
+        Raises:
+            LocalityError: the cost does not declare its locality.
+            CostError: its terms do not fit the samples or the agents.
+        """
+        require_locality(self.cost)
+        prediction = self._predict(flat)
+        with self.context.diagnostics.stage("cost"):
+            found = local_terms(self.cost, prediction.trajectory)
+            _check_terms(found, flat, self.product.agents)
+            self._count_lost(found)
+            failed = self._failed(prediction)
+            if failed is not None:
+                found = _forbid(found, failed, self.product.agents)
+        return found
+
+    def _predict(self, flat: Tensor) -> Prediction:
+        diagnostics = self.context.diagnostics
+        with diagnostics.stage("predict"):
+            prediction = self.predictor.predict(self.context.state, self.product.decode(flat))
+        diagnostics.count("rollouts", flat.shape[0] * flat.shape[1])
+        return prediction
+
+    def _failed(self, prediction: Prediction) -> Tensor | None:
+        """Which predictions failed, counted; None if none did."""
+        if prediction.valid is None:
+            return None
+        failed = ~prediction.valid
+        count = int(failed.sum())
+        self.context.diagnostics.count("failed_predictions", count)
+        return failed if count else None
+
+    def _count_lost(self, found: CostTerms) -> None:
+        """Count the samples that lack the value of a term."""
+        lost = torch.isnan(found.values)
+        if bool(lost.any()):
+            worlds = attrs.evolve(found, values=lost.float()).total()
+            self.context.diagnostics.count("nan_costs", int((worlds > 0).sum()))
+
+
+def _forbid(found: CostTerms, failed: Tensor, agents: int) -> CostTerms:
+    """The terms with +inf for failed samples (B, M), also for agents that no term involves."""
+    values = found.values.masked_fill(failed[found.world], torch.inf)
+    each = torch.zeros_like(failed, dtype=values.dtype).masked_fill(failed, torch.inf)
+    every = CostTerms.of_agents(each.unsqueeze(1).expand(-1, agents, -1))
+    return CostTerms.joined([attrs.evolve(found, values=values), every])
 
 
 def _checked(values: Tensor, flat: Tensor, cost: CostFunction) -> Tensor:
@@ -46,3 +108,20 @@ def _checked(values: Tensor, flat: Tensor, cost: CostFunction) -> Tensor:
             f"each of the {tuple(flat.shape[:-1])} = (worlds, samples) trajectories"
         )
     return values
+
+
+def _check_terms(found: CostTerms, flat: Tensor, agents: int) -> None:
+    if (found.worlds, found.samples) != flat.shape[:-1]:
+        raise CostError(
+            f"the cost has terms for {(found.worlds, found.samples)} (worlds, samples), but the "
+            f"trajectories are {tuple(flat.shape[:-1])}"
+        )
+    for what, numbers, limit in (
+        ("world", found.world, found.worlds),
+        ("members", found.members, agents),
+    ):
+        if numbers.numel() and not 0 <= int(numbers.min()) <= int(numbers.max()) < limit:
+            raise CostError(
+                f"the {what} of the cost's terms must be from 0 to {limit - 1}; they are from "
+                f"{int(numbers.min())} to {int(numbers.max())}"
+            )

@@ -8,7 +8,7 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.composition.evaluation import make_evaluate
-from codi_core.composition.layout import check_range, fill_layout
+from codi_core.composition.layout import check_range, fill_layout, finish
 from codi_core.costs import CostFunction
 from codi_core.guidance import sample_weights
 from codi_core.planning import Denoiser, Evaluate, Plan, PlanContext, Planner
@@ -65,7 +65,7 @@ class BestOf(Planner):
             # Without any finite cost, argmin takes the first sample.
             cheapest = torch.where(torch.isfinite(cost), cost, torch.inf).argmin(-1)
             flat = take(samples, cheapest.unsqueeze(-1))[:, 0]
-        return Plan(self.product.decode(flat), flat, context.diagnostics)
+        return finish(flat, self.product, context)
 
 
 @attrs.frozen(eq=False)
@@ -107,7 +107,7 @@ class Resampling(Planner):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
             flat = self._denoise(denoiser, evaluate, context)
-        return Plan(self.product.decode(flat), flat, context.diagnostics)
+        return finish(flat, self.product, context)
 
     def _denoise(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Tensor:
         noise = context.noise

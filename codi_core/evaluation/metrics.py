@@ -11,7 +11,7 @@ import numpy as np
 from codi_core.evaluation.statistics import wilson_interval
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
 
-WARNINGS = ("nan_costs", "unguided_steps", "failed_predictions")
+WARNINGS = ("nan_costs", "unguided_steps", "failed_predictions", "lost_gradients")
 """Counters that say that a plan was made with less than was asked for."""
 
 Wave = Mapping[str, Any]

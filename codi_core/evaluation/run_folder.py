@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import attrs
 import numpy as np
 
 from codi_core.errors import UsageError
+from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably
 
 if TYPE_CHECKING:
     from codi_core.tasks import EpisodeRecord, Trace
@@ -68,7 +68,7 @@ class RunFolder:
                 self._clear()
             if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
                 self._check_same(config, resume)
-            _write_durably(self.file("config.json"), _json(config))
+            write_durably(self.file("config.json"), to_json(config))
         except OSError as error:
             raise UsageError(
                 f"cannot write the run folder '{self.path}': {error.strerror or error}; "
@@ -97,20 +97,20 @@ class RunFolder:
     def commit(self, wave: Mapping[str, Any], records: Iterable[EpisodeRecord]) -> None:
         """Append a finished wave and its episodes, durably."""
         # The wave goes first: without its episodes it is ignored, never the other way round.
-        _append(self.file("waves.jsonl"), [wave])
-        _append(self.file("episodes.jsonl"), records)
+        append_lines(self.file("waves.jsonl"), [wave])
+        append_lines(self.file("episodes.jsonl"), records)
 
     def records(self) -> list[EpisodeRecord]:
         """The finished episodes by number; a line torn by a crash is dropped for good."""
-        records = _read_lines(self.file("episodes.jsonl"))
+        records = read_lines(self.file("episodes.jsonl"))
         return sorted(records, key=lambda record: int(record["episode"]))
 
     def waves(self) -> list[dict[str, Any]]:
         """The finished waves, each once, without those whose episodes were never written."""
-        done = {record["episode"] for record in _read_lines(self.file("episodes.jsonl"))}
+        done = {record["episode"] for record in read_lines(self.file("episodes.jsonl"))}
         waves = {
             tuple(wave["episodes"]): wave
-            for wave in _read_lines(self.file("waves.jsonl"))
+            for wave in read_lines(self.file("waves.jsonl"))
             if done.issuperset(wave["episodes"])
         }
         return list(waves.values())
@@ -118,7 +118,7 @@ class RunFolder:
     def write_metrics(self, metrics: Mapping[str, Any]) -> Path:
         """Write ``metrics.json``; its presence says that the run has a result."""
         path = self.file("metrics.json")
-        _write_durably(path, _json(metrics))
+        write_durably(path, to_json(metrics))
         return path
 
     def save_trace(self, episode: int, trace: Trace) -> None:
@@ -146,14 +146,14 @@ class RunFolder:
 
     def _check_same(self, config: Mapping[str, Any], resume: bool) -> None:
         if not resume:
-            done = len(_read_lines(self.file("episodes.jsonl")))
+            done = len(read_lines(self.file("episodes.jsonl")))
             raise UsageError(
                 f"'{self.path}' already holds a run ({done} finished episodes): --resume goes on "
                 "with it, --overwrite removes it, --output chooses another folder"
             )
         there = self.config()["configuration"]
         # Through JSON, so that tuples compare with the lists that were written.
-        here = json.loads(_json(config["configuration"]))
+        here = json.loads(to_json(config["configuration"]))
         for name in sorted({*there, *here} - FREE_FIELDS):
             if there.get(name) != here.get(name):
                 raise UsageError(
@@ -164,46 +164,3 @@ class RunFolder:
 
 def _short(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """JSON for numpy's scalars and arrays, and for paths."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON-able: {value!r}")
-
-
-def _write_durably(path: Path, text: str) -> None:
-    # A new file that replaces the old one: a crash leaves either of them whole.
-    fresh = path.with_suffix(path.suffix + ".part")
-    with fresh.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
-
-
-def _append(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
-    text = "".join(json.dumps(item, default=_plain, ensure_ascii=False) + "\n" for item in items)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        # Appending to a torn line would damage the next one as well.
-        with path.open("r+b") as stream:
-            stream.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]

@@ -1,6 +1,7 @@
 """Guidance terms: denoiser in, guided denoiser out (Eq. 12-19)."""
 
 from codi_core.guidance.base import Chain, Guidance, NoGuidance
+from codi_core.guidance.factored import FactoredGuidance
 from codi_core.guidance.hybrid import HybridGuidance
 from codi_core.guidance.library import LibraryGuidance
 from codi_core.guidance.monte_carlo import MonteCarloGuidance
@@ -10,6 +11,7 @@ from codi_core.guidance.weights import SampleWeights, sample_weights
 
 __all__ = [
     "Chain",
+    "FactoredGuidance",
     "Guidance",
     "HybridGuidance",
     "LibraryGuidance",

@@ -21,7 +21,8 @@ class Guidance(ABC):
 
         Args:
             denoiser: E[a | a_t] of the distribution that is guided.
-            evaluate: J of flat joint chunks (B, M, D) -> (B, M); NaN where it has no value.
+            evaluate: J of flat joint chunks (B, M, D) -> (B, M); NaN where it has no value. That
+                of planners is a :class:`~codi_core.planning.LocalEvaluate`.
             context: the plan that is being made.
         """
 

@@ -49,14 +49,17 @@ class ReparameterizedGuidance(Guidance):
                     drawn = self.posterior.draw(query, self.samples)
                 cost = evaluate(drawn.samples)
                 score = self._score(cost, drawn.log_weights, point, context)
-            return denoised.detach() + sigma.reshape(-1, 1).square() * score
+            shift = sigma.reshape(-1, 1).square() * score
+            usable = torch.isfinite(shift).all(-1, keepdim=True)
+            context.diagnostics.count("lost_gradients", int((~usable).sum()))
+            return denoised.detach() + torch.where(usable, shift, 0.0)
 
         return guided
 
     def _score(
         self, cost: Tensor, log_weights: Tensor | None, point: Tensor, context: PlanContext
     ) -> Tensor:
-        """g^J, (B, D); zero in worlds where it has no finite value."""
+        """g^J, (B, D); it may overflow."""
         if not cost.requires_grad:
             raise CostError(
                 "the cost has no gradient with respect to the actions: predictor and cost must "
@@ -70,6 +73,4 @@ class ReparameterizedGuidance(Guidance):
         slope = (weights.tilted / temperature).to(cost.dtype)
         terms = torch.where(slope > 0, slope * cost, 0.0)
         (gradient,) = torch.autograd.grad(-terms.sum(), point)
-        usable = torch.isfinite(gradient).all(-1, keepdim=True)
-        context.diagnostics.count("lost_gradients", int((~usable).sum()))
-        return torch.where(usable, gradient, 0.0)
+        return gradient

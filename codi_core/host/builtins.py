@@ -44,6 +44,9 @@ def codi_guidances() -> Iterator[GuidanceRecord]:
     """The paper's estimator, others, and none."""
     yield GuidanceRecord("monte-carlo", "the gradient-free estimate of Eq. 14-19", _monte_carlo)
     yield GuidanceRecord(
+        "factored", "each agent weighed by the cost terms within `hops` of it", _factored
+    )
+    yield GuidanceRecord(
         "library", "base samples rolled out once a plan, reused at all noise levels", _library
     )
     yield GuidanceRecord(
@@ -82,6 +85,7 @@ def codi_commands() -> Iterator[CommandRecord]:
     yield CommandRecord("run", "run a task in closed loop and measure it", _run_command)
     yield CommandRecord("collect", "collect demonstrations for a task", _collect_command)
     yield CommandRecord("train", "train a base policy on demonstrations", _train_command)
+    yield CommandRecord("bench", "measure estimators against exact solutions", _bench_command)
     yield CommandRecord("plugins", "list installed plugins", _plugins_command)
 
 
@@ -123,6 +127,18 @@ def _monte_carlo(
     return MonteCarloGuidance(posterior, samples, temperature, ess)
 
 
+def _factored(
+    posterior: PosteriorApproximation,
+    samples: int,
+    temperature: float,
+    hops: int = 0,
+    ess: float = 0.0,
+) -> Guidance:
+    from codi_core.guidance import FactoredGuidance
+
+    return FactoredGuidance(posterior, samples, temperature, hops, ess)
+
+
 def _library(
     posterior: PosteriorApproximation,
     samples: int,
@@ -142,11 +158,12 @@ def _hybrid(
     switch: float = 0.5,
     steps: int = 8,
     ess: float = 0.0,
+    library: int | None = None,
 ) -> Guidance:
     from codi_core.guidance import HybridGuidance, LibraryGuidance, MonteCarloGuidance
 
     return HybridGuidance(
-        LibraryGuidance(samples, temperature, steps, ess),
+        LibraryGuidance(samples if library is None else library, temperature, steps, ess),
         MonteCarloGuidance(posterior, samples, temperature, ess),
         switch,
     )
@@ -237,6 +254,12 @@ def _collect_command() -> Main:
 
 def _train_command() -> Main:
     from codi_core.cli.train import main
+
+    return main
+
+
+def _bench_command() -> Main:
+    from codi_core.cli.bench import main
 
     return main
 

@@ -131,7 +131,8 @@ def make_part(
         given: keyword arguments that the host passes.
 
     Raises:
-        UsageError: an option that the factory doesn't take, or a value that it refuses.
+        UsageError: an option that the factory doesn't take, a value of another kind than the
+            option is annotated with, or one that the factory refuses.
         PluginError: something that the part needs is not installed.
     """
     options = options or {}
@@ -158,13 +159,31 @@ def _check_options(
         return
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    takes = [
-        parameter.name
+    takes = {
+        parameter.name: parameter.annotation
         for parameter in parameters
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         and parameter.name not in given
-    ]
-    for name in options:
+    }
+    for name, value in options.items():
         if name not in takes:
             valid = ", ".join(nearest_first(name, takes)) or "none"
             raise UsageError(f"{what} has no option '{name}'; its options: {valid}")
+        wanted = _unlike(value, takes[name])
+        if wanted:
+            raise UsageError(f"{what} refuses {name}={value!r}: it must be {wanted}")
+
+
+_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "None": "none"}
+
+
+def _unlike(value: Any, annotation: Any) -> str | None:
+    """What a value should be by its option's annotation; None if it may do."""
+    text = str(getattr(annotation, "__name__", annotation))
+    kinds = [kind.strip() for kind in text.split("|")]
+    if any(kind not in _KINDS for kind in kinds):
+        return None
+    own = "None" if value is None else type(value).__name__
+    fits = own in kinds or (own == "int" and "float" in kinds)
+    # NaN, which differs from itself, is no number that anybody means.
+    return None if fits and value == value else " or ".join(_KINDS[kind] for kind in kinds)

@@ -1,6 +1,14 @@
 """One plan: its noise, its context, its diagnostics, and who makes it."""
 
-from codi_core.planning.context import Denoiser, Evaluate, Observation, Plan, PlanContext
+from codi_core.planning.context import (
+    Denoiser,
+    Evaluate,
+    LocalEvaluate,
+    Observation,
+    Plan,
+    PlanContext,
+    prepare,
+)
 from codi_core.planning.diagnostics import Diagnostics
 from codi_core.planning.noise import NoiseSource, StreamKey
 from codi_core.planning.planner import Planner
@@ -9,10 +17,12 @@ __all__ = [
     "Denoiser",
     "Diagnostics",
     "Evaluate",
+    "LocalEvaluate",
     "NoiseSource",
     "Observation",
     "Plan",
     "PlanContext",
     "Planner",
     "StreamKey",
+    "prepare",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 from torch import Tensor
@@ -11,14 +11,39 @@ from torch import Tensor
 from codi_core.planning.diagnostics import Diagnostics
 from codi_core.planning.noise import NoiseSource
 
+if TYPE_CHECKING:
+    from codi_core.costs import CostTerms
+
 Observation = Mapping[str, Tensor]
 """Named observations, each (B, H, ...) with the history H, oldest first."""
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """D(a_t, sigma) = E[a | a_t] for flat joint chunks a_t (B, ..., D); sigma is () or (B,)."""
 
+
+def prepare(denoiser: Denoiser, levels: Tensor) -> None:
+    """Tell a denoiser which noise levels (L,) will come, if it has a method for that.
+
+    What depends on the levels and the observation alone can then be done once, for all of them.
+    """
+    told = getattr(denoiser, "prepare", None)
+    if told is not None:
+        told(levels)
+
+
 Evaluate = Callable[[Tensor], Tensor]
 """The cost of flat joint chunks: (B, M, D) -> (B, M), NaN where the cost has no value."""
+
+
+@runtime_checkable
+class LocalEvaluate(Protocol):
+    """An :data:`Evaluate` that also has the terms of the cost: what planners give to guidance."""
+
+    def __call__(self, flat: Tensor, /) -> Tensor:
+        """The cost of flat joint chunks: (B, M, D) -> (B, M)."""
+
+    def terms(self, flat: Tensor, /) -> CostTerms:
+        """The terms of the cost of flat joint chunks (B, M, D)."""
 
 
 @attrs.define
@@ -34,6 +59,8 @@ class PlanContext:
         deadline: the `time.monotonic()` by which the plan is wanted, or None.
         blocks: the columns of the flat joint chunk that belong to each factor; the product
             policy fills it in.
+        agents: the agents that each factor covers, filled in likewise; () says one a factor, in
+            order.
         horizon: K, the number of actions in a chunk, filled in likewise; 0 says unknown.
         sigma_range: the noise levels (lowest, highest) of the plan's sampler, filled in likewise.
         diagnostics: where measurements go.
@@ -47,6 +74,7 @@ class PlanContext:
     committed: int = 0
     deadline: float | None = None
     blocks: tuple[slice, ...] = ()
+    agents: tuple[tuple[int, ...], ...] = ()
     horizon: int = 0
     sigma_range: tuple[float, float] = (0.05, 40.0)
     diagnostics: Diagnostics = attrs.field(factory=Diagnostics)

@@ -132,20 +132,48 @@ class DiffusionPolicy(nn.Module, BasePolicy):
 
     def denoiser(self, observation: Observation) -> Denoiser:
         """Encode the observation once and return the denoiser for it (see the base class)."""
-        embedding = self.network.encode(self.condition(observation))
+        return _PolicyDenoiser(self, self.network.encode(self.condition(observation)))
 
-        def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
-            rows, levels, spread = as_rows(noisy, sigma, embedding)
-            return self._denoise(rows, levels, spread).view(noisy.shape)
 
-        return denoise
+class _PolicyDenoiser:
+    """The denoiser of a policy for one observation, which may be told its noise levels before.
 
-    def _denoise(self, noisy: Tensor, sigma: Tensor, embedding: Tensor) -> Tensor:
+    Args:
+        policy: the policy.
+        embedding: of the observation, (B, E).
+    """
+
+    def __init__(self, policy: DiffusionPolicy, embedding: Tensor) -> None:
+        self.policy = policy
+        self.embedding = embedding
+        self._prepared: dict[float, Tensor] = {}
+
+    def prepare(self, levels: Tensor) -> None:
+        """Do for all noise levels (L,) at once what depends on them and the observation alone."""
+        if levels.device.type != "cpu":
+            return  # there, looking a level up would wait for the device
+        noise = precondition(levels, self.policy.sigma_data).noise
+        modulation = self.policy.network.modulate(noise, self.embedding)
+        if modulation is not None:
+            self._prepared = dict(zip(levels.tolist(), modulation, strict=True))
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """D(a_t, sigma), from (B, ..., D) and () or (B,) to (B, ..., D)."""
+        rows, levels, spread = as_rows(noisy, sigma, self.embedding)
+        prepared = None
+        if self._prepared and noisy.ndim == 2 and not sigma.ndim:
+            prepared = self._prepared.get(float(sigma))
+        return self._denoise(rows, levels, spread, prepared).view(noisy.shape)
+
+    def _denoise(
+        self, noisy: Tensor, sigma: Tensor, embedding: Tensor, modulation: Tensor | None
+    ) -> Tensor:
         """D on rows: (R, D), (R,) or (1,), (R, E) -> (R, D)."""
-        factors = precondition(sigma, self.sigma_data)
-        chunk = (-1, self.spec.action.horizon, self.spec.action.dimension)
+        policy = self.policy
+        factors = precondition(sigma, policy.sigma_data)
+        chunk = (-1, policy.spec.action.horizon, policy.spec.action.dimension)
         scaled = (noisy * factors.scale_in[:, None]).reshape(chunk)
-        raw: Tensor = self.network(scaled, factors.noise, embedding).flatten(1)
+        raw: Tensor = policy.network(scaled, factors.noise, embedding, modulation).flatten(1)
         return factors.skip[:, None] * noisy + factors.out[:, None] * raw
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
-from codi_core.planning import Denoiser, Observation
+from codi_core.planning import Denoiser, Observation, prepare
 from codi_core.policies.base import ActionSpec
 from codi_core.policies.factor import Factor
 
@@ -45,21 +45,10 @@ class ProductPolicy:
 
     def denoiser(self, observation: Observation) -> Denoiser:
         """The stacked denoiser on flat joint chunks (B, ..., D), for a joint observation."""
-        groups = self._groups()
-        parts = [(members, self._group_denoiser(members, observation)) for members in groups]
-
-        def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
-            rows: list[Tensor] = [noisy] * len(self.factors)
-            for members, part in parts:
-                stacked = torch.cat([noisy[..., self.blocks[index]] for index in members])
-                levels = sigma.repeat(len(members)) if sigma.ndim else sigma
-                for index, row in zip(
-                    members, part(stacked, levels).chunk(len(members)), strict=True
-                ):
-                    rows[index] = row
-            return torch.cat(rows, -1)
-
-        return denoise
+        parts = [
+            (members, self._group_denoiser(members, observation)) for members in self._groups()
+        ]
+        return _ProductDenoiser(self.blocks, parts)
 
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
         """From normalised flat joint chunks (..., D) to one physical chunk an agent, in order."""
@@ -119,3 +108,34 @@ class ProductPolicy:
                         f"factors differ in {field}: agents {self.factors[0].agents} have {mine}, "
                         f"agents {factor.agents} have {other}"
                     )
+
+
+class _ProductDenoiser:
+    """Stacks the denoisers of groups of factors; the factors of a group share a policy.
+
+    Args:
+        blocks: the columns of each factor.
+        parts: the factors of each group, by number, and their denoiser.
+    """
+
+    def __init__(
+        self, blocks: Sequence[slice], parts: Sequence[tuple[list[int], Denoiser]]
+    ) -> None:
+        self.blocks = blocks
+        self.parts = parts
+
+    def prepare(self, levels: Tensor) -> None:
+        """Tell the policies' denoisers which noise levels (L,) will come."""
+        for _, part in self.parts:
+            prepare(part, levels)
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """D(a_t, sigma), from (B, ..., D) and () or (B,) to (B, ..., D)."""
+        rows: list[Tensor] = [noisy] * len(self.blocks)
+        for members, part in self.parts:
+            stacked = torch.cat([noisy[..., self.blocks[index]] for index in members])
+            levels = sigma.repeat(len(members)) if sigma.ndim else sigma
+            found = part(stacked, levels).chunk(len(members))
+            for index, row in zip(members, found, strict=True):
+                rows[index] = row
+        return torch.cat(rows, -1)

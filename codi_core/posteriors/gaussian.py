@@ -35,10 +35,11 @@ class MatchedPosterior(PosteriorApproximation):
         sigma_data: σ_d, the data's standard deviation in normalised units.
     """
 
-    sigma_data: float = 1.0
+    sigma_data: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
         """Draw ``count`` samples a world."""
         sigma = query.sigma_column()
-        std = sigma * self.sigma_data / torch.sqrt(sigma**2 + self.sigma_data**2)
+        # Of the variance's two forms the one that neither a huge nor a tiny σ_d overflows.
+        std = sigma / torch.sqrt(1 + (sigma / self.sigma_data) ** 2)
         return _draw_isotropic(query, std, count)

@@ -35,6 +35,8 @@ class KarrasSchedule:
     def levels(self, device: torch.device | str = "cpu") -> Tensor:
         """The levels in falling order with a final zero, (steps + 1,), float32."""
         ramp = torch.linspace(0, 1, self.steps, dtype=torch.float64)
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        levels = (high + ramp * (low - high)) ** self.rho
+        # Relative to sigma_max: no power overflows, whatever rho is.
+        ratio = (self.sigma_min / self.sigma_max) ** (1 / self.rho)
+        levels = self.sigma_max * (1 + ramp * (ratio - 1)) ** self.rho
+        levels = levels.clamp_min(self.sigma_min)  # a small rho makes the ratio vanish
         return torch.cat([levels, levels.new_zeros(1)]).to(device, torch.float32)

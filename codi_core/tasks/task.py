@@ -37,6 +37,9 @@ class PlanSettings:
         sigma_min: the last noise level above zero.
         rho: the spacing of the Karras schedule.
         execute: E, how many of the K planned actions are executed before the next plan.
+        posterior: the posterior approximation, NAME[:option=value,...].
+        guidance: the guidance, likewise.
+        sampler: the sampler, likewise.
     """
 
     samples: int = 64
@@ -46,6 +49,9 @@ class PlanSettings:
     sigma_min: float = 0.05
     rho: float = 5.0
     execute: int = 4
+    posterior: str = "isotropic"
+    guidance: str = "monte-carlo"
+    sampler: str = "ancestral"
 
 
 @attrs.frozen

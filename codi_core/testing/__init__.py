@@ -23,6 +23,7 @@ from codi_core.testing.costs import (
     quadratic_cost,
 )
 from codi_core.testing.exact import ExactGuidance, ExactPosterior
+from codi_core.testing.local import LocalQuadraticCost, chain, graph_cost, grid
 from codi_core.testing.mixtures import GaussianMixture, joint_mixture
 from codi_core.testing.oracle import FactoredOracle, Oracle, Tilt, gaussian_divergence, tilt
 from codi_core.testing.policies import (
@@ -53,6 +54,7 @@ __all__ = [
     "FactoredOracle",
     "GaussianMixture",
     "ImpulseNoise",
+    "LocalQuadraticCost",
     "MixturePolicy",
     "Moments",
     "Oracle",
@@ -66,6 +68,7 @@ __all__ = [
     "agent_view",
     "blind",
     "block_cost",
+    "chain",
     "check_base_policy",
     "check_cost_function",
     "check_guidance",
@@ -78,6 +81,8 @@ __all__ = [
     "coupling_cost",
     "energy_distance",
     "gaussian_divergence",
+    "graph_cost",
+    "grid",
     "joint_mixture",
     "linear_cost",
     "mixture_product",

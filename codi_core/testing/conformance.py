@@ -13,7 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.costs import CostFunction
+from codi_core.costs import CostFunction, CostTerms
 from codi_core.guidance import Guidance
 from codi_core.planning import Denoiser, Evaluate, Observation, PlanContext
 from codi_core.policies import BasePolicy, PolicySpec
@@ -248,7 +248,8 @@ def check_guidance(guidance: Guidance) -> None:
         context, denoiser = _context(problem, rows, seed), problem.denoiser()
         level, points = torch.tensor(sigma), noisy[rows]
         with torch.no_grad():
-            guided = guidance.guide(denoiser, evaluate, context)(points, level)
+            local = _Indivisible(evaluate)
+            guided = guidance.guide(denoiser, local, context)(points, level)
             require(
                 guided.shape == points.shape,
                 f"{name}: the guided denoiser maps {tuple(points.shape)} to {tuple(guided.shape)}",
@@ -291,6 +292,20 @@ def check_guidance(guidance: Guidance) -> None:
             torch.isfinite(survived).all(),
             f"{name}: costs that are all {lost} make the guided chunk not finite",
         )
+
+
+@attrs.frozen
+class _Indivisible:
+    """Any cost of the two agents as an evaluation of one term, which involves both."""
+
+    evaluate: Evaluate
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        return self.evaluate(flat)
+
+    def terms(self, flat: Tensor) -> CostTerms:
+        values, world = self.evaluate(flat), torch.arange(len(flat))
+        return CostTerms(values, world, torch.tensor([[0, 1]]).expand(len(flat), -1), len(flat))
 
 
 def _problem() -> Problem:

@@ -87,7 +87,12 @@ def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
     assert metrics["completion_time_s"] == {"mean": (2 + 3 + 60 + 60) / 4, "median": 31.5}
     assert metrics["replan_latency_s"] == {"median": 0.2, "p95": pytest.approx(0.29)}
     assert metrics["rollouts_per_replan"] == 700 / 7  # 2 plans of 3 worlds, 1 plan of 1 world
-    assert metrics["warnings"] == {"nan_costs": 7, "unguided_steps": 0, "failed_predictions": 0}
+    assert metrics["warnings"] == {
+        "nan_costs": 7,
+        "unguided_steps": 0,
+        "failed_predictions": 0,
+        "lost_gradients": 0,
+    }
     assert metrics["task_metrics"] == {"records": 4}
     assert metrics["diagnostics"]["effective_sample_size"] == 3.0
     assert metrics["diagnostics"]["stage_seconds_per_replan"]["plan"] == pytest.approx(0.2)

@@ -100,7 +100,14 @@ def test_built_in_parts_register_like_everybody() -> None:
         "data-covariance",
         "denoised",
     )
-    assert host.guidances.names() == ("monte-carlo", "library", "hybrid", "reparameterized", "none")
+    assert host.guidances.names() == (
+        "monte-carlo",
+        "factored",
+        "library",
+        "hybrid",
+        "reparameterized",
+        "none",
+    )
     assert host.samplers.names() == ("ancestral", "euler-maruyama", "warm-start")
     assert host.methods.names() == ("codi", "base", "best-of", "resampling")
     assert host.methods.origin("codi") == "codi-core"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codi_franka.collection.expert import RELEASED_WIDTH, Phase, around_the_base
+from codi_franka.collection.expert import Phase, around_the_base
 from codi_franka.collection.recorder import CollectionSettings, Recorder
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.reach import OUTER_RADIUS
@@ -91,7 +91,7 @@ def test_it_keeps_within_its_limits(picks: tuple[Recorder, Watched]) -> None:
     assert len(actions) == picks[0].count
     assert actions[..., :3].norm(dim=-1).max() <= settings.linear_limit + 1e-5
     assert actions[..., 3:6].norm(dim=-1).max() <= settings.angular_limit + 1e-5
-    assert actions[..., 6].unique().tolist() == pytest.approx([0.0, RELEASED_WIDTH, MAX_WIDTH])
+    assert actions[..., 6].unique().tolist() == pytest.approx([0.0, MAX_WIDTH])
 
 
 def test_goals_are_where_the_arm_can_place(picks: tuple[Recorder, Watched]) -> None:

@@ -219,8 +219,8 @@ def test_the_cube_stays_where_it_is_when_no_gripper_closes_around_it() -> None:
 
 @pytest.mark.parametrize(
     ("offset", "grasped"),
-    [((0.015, 0.0, 0.0), True), ((0.0, 0.0, 0.018), True), ((0.03, 0.0, 0.0), False),
-     ((0.0, 0.0, 0.04), False)],
+    [((0.006, 0.0, 0.0), True), ((0.0, 0.0, 0.009), True), ((0.012, 0.0, 0.0), False),
+     ((0.0, 0.0, 0.02), False)],
 )  # fmt: skip
 def test_only_a_cube_between_the_fingers_is_grasped(offset, grasped: bool) -> None:
     hand = tuple(a + o for a, o in zip((-0.2, 0.0, 0.03), offset, strict=True))

@@ -20,7 +20,13 @@ from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.costs import TABLE_I, CollisionCost
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.task import COSTS, SHIPPED_CHECKPOINT, HandoffTask, load_factors
+from codi_franka.handoff.task import (
+    COSTS,
+    SHIPPED_CHECKPOINT,
+    WARM_START,
+    HandoffTask,
+    load_factors,
+)
 from codi_franka.observation import SHAPES, observe
 from codi_franka.plugin import TASK
 from codi_franka.state import tensors
@@ -95,7 +101,7 @@ def test_the_parts_of_the_task() -> None:
     assert (parts.agents, parts.rate_hz, parts.max_seconds) == (("left", "right"), 10.0, 60.0)
     assert list(parts.predictors) == ["kinematic", "mujoco"]
     assert dict(parts.default_costs) == TABLE_I
-    assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4)
+    assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4, sampler=WARM_START)
     assert set(parts.default_costs) <= set(COSTS)
     environment = parts.environment(1)
     assert isinstance(environment, FrankaEnvironment)
@@ -163,7 +169,8 @@ def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
     assert set(found) == METRICS
     assert (found["task"], found["method"], found["predictor"]) == (TASK, "codi", "kinematic")
     assert (found["episodes"], found["seed"]) == (2, 1)
-    assert found["rollouts_per_replan"] == 4 * 8
+    # The first of ten plans takes 4 steps, each warm start 8.
+    assert found["rollouts_per_replan"] == pytest.approx((4 * 8 + 9 * 8 * 8) / 10)
     assert set(found["completion_time_s"]) == {"mean", "median"}
     assert set(found["replan_latency_s"]) == {"median", "p95"}
     assert found["replan_latency_s"]["p95"] > 0

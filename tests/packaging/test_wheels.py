@@ -17,7 +17,11 @@ import pytest
 import codi_core
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = {"codi_core": ROOT, "codi_franka": ROOT / "plugins" / "codi_franka"}
+PROJECTS = {
+    "codi_core": ROOT,
+    "codi_franka": ROOT / "plugins" / "codi_franka",
+    "codi_navigation": ROOT / "plugins" / "codi_navigation",
+}
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
 pytestmark = pytest.mark.slow
 
@@ -129,6 +133,7 @@ def test_codi_core_has_its_commands_and_needs_no_simulator(
     parsed.read(info / "entry_points.txt")
     assert set(parsed["console_scripts"]) == {
         "codi",
+        "codi-bench",
         "codi-collect",
         "codi-plugins",
         "codi-run",

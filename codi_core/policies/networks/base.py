@@ -25,14 +25,32 @@ class DenoisingNetwork(nn.Module, ABC):
     def encode(self, conditioning: Tensor) -> Tensor:
         """Encode flat normalised observations (B, C) into embeddings (B, E), once a plan."""
 
+    def modulate(self, noise: Tensor, embedding: Tensor) -> Tensor | None:
+        """What :meth:`forward` makes of noise levels and embeddings alone, or None.
+
+        A network that can do this for all noise levels of a plan at once saves it at each step.
+
+        Args:
+            noise: c_noise of L noise levels, (L,).
+            embedding: what :meth:`encode` returned, (R, E).
+
+        Returns:
+            (L, R, F), or None if the network prepares nothing.
+        """
+        return None
+
     @abstractmethod
-    def forward(self, noisy: Tensor, noise: Tensor, embedding: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None = None
+    ) -> Tensor:
         """F_theta on R rows.
 
         Args:
             noisy: scaled noisy chunks, (R, K, A).
             noise: c_noise of each row, (R,) or (1,) if all rows share it.
             embedding: what :meth:`encode` returned, one row each, (R, E).
+            modulation: what :meth:`modulate` returned for these rows and this level, (R, F); None
+                computes it.
 
         Returns:
             (R, K, A).

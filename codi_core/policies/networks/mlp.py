@@ -81,10 +81,20 @@ class ResidualMLP(DenoisingNetwork):
         embedding: Tensor = self.observation(conditioning)
         return embedding
 
-    def forward(self, noisy: Tensor, noise: Tensor, embedding: Tensor) -> Tensor:
+    def modulate(self, noise: Tensor, embedding: Tensor) -> Tensor:
+        """The FiLM parameters of all levels and rows, (L,) and (R, E) to (L, R, F)."""
+        return self._film(noise.unsqueeze(-1), embedding)
+
+    def _film(self, noise: Tensor, embedding: Tensor) -> Tensor:
+        film: Tensor = self.film(functional.mish(self.noise(noise) + embedding))
+        return film
+
+    def forward(
+        self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None = None
+    ) -> Tensor:
         """F_theta on R rows: (R, K, A), (R,) or (1,), (R, E) -> (R, K, A)."""
-        film = self.film(functional.mish(self.noise(noise) + embedding))
-        parameters = iter(film.split(self.width, 1))
+        film = self._film(noise, embedding) if modulation is None else modulation
+        parameters = iter(torch.split(film, self.width, 1))
         x = self.enter(noisy.flatten(1))
         for layer in self.layers:
             x = layer(x, next(parameters), next(parameters))

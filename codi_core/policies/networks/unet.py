@@ -33,14 +33,15 @@ class _Convolution(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         if not _few(x):
             return super().forward(x)
-        (width,), (step,), reach = self.kernel_size, self.stride, self.kernel_size[0] // 2
-        if reach:
-            x = functional.pad(x, (reach, reach))
-        windows = x.unfold(2, width, step).permute(0, 2, 1, 3)  # (R, K, C_in, width)
-        rows, steps = windows.shape[:2]
-        flat = windows.reshape(rows * steps, -1)
-        out = functional.linear(flat, self.weight.flatten(1), self.bias)
-        return out.view(rows, steps, -1).transpose(1, 2)
+        (width,), (step,) = self.kernel_size, self.stride
+        if width > 1:
+            reach = width // 2
+            x = functional.pad(x, (reach, reach)).unfold(2, width, step)  # (R, C_in, K, width)
+            rows, _, steps, _ = x.shape
+            flat = x.permute(0, 2, 1, 3).reshape(rows, steps, -1)
+        else:
+            flat = x.transpose(1, 2)
+        return functional.linear(flat, self.weight.flatten(1), self.bias).transpose(1, 2)
 
 
 class _Doubling(nn.ConvTranspose1d):
@@ -204,10 +205,21 @@ class UNet(DenoisingNetwork):
         embedding: Tensor = self.observation(conditioning)
         return embedding
 
-    def forward(self, noisy: Tensor, noise: Tensor, embedding: Tensor) -> Tensor:
+    def modulate(self, noise: Tensor, embedding: Tensor) -> Tensor:
+        """The FiLM parameters of all levels and rows, (L,) and (R, E) to (L, R, F)."""
+        return self._film(noise.unsqueeze(-1), embedding)
+
+    def _film(self, noise: Tensor, embedding: Tensor) -> Tensor:
+        film: Tensor = self.film(functional.mish(self.noise(noise) + embedding))
+        return film
+
+    def forward(
+        self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None = None
+    ) -> Tensor:
         """F_theta on R rows: (R, K, A), (R,) or (1,), (R, E) -> (R, K, A)."""
-        film = self.film(functional.mish(self.noise(noise) + embedding)).unsqueeze(-1)
-        parameters = iter(film.split(self._film_sizes, 1))
+        film = self._film(noise, embedding) if modulation is None else modulation
+        film = film.unsqueeze(-1)
+        parameters = iter(torch.split(film, self._film_sizes, 1))
 
         def apply(stage: nn.Module, x: Tensor) -> Tensor:
             for block in stage.children():

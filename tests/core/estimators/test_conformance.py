@@ -48,7 +48,9 @@ def test_the_posterior_of_the_data_covariance():
 
 
 @pytest.mark.parametrize("options", [{}, {"ess": 0.2}])
-@pytest.mark.parametrize("name", ["monte-carlo", "library", "hybrid", "reparameterized"])
+@pytest.mark.parametrize(
+    "name", ["monte-carlo", "factored", "library", "hybrid", "reparameterized"]
+)
 def test_built_in_guidances(name, options):
     record = HOST.guidances.get(name)
     check_guidance(

@@ -34,11 +34,6 @@ ARC_HEIGHT = 0.12
 """[m] No arc passes lower above the table."""
 
 
-RELEASED_WIDTH = 0.066
-"""[m] How far a hand opens that lets go and rises. A hand that comes to grasp is open wider: what
-is seen tells the one from the other, and a policy without memory can learn both."""
-
-
 class Phase(IntEnum):
     """What the expert is doing."""
 
@@ -313,9 +308,7 @@ class Expert:
         error = rotation_error(turned, rotation)
         angular = _limit(settings.angular_gain * error, settings.angular_limit)
         closed = (phase == Phase.CLOSE) | (phase == Phase.CARRY)
-        leaving = (phase == Phase.OPEN) | (phase == Phase.RETREAT)
-        width = torch.where(leaving, RELEASED_WIDTH, MAX_WIDTH)
-        width = torch.where(closed, 0.0, width).unsqueeze(-1)
+        width = torch.where(closed, 0.0, MAX_WIDTH).unsqueeze(-1)
         return torch.cat((linear, angular, width.to(linear)), -1)
 
 

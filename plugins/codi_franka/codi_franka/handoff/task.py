@@ -34,6 +34,9 @@ from codi_franka.state import FrankaState
 
 SHIPPED_CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "franka-arm.safetensors"
 
+WARM_START = "warm-start:sigma_warm=5.0,steps=8,cold=0.1"
+"""Plans begin from the previous one: half of the rollouts, and arms that do not waver."""
+
 COSTS: Mapping[str, Callable[..., CostFunction]] = {
     "handoff-goal": GoalCost,
     "handoff-collision": CollisionCost,
@@ -63,7 +66,7 @@ class HandoffTask(Task):
             default_costs=TABLE_I,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
-            settings=PlanSettings(),
+            settings=PlanSettings(sampler=WARM_START),
             max_seconds=60.0,
             advance=_Advance(goal),
             demonstrator=_demonstrator,

@@ -1,0 +1,1 @@
+"""The closed-form benchmark: estimators of the guidance score against the exact solution."""

@@ -1,0 +1,1 @@
+"""Bias and variance of factored guidance on chains and grids, against exact Gaussian solutions."""

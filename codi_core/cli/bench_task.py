@@ -1,0 +1,216 @@
+"""``codi-bench task``: compare estimators in closed loop, on a task, at equal rollouts."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codi_core.cli.configuration import RunConfig, resolve
+from codi_core.cli.errors import INTERRUPTED, guarded, print_error, print_warning
+from codi_core.cli.opening import (
+    TASK_PREFIX,
+    Opened,
+    given_task_options,
+    installed_epilog,
+    open_task,
+)
+from codi_core.cli.options import Parser, add_fields, make_options, whole
+from codi_core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from codi_core.benchmarking.on_task.entries import Entry
+    from codi_core.benchmarking.on_task.table import Row
+    from codi_core.tasks import Task, TaskParts
+
+PROG = "codi-bench task"
+
+CHOSEN_BY_ENTRY = frozenset({"task", "method", "posterior", "guidance", "sampler", "samples"})
+"""What the entries decide, and the options of ``codi-run`` that this command has not."""
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    first = Parser(prog=PROG, add_help=False)
+    first.add_argument("-h", "--help", action="store_true")
+    first.add_argument("--task")
+    first.add_argument("--strict-plugins", action="store_true")
+    early, _ = first.parse_known_args(arguments)
+    if early.help and early.task is None:
+        _parser(None, None).print_help()
+        return 0
+    opened = open_task(early.strict_plugins, early.task)
+    parser = _parser(opened.name, opened.task)
+    if early.help:
+        parser.print_help()
+        return 0
+    return _compare(opened, parser.parse_args(arguments), ["codi-bench", "task", *arguments])
+
+
+def _parser(name: str | None, task: Task | None) -> Parser:
+    parser = Parser(
+        prog=PROG,
+        add_help=False,
+        description="Compare the estimators of the guidance score in closed loop, on a task. "
+        "Each spends the same number of rollouts a replan.",
+        epilog=installed_epilog(PROG) if task is None else None,
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="show this help")
+    parser.add_argument("--task", metavar="NAME", help="the task")
+    parser.add_argument(
+        "--entries", nargs="+", metavar="NAME", help="only these rows of the table (default: all)"
+    )
+    parser.add_argument(
+        "--rollouts",
+        type=whole(1),
+        metavar="N",
+        help="how many rollouts a replan may take (default: the task's samples times its steps)",
+    )
+    shown: dict[str, Any] = {"episodes": 200, "seed": 1}
+    group = parser.add_argument_group("how each is run")
+    add_fields(group, RunConfig, shown, leave_out=CHOSEN_BY_ENTRY)
+    written = parser.add_argument_group("what is written")
+    written.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the results, with one run folder an entry "
+        "(default: runs/bench-TASK-TIME)",
+    )
+    written.add_argument("--resume", action="store_true", help="go on with what is in --output")
+    written.add_argument("--overwrite", action="store_true", help="remove what is in --output")
+    parser.add_argument(
+        "--strict-plugins", action="store_true", help="a broken plugin is an error, not a warning"
+    )
+    if task is not None:
+        add_fields(parser.add_argument_group(f"options of {name}"), task.Options, None, TASK_PREFIX)
+    return parser
+
+
+def _compare(opened: Opened, given: argparse.Namespace, command: list[str]) -> int:
+    from codi_core.benchmarking.on_task.entries import chosen
+
+    options = make_options(opened.task.Options, given_task_options(vars(given)), opened.name)
+    parts = opened.task.parts(options)
+    base = resolve(_configuration(given, opened.name), parts, options)
+    budget = given.rollouts or int(base.samples or 1) * int(base.steps or 1)
+    wanted = chosen(opened.host, given.entries)
+    configurations = {entry.label: _for_entry(entry, base, budget) for entry in wanted}
+    folder = given.output or Path("runs") / time.strftime(f"bench-{opened.name}-%Y%m%d-%H%M%S")
+    title = f"{opened.name}, predictor {base.predictor}"
+    rows: list[Row] = []
+    for label, configuration in configurations.items():
+        print(f"{label}: {configuration.episodes} episodes", file=sys.stderr)
+        row, finished = _measure(opened, parts, configuration, folder / label, given, command)
+        if row is not None:
+            rows.append(row)
+            # After each entry, so that an interrupted comparison has its table.
+            _write(folder, title, rows)
+        if not finished:
+            return _interrupted(folder, label)
+    _print_table(title, rows)
+    for name in ("results.json", "results.csv", "results.png"):
+        print(f"wrote {folder / name}")
+    return 0
+
+
+def _configuration(given: argparse.Namespace, task: str) -> RunConfig:
+    values = vars(given)
+    fields = {field.name for field in attrs.fields(RunConfig)} - CHOSEN_BY_ENTRY
+    asked = {name: values[name] for name in fields if name in values}
+    return RunConfig(**{"episodes": 200, "seed": 1, **asked, "task": task})
+
+
+def _for_entry(entry: Entry, base: RunConfig, budget: int) -> RunConfig:
+    from codi_core.samplers import KarrasSchedule
+
+    schedule = KarrasSchedule(base.steps, base.sigma_max, base.sigma_min, base.rho)  # type: ignore[arg-type]
+    return attrs.evolve(base, **entry.options(budget, schedule))
+
+
+def _measure(
+    opened: Opened,
+    parts: TaskParts,
+    configuration: RunConfig,
+    path: Path,
+    given: argparse.Namespace,
+    command: list[str],
+) -> tuple[Row | None, bool]:
+    """One entry's row, as far as its run has come, and whether it has come to its end."""
+    from codi_core.benchmarking.on_task.table import make_row
+    from codi_core.cli.session import Session
+    from codi_core.evaluation.run_folder import RunFolder
+
+    session = Session(opened, parts, configuration)
+    evaluation = session.evaluation()
+    folder = RunFolder(path)
+    folder.prepare(session.document(command), given.resume, given.overwrite)
+    finished = session.run(evaluation, folder)
+    metrics = session.write_metrics(folder)
+    waves = folder.waves()
+    if not metrics["episodes"]:
+        return None, finished
+    worlds = sum(len(wave["episodes"]) for wave in waves) / len(waves)
+    return make_row(path.name, metrics, worlds), finished
+
+
+def _write(folder: Path, title: str, rows: Sequence[Row]) -> None:
+    from codi_core.benchmarking.on_task.picture import write_picture
+    from codi_core.benchmarking.on_task.table import to_csv
+    from codi_core.evaluation.durable import to_json, write_durably
+
+    document = {"title": title, "rows": [attrs.asdict(row) for row in rows]}
+    write_durably(folder / "results.json", to_json(document))
+    write_durably(folder / "results.csv", to_csv(rows))
+    try:
+        write_picture(folder / "results.png", title, rows)
+    except MissingExtraError as error:
+        print_warning(f"no picture was drawn: {error}")
+
+
+def _print_table(title: str, rows: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    own = next(iter(rows[0].task_metrics), None) if rows else None
+    table = Table(title=title)
+    table.add_column("entry", no_wrap=True)
+    for heading in ("episodes", "success (95 %)", "time [s]", "rollouts", "ms a plan and world"):
+        table.add_column(heading, justify="right")
+    if own is not None:
+        table.add_column(own.replace("_", " "), justify="right")
+    for row in rows:
+        low, high = row.interval
+        cells = [
+            row.entry,
+            str(row.episodes),
+            f"{row.success_rate:.1%} ({low:.1%} to {high:.1%})",
+            f"{row.seconds_to_success:.1f}",
+            f"{row.rollouts:.0f}",
+            f"{1e3 * row.plan_seconds:.1f}",
+        ]
+        if own is not None:
+            cells.append(f"{row.task_metrics.get(own, float('nan')):.4g}")
+        table.add_row(*cells)
+    console = Console()
+    (console if console.is_terminal else Console(width=130)).print(table)
+
+
+def _interrupted(folder: Path, label: str) -> int:
+    print_error(
+        f"interrupted in '{label}'; what has finished is in '{folder}'; go on with the same "
+        f"options and: --resume --output {shlex.quote(str(folder))}"
+    )
+    return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The terms of a cost, and the sums of those that concern an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_core.errors import CostError
+
+
+@attrs.frozen(eq=False)
+class CostTerms:
+    """T terms of a cost in B worlds, for M samples.
+
+    Two agents of a world are neighbours where a term involves both. The same terms stand for all
+    samples.
+
+    Attributes:
+        values: (T, M), lower is better. As with a whole cost, +inf forbids a sample and NaN loses
+            it, here for the agents that the term involves.
+        world: (T,) int64, the world of each term.
+        members: (T, k) int64, the agents that a term involves. A term of fewer than k agents
+            repeats one.
+        worlds: B. A world may have no term.
+    """
+
+    values: Tensor
+    world: Tensor
+    members: Tensor
+    worlds: int
+
+    @classmethod
+    def of_agents(cls, values: Tensor) -> CostTerms:
+        """One term an agent, from values (B, N, M)."""
+        worlds, agents, _ = values.shape
+        world = torch.arange(worlds, device=values.device).repeat_interleave(agents)
+        agent = torch.arange(agents, device=values.device).repeat(worlds)
+        return cls(values.flatten(0, 1), world, agent.unsqueeze(-1), worlds)
+
+    @classmethod
+    def joined(cls, parts: Sequence[CostTerms]) -> CostTerms:
+        """The terms of all parts.
+
+        Raises:
+            CostError: they are not of the same worlds and samples.
+        """
+        sizes = {(part.worlds, part.samples) for part in parts}
+        if len(sizes) > 1:
+            raise CostError(f"costs have terms of different (worlds, samples): {sorted(sizes)}")
+        width = max(part.members.shape[1] for part in parts)
+        return cls(
+            torch.cat([part.values for part in parts]),
+            torch.cat([part.world for part in parts]),
+            torch.cat([_padded(part.members, width) for part in parts]),
+            parts[0].worlds,
+        )
+
+    @property
+    def samples(self) -> int:
+        """M."""
+        return self.values.shape[1]
+
+    def scaled(self, weight: float) -> CostTerms:
+        """The same terms, multiplied with a weight."""
+        return attrs.evolve(self, values=weight * self.values)
+
+    def total(self) -> Tensor:
+        """J, the sum of all terms of each world, (B, M)."""
+        total = self.values.new_zeros(self.worlds, self.samples)
+        return total.index_add_(0, self.world, self.values)
+
+    def involving(self, agents: int) -> Tensor:
+        """The sum of the terms that involve each of N agents, each counted in full, (B, N, M)."""
+        share = self.values.new_zeros(self.worlds * agents, self.samples)
+        for place in range(self.members.shape[1]):
+            member = self.members[:, place]
+            earlier = (self.members[:, :place] == member.unsqueeze(-1)).any(-1)
+            new = (~earlier).nonzero().squeeze(-1)
+            rows = (self.world * agents + member)[new]
+            share.index_add_(0, rows, self.values[new])
+        return torch.unflatten(share, 0, (self.worlds, agents))
+
+    def within(self, agents: int, hops: int, groups: Tensor | None = None) -> Tensor:
+        """J^(h): the sum of the terms within h hops of each agent, each counted in full.
+
+        Args:
+            agents: N.
+            hops: h. With 0 these are the terms that involve the agent, with 1 also all terms that
+                involve a neighbour of it, and so on.
+            groups: (N,) int64, the group of each agent, numbered from 0. A term counts for a group
+                if it does for one of its agents. Each agent is its own group by default.
+
+        Returns:
+            (B, N, M), or (B, G, M) for G groups.
+        """
+        if hops == 0 and groups is None:
+            return self.involving(agents)
+        near = self.near(agents, hops)
+        if groups is not None:
+            near = _grouped(near, groups)
+        count = near.shape[1]
+        if bool(near.all()):
+            return self.total().unsqueeze(1).expand(-1, count, -1)
+        term, group = near.nonzero().unbind(-1)
+        # Sparse, because 0 · inf must not come in, and for time that grows with the neighbours.
+        chosen = torch.sparse_coo_tensor(
+            torch.stack((self.world[term] * count + group, term)),
+            self.values.new_ones(len(term)),
+            (self.worlds * count, len(self.values)),
+            check_invariants=False,
+        )
+        return torch.unflatten(torch.sparse.mm(chosen, self.values), 0, (self.worlds, count))
+
+    def near(self, agents: int, hops: int) -> Tensor:
+        """Whether each term is within h hops of each of N agents, (T, N) booleans."""
+        reached = self.reached(agents, hops)
+        near = reached.new_zeros(len(self.members), agents)
+        for member in self.members.unbind(-1):
+            near |= reached[self.world, member]
+        return near
+
+    def reached(self, agents: int, hops: int) -> Tensor:
+        """Which of N agents are within h hops of each other, themselves included: (B, N, N)."""
+        itself = torch.eye(agents, device=self.values.device).expand(self.worlds, -1, -1)
+        adjacent, reached = itself.clone(), itself
+        for first, second in combinations(self.members.unbind(-1), 2):
+            adjacent[self.world, first, second] = 1.0
+            adjacent[self.world, second, first] = 1.0
+        for _ in range(hops):
+            wider = (reached @ adjacent).clamp_max_(1.0)
+            if torch.equal(wider, reached):
+                break
+            reached = wider
+        return reached > 0
+
+
+def _padded(members: Tensor, width: int) -> Tensor:
+    lacking = width - members.shape[1]
+    return torch.cat([members, members[:, -1:].expand(-1, lacking)], 1) if lacking else members
+
+
+def _grouped(near: Tensor, groups: Tensor) -> Tensor:
+    """From (T, N) to (T, G): whether a term is near one of the group's agents."""
+    count = near.new_zeros(len(near), int(groups.max()) + 1, dtype=torch.int32)
+    return count.index_add_(1, groups, near.int()) > 0

@@ -1,0 +1,57 @@
+"""Files that survive a crash: written as a whole, or line by line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON with a final line break; numpy's numbers and paths are written plainly."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=plain) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """JSON for numpy's scalars and arrays, and for paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON-able: {value!r}")
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a text file; a crash leaves the old content or the new one, whole."""
+    fresh = path.with_suffix(path.suffix + ".part")
+    with fresh.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def append_lines(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
+    """Append one line of JSON an item, durably."""
+    text = "".join(json.dumps(item, default=plain, ensure_ascii=False) + "\n" for item in items)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The items of :func:`append_lines`; a last line torn by a crash is dropped for good."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        # Appending to a torn line would damage the next one as well.
+        with path.open("r+b") as stream:
+            stream.truncate(len(whole))
+    return [json.loads(line) for line in whole.splitlines()]

@@ -1,0 +1,109 @@
+"""Guidance whose variance does not grow with the number of agents: weights block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import torch
+from attrs import validators
+from torch import Tensor
+
+from codi_core.costs import CostTerms
+from codi_core.errors import LocalityError, SpecificationError
+from codi_core.guidance.base import Guidance
+from codi_core.guidance.temperature import least_temperature
+from codi_core.guidance.weights import SampleWeights, sample_weights
+from codi_core.planning import Denoiser, Diagnostics, Evaluate, LocalEvaluate, PlanContext
+from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
+
+
+@attrs.frozen
+class FactoredGuidance(Guidance):
+    """t² g^J (Eq. 17) block by block, with weights from the cost terms near each block's agents.
+
+    Agent i's samples are weighed by softmax(-J_i^(h)/λ) instead of softmax(-J/λ), where J_i^(h) is
+    the sum, each term counted in full, of all terms within h hops of i: with h = 0 those that
+    involve i, with h = 1 also those that involve a neighbour of i, the neighbour's own included.
+    Agents are neighbours where a term involves both. Far terms, which hardly concern i but would
+    make the weights uneven, are left out: the estimate is biased by what they would have said, and
+    its variance does not grow with the number of agents. Once h hops reach all agents it is
+    :class:`MonteCarloGuidance`.
+
+    Attributes:
+        posterior: draws noise-free samples given a_t (Eq. 16).
+        samples: M, how many are drawn at each denoising step.
+        temperature: λ of Eq. 6.
+        hops: h. The block of a factor that covers several agents has the terms near any of them.
+        ess_share: see :func:`least_temperature`, for each block on its own; 0 keeps λ as it is.
+    """
+
+    posterior: PosteriorApproximation
+    samples: int = attrs.field(default=64, validator=validators.gt(0))
+    temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
+    hops: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
+    ess_share: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+
+    def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
+        """The denoiser whose score is s + g^J (Eq. 12).
+
+        Raises:
+            LocalityError: ``evaluate`` has no terms; planners' own has them, if the cost has.
+            SpecificationError: the context lacks the layout of the flat joint chunk.
+        """
+        if not isinstance(evaluate, LocalEvaluate):
+            raise LocalityError([type(evaluate).__name__])
+        if not context.blocks:
+            raise SpecificationError(
+                "factored guidance needs context.blocks, the columns of each factor; planners "
+                "fill them in"
+            )
+
+        def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
+            with context.diagnostics.stage("denoise"):
+                denoised = denoiser(noisy, sigma)
+            with context.diagnostics.stage("draw"):
+                query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
+                drawn = self.posterior.draw(query, self.samples)
+            terms = evaluate.terms(drawn.samples)
+            cost, own = near_cost(terms, self.hops, context), drawn.log_weights
+            own = None if own is None else own.unsqueeze(1).expand_as(cost)
+            temperature = least_temperature(cost, self.temperature, self.ess_share, own)
+            weights = sample_weights(cost, temperature, own)
+            _record(context.diagnostics, terms, weights)
+            return denoised + block_shift(drawn.samples, weights, context.blocks)
+
+        return guided
+
+
+def near_cost(terms: CostTerms, hops: int, context: PlanContext) -> Tensor:
+    """J^(h) of the agents of each of F blocks, (B, F, M)."""
+    if all(len(covered) == 1 for covered in context.agents):
+        order = [covered[0] for covered in context.agents]
+        cost = terms.within(len(context.blocks), hops)
+        return cost if order == sorted(order) else cost[:, order]
+    groups = torch.empty(sum(map(len, context.agents)), dtype=torch.int64)
+    for block, covered in enumerate(context.agents):
+        groups[list(covered)] = block
+    return terms.within(len(groups), hops, groups.to(terms.members.device))
+
+
+def block_shift(samples: Tensor, weights: SampleWeights, blocks: Sequence[slice]) -> Tensor:
+    """Σ_m (tilted - plain)_m a_m with each block's own weights, from (B, M, D) to (B, D)."""
+    difference = weights.difference().to(samples.dtype)  # (B, F, M)
+    sizes = torch.tensor([block.stop - block.start for block in blocks])
+    if bool((sizes == sizes[0]).all()):
+        parts = torch.unflatten(samples, -1, (len(blocks), -1)).movedim(2, 1)
+        return torch.matmul(difference.unsqueeze(2), parts).flatten(1)
+    columns = difference.repeat_interleave(sizes.to(difference.device), 1)
+    return (columns * samples.mT).sum(-1)
+
+
+def _record(diagnostics: Diagnostics, terms: CostTerms, weights: SampleWeights) -> None:
+    """Note what the cost did to the samples of one denoising step; means over the blocks."""
+    diagnostics.record("effective_sample_size", weights.effective_sample_size().mean(-1))
+    total = terms.total()
+    finite = torch.isfinite(total)
+    mean = torch.where(finite, total, 0.0).sum(-1) / finite.sum(-1).clamp_min(1)
+    diagnostics.record("sample_cost", mean)
+    diagnostics.count("unguided_steps", int((~weights.usable).any(-1).sum()))

@@ -1,0 +1,5 @@
+"""Teams of disk robots in the plane, for CoDi."""
+
+from codi_navigation.gym.registration import register_with_gymnasium
+
+register_with_gymnasium()

@@ -1,0 +1,1 @@
+"""Demonstrations of one robot: an expert on random maps, and never a second robot."""

@@ -1,0 +1,93 @@
+"""``codi navigation-pictures``: GIFs, still pictures and space-time plots of a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from codi_core.errors import CodiError
+from codi_core.evaluation.run_folder import RunFolder
+from codi_core.evaluation.video import write_gif, write_video
+from codi_core.tasks import Trace
+from codi_navigation.action import RATE_HZ
+from codi_navigation.rendering.renderer import NavigationRenderer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="codi navigation-pictures",
+        description="Draw the episodes of a navigation run whose events were kept.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder")
+    parser.add_argument(
+        "--episodes", type=int, nargs="+", metavar="N", help="which ones (default: all kept ones)"
+    )
+    parser.add_argument("--size", type=int, default=480, help="of the longer side (default: 480)")
+    given = parser.parse_args(argv)
+    try:
+        written = draw_run(given.run, given.episodes, given.size)
+    except CodiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for path in written:
+        print(f"wrote {path}")
+    return 0
+
+
+def draw_run(folder: Path, episodes: Sequence[int] | None, size: int) -> list[Path]:
+    """Draw episodes of a run into its folder.
+
+    Args:
+        folder: the run folder.
+        episodes: their numbers; None for all whose events were kept.
+        size: the longer side of moving pictures [pixels].
+
+    Raises:
+        CodiError: the events of an episode were not kept.
+    """
+    traces = RunFolder(folder).traces()
+    chosen = sorted(traces) if episodes is None else list(episodes)
+    written: list[Path] = []
+    for number in chosen:
+        if number not in traces:
+            kept = ", ".join(map(str, sorted(traces))) or "none"
+            raise CodiError(f"{folder} has no events of episode {number}; it kept: {kept}")
+        written += draw_episode(traces[number], folder, f"episode-{number}", size)
+    return written
+
+
+def draw_episode(trace: Trace, folder: Path, name: str, size: int) -> list[Path]:
+    """Write NAME.mp4, NAME.gif, NAME.png, and NAME-space-time.png if the map has a passage."""
+    renderer = NavigationRenderer(size)
+    frames = list(renderer.frames(trace))
+    written = [
+        write_video(folder / f"{name}.mp4", frames, RATE_HZ),
+        write_gif(folder / f"{name}.gif", frames, RATE_HZ, every=2),
+        _write_paths(folder / f"{name}.png", trace, renderer),
+    ]
+    if trace["passages"].shape[1]:
+        written.append(_write_space_time(folder / f"{name}-space-time.png", trace))
+    return written
+
+
+def _write_paths(path: Path, trace: Trace, renderer: NavigationRenderer) -> Path:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    renderer.draw_paths(figure.subplots(), trace)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _write_space_time(path: Path, trace: Trace) -> Path:
+    from matplotlib.figure import Figure
+
+    from codi_navigation.rendering.space_time import draw_space_time
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    draw_space_time(figure.subplots(), trace)
+    figure.savefig(path, dpi=120)
+    return path

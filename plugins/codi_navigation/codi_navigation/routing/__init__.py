@@ -1,0 +1,5 @@
+"""Single robots' shortest paths: how far it is to a goal, and which way."""
+
+from codi_navigation.routing.routes import Routes, plan_routes
+
+__all__ = ["Routes", "plan_routes"]

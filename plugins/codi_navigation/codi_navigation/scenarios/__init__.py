@@ -1,0 +1,1 @@
+"""Scenarios: what maps, starts and goals episodes have."""

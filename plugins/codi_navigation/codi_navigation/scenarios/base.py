@@ -1,0 +1,44 @@
+"""The interface of a scenario."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from codi_navigation.maps.problem import Problem
+from codi_navigation.vehicles.base import ACCELERATION, TOP_SPEED
+
+PATIENCE = 2.5
+"""An episode lasts that many times the longest single robot's shortest path takes."""
+
+
+class Scenario(ABC):
+    """Draws the problem of each episode.
+
+    Attributes:
+        longest: the length of the longest shortest path that it can draw [m].
+    """
+
+    longest: float
+
+    @abstractmethod
+    def problem(self, generator: np.random.Generator) -> Problem:
+        """One episode's map, starts and goals; everything random comes from the generator.
+
+        Raises:
+            UsageError: the robots do not fit; the message says what is wrong.
+        """
+
+
+def travel_time(length: float) -> float:
+    """How long a robot takes for a path [s]: it speeds up, drives at top speed and brakes."""
+    ramp = TOP_SPEED**2 / ACCELERATION
+    if length >= ramp:
+        return length / TOP_SPEED + TOP_SPEED / ACCELERATION
+    return float(2 * np.sqrt(length / ACCELERATION))
+
+
+def time_limit(longest: float) -> float:
+    """The time limit of an episode whose longest shortest path has this length [m], in seconds."""
+    return PATIENCE * travel_time(longest)

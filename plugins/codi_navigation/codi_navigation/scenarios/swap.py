@@ -1,0 +1,60 @@
+"""Robots on a circle that all change places with the one opposite."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import numpy as np
+
+from codi_core.errors import UsageError
+from codi_navigation.maps.problem import Problem
+from codi_navigation.maps.shapes import Map
+from codi_navigation.options import NavigationOptions
+from codi_navigation.scenarios.base import Scenario
+
+
+def _spacing(instance: Any, __: Any, value: float | None) -> None:
+    if value is not None and value < 2 * instance.radius:
+        raise UsageError(
+            f"--spacing {value:g}: neighbours' start centres are at least two radii "
+            f"({2 * instance.radius:g} m) apart, or else they overlap"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class SwapOptions(NavigationOptions):
+    """Options of ``navigation-swap``."""
+
+    spacing: float | None = attrs.field(
+        default=None,
+        validator=_spacing,
+        metadata={"help": "between neighbours' start centres [m] (default: three radii)"},
+    )
+
+
+class Swap(Scenario):
+    """Antipodal starts and goals on a circle in open space, turned by a random angle.
+
+    Args:
+        options: the number of robots, their radius and the spacing of their starts.
+    """
+
+    def __init__(self, options: SwapOptions) -> None:
+        self.count = options.agents
+        self.margin = 4 * options.radius
+        spacing = 3 * options.radius if options.spacing is None else options.spacing
+        # Neighbours are a chord apart; two robots are a diameter apart.
+        self.radius = spacing / (2 * math.sin(math.pi / self.count))
+        if self.count < 4:
+            # So few robots would start on top of their goals.
+            self.radius = max(self.radius, 2 * spacing)
+        self.longest = 2 * self.radius
+
+    def problem(self, generator: np.random.Generator) -> Problem:
+        """The circle; for odd N goals lie between the starts opposite."""
+        angles = 2 * np.pi * (np.arange(self.count) / self.count + generator.random())
+        starts = self.radius * np.stack((np.cos(angles), np.sin(angles)), -1)
+        half = self.radius + self.margin
+        return Problem(Map((-half, -half, half, half)), starts, -starts, angles + np.pi)

@@ -1,0 +1,1 @@
+"""The true worlds: disks that drive, touch and stop."""

@@ -1,0 +1,47 @@
+"""The typed state estimate of a team, which environment, predictor and costs exchange."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_navigation.maps.shapes import Maps
+from codi_navigation.routing import Routes
+
+
+@attrs.frozen(eq=False)
+class NavigationState:
+    """B worlds with N robots, SI units, float32, world frame.
+
+    Attributes:
+        position: (B, N, 2) [m].
+        heading: (B, N) [rad], anticlockwise from the world's x axis; 0 for a holonomic robot.
+        velocity: (B, N, 2), as the robot is commanded: [m/s, m/s] along the world's axes for a
+            holonomic robot, forward [m/s] and turning [rad/s] for a unicycle.
+        radius: (B, N) [m].
+        maps: the obstacles.
+        routes: the robots' goals, and how far it is to them.
+    """
+
+    position: Tensor
+    heading: Tensor
+    velocity: Tensor
+    radius: Tensor
+    maps: Maps
+    routes: Routes
+
+    @property
+    def worlds(self) -> int:
+        """The number of worlds B."""
+        return self.position.shape[0]
+
+    @property
+    def robots(self) -> int:
+        """The number of robots N."""
+        return self.position.shape[1]
+
+    @property
+    def pose(self) -> Tensor:
+        """Where the robots are, (3, B, N): x [m], y [m], heading [rad]."""
+        return torch.cat((self.position.movedim(-1, 0), self.heading.unsqueeze(0)))

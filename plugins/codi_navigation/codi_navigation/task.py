@@ -1,0 +1,184 @@
+"""The navigation tasks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codi_core.costs import CostFunction
+from codi_core.errors import CheckpointError
+from codi_core.planning import Observation
+from codi_core.policies import Factor, PolicySpec
+from codi_core.tasks import Demonstrator, Environment, PlanSettings, Renderer, Task, TaskParts
+from codi_core.training.checkpoint import load_checkpoint
+from codi_navigation.action import RATE_HZ, action_spec
+from codi_navigation.costs import (
+    GoalCost,
+    JunctionCost,
+    KeepRightCost,
+    ObstacleCost,
+    SeparationCost,
+)
+from codi_navigation.metrics import NavigationMetrics
+from codi_navigation.observation import SHAPES, RobotView, observe
+from codi_navigation.options import NavigationOptions
+from codi_navigation.prediction.predictor import NavigationPredictor
+from codi_navigation.scenarios.base import Scenario, time_limit
+from codi_navigation.scenarios.corridor import Corridor, CorridorOptions
+from codi_navigation.scenarios.swap import Swap, SwapOptions
+from codi_navigation.scenarios.warehouse import Warehouse, WarehouseOptions
+from codi_navigation.simulation.contacts import drive
+from codi_navigation.simulation.environment import NavigationEnvironment
+from codi_navigation.state import NavigationState
+from codi_navigation.vehicles import Team
+
+SHIPPED_CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+COSTS: Mapping[str, Callable[..., CostFunction]] = {
+    "navigation-goal": GoalCost,
+    "navigation-separation": SeparationCost,
+    "navigation-obstacles": ObstacleCost,
+    "navigation-keep-right": KeepRightCost,
+    "navigation-junction": JunctionCost,
+}
+
+DEFAULT_COSTS = {
+    "navigation-goal": 1.0,
+    "navigation-separation": 20.0,
+    "navigation-obstacles": 20.0,
+    "navigation-keep-right": 0.3,
+    "navigation-junction": 3.0,
+}
+
+
+class NavigationTask(Task):
+    """N disk robots, each to its own goal."""
+
+    Options: type[Any] = NavigationOptions
+
+    @abstractmethod
+    def scenario(self, options: Any) -> Scenario:
+        """What episodes are about.
+
+        Raises:
+            UsageError: the robots do not fit.
+        """
+
+    def parts(self, options: Any) -> TaskParts:
+        """Make the parts for these options."""
+        scenario, team = self.scenario(options), Team.of(options.vehicle, options.agents)
+
+        def environment(threads: int) -> Environment:
+            return NavigationEnvironment(scenario, team, options)
+
+        def demonstrator(threads: int) -> Demonstrator:
+            from codi_navigation.collection.demonstrator import NavigationDemonstrator
+
+            return NavigationDemonstrator(options.vehicle)
+
+        return TaskParts(
+            agents=team.names,
+            rate_hz=RATE_HZ,
+            environment=environment,
+            factors=lambda checkpoint: load_factors(team, checkpoint),
+            predictors={"kinematic": lambda: NavigationPredictor(team)},
+            default_costs=DEFAULT_COSTS,
+            metrics=NavigationMetrics(),
+            renderer=_renderer(),
+            settings=PlanSettings(temperature=0.05, execute=1),
+            max_seconds=time_limit(scenario.longest),
+            advance=_Advance(team),
+            demonstrator=demonstrator,
+        )
+
+    def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
+        """The costs of all navigation tasks."""
+        return COSTS
+
+
+class SwapTask(NavigationTask):
+    """Robots on a circle change places."""
+
+    Options = SwapOptions
+
+    def scenario(self, options: SwapOptions) -> Scenario:
+        """The circle."""
+        return Swap(options)
+
+
+class CorridorTask(NavigationTask):
+    """Two groups change sides through a passage one robot wide."""
+
+    Options = CorridorOptions
+
+    def scenario(self, options: CorridorOptions) -> Scenario:
+        """Two chambers and the passage."""
+        return Corridor(options)
+
+
+class WarehouseTask(NavigationTask):
+    """Robots between random shelves go to random goals."""
+
+    Options = WarehouseOptions
+
+    def scenario(self, options: WarehouseOptions) -> Scenario:
+        """The hall."""
+        return Warehouse(options)
+
+
+def load_factors(team: Team, checkpoint: Path | None) -> tuple[Factor, ...]:
+    """One factor a robot; robots of a kind share one policy.
+
+    Args:
+        team: the robots' kinds.
+        checkpoint: a file, or a folder with ``KIND.safetensors`` for each kind in the team; None
+            stands for the shipped ones.
+
+    Raises:
+        CheckpointError: one is missing or made for something else, or one file is to serve both
+            kinds.
+    """
+    source = checkpoint or SHIPPED_CHECKPOINTS
+    kinds = dict.fromkeys(team.kinds)
+    if source.is_file() and len(kinds) > 1:
+        raise CheckpointError(
+            f"{source}: a mixed team needs a policy for each kind: give a folder with "
+            + " and ".join(f"{kind}.safetensors" for kind in kinds)
+        )
+    policies = {
+        kind: load_checkpoint(
+            source if source.is_file() else source / f"{kind}.safetensors",
+            PolicySpec(action_spec(kind), SHAPES),
+        )
+        for kind in kinds
+    }
+    return tuple(
+        Factor(policies[kind], (index,), RobotView(robot))
+        for index, (kind, robot) in enumerate(zip(team.kinds, team.names, strict=True))
+    )
+
+
+class _Advance:
+    """Foresees the state at the end of committed commands."""
+
+    def __init__(self, team: Team) -> None:
+        self.team = team
+
+    def __call__(
+        self, state: NavigationState, chunks: tuple[Tensor, ...]
+    ) -> tuple[NavigationState, Observation]:
+        for step in range(chunks[0].shape[1]):
+            commands = [chunk[:, step] for chunk in chunks]
+            state = drive(state, self.team, torch.stack(commands, 1)).state
+        return state, observe(state, self.team)
+
+
+def _renderer() -> Renderer:
+    from codi_navigation.rendering.renderer import NavigationRenderer
+
+    return NavigationRenderer()

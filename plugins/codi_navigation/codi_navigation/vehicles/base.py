@@ -1,0 +1,67 @@
+"""The interface of a vehicle kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+TOP_SPEED = 1.0
+"""[m/s]"""
+ACCELERATION = 2.0
+"""[m/s²] From standing to top speed in half a second and a quarter of a metre."""
+PERIOD = 0.1
+"""[s] The control period, at 10 Hz."""
+
+
+class Vehicle(ABC):
+    """A kind of disk robot, batched over worlds, robots and samples.
+
+    A command is first limited (:meth:`respond`); the velocity that results is held for a control
+    period (:meth:`move`). Environment and predictor use the same two methods.
+
+    Tensors begin with the control steps K and with components, and end in axes of any number and
+    shape (...). A pose has the components x [m], y [m] and heading [rad], in the world frame; a
+    velocity has those of a command, which :attr:`action_names` names.
+
+    Attributes:
+        kind: its name on the command line and in checkpoints.
+        action_names: the two numbers of a command, with units.
+    """
+
+    kind: str
+    action_names: tuple[str, str]
+
+    @abstractmethod
+    def respond(self, velocity: Tensor, commands: Tensor) -> Tensor:
+        """The velocity of each control period, within the limits of speed and acceleration.
+
+        Args:
+            velocity: at the start, (2, ...).
+            commands: (K, 2, ...).
+
+        Returns:
+            (K, 2, ...).
+        """
+
+    @abstractmethod
+    def move(self, pose: Tensor, velocities: Tensor, seconds: float) -> Tensor:
+        """Where the disks are after each step of a time with a constant velocity, exactly.
+
+        Args:
+            pose: at the start, (3, ...).
+            velocities: (K, 2, ...).
+            seconds: how long each of them is held.
+
+        Returns:
+            (K, 3, ...).
+        """
+
+
+def running_sum(steps: Tensor) -> Tensor:
+    """The sums of all first steps (K, ...); several times as fast as ``cumsum`` along that axis."""
+    sums = [steps[0]]
+    for step in steps[1:]:
+        sums.append(sums[-1] + step)
+    return torch.stack(sums)

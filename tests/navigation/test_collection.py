@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from codi_core.data import DatasetWriter, DemonstrationDataset
+from codi_core.errors import UsageError
+from codi_core.tasks import EpisodeKey
+from codi_navigation.collection.behaviours import BEHAVIOURS, Behaviours
+from codi_navigation.collection.demonstrator import NavigationDemonstrator
+from codi_navigation.collection.expert import keep_off
+from codi_navigation.collection.recorder import CollectionSettings, Recorder
+from codi_navigation.collection.training_maps import training_problem
+from codi_navigation.maps.shapes import Maps
+
+KEYS = [EpisodeKey(3, number) for number in range(12)]
+
+
+@pytest.fixture(scope="module", params=["holonomic", "unicycle"])
+def recorded(request):
+    recorder = Recorder(KEYS, request.param)
+    return recorder, recorder.run()
+
+
+def test_training_problems_can_be_solved():
+    for seed in range(15):
+        problem = training_problem(np.random.default_rng(seed))
+        places = torch.from_numpy(np.concatenate((problem.start[None], problem.goals)))
+        assert Maps.of([problem.map]).distance(places[None]).min() > problem.radius
+        lengths = problem.roads.distances(problem.goals[:1])
+        assert np.isfinite(lengths[0][problem.roads.free]).any()
+
+
+def test_robots_get_to_their_goals_and_never_into_obstacles(recorded):
+    recorder, demonstrations = recorded
+    arrived = 0
+    for world, frames in enumerate(demonstrations):
+        gap = np.linalg.norm(frames["state.goal"] - frames["state.position"], axis=-1)
+        arrived += gap.min() < 0.1
+        points = torch.from_numpy(frames["state.position"])[None]
+        shapes = recorder.state.maps.obstacles[world : world + 1]
+        clearance = Maps(shapes, shapes[:, :0]).distance(points) - frames["state.radius"][0, 0]
+        assert clearance.min() > -1e-5
+    assert arrived >= 8
+
+
+def test_demonstrations_repeat_by_their_keys(recorded):
+    recorder, demonstrations = recorded
+    again = Recorder(KEYS, recorder.kind).run()
+    for one, other in zip(demonstrations, again, strict=True):
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_robots_stop_slow_down_and_back_away_on_the_way(recorded):
+    _, demonstrations = recorded
+    speeds, progress = [], []
+    for frames in demonstrations:
+        step = np.diff(frames["state.position"], axis=0)
+        gap = frames["state.goal"][:-1] - frames["state.position"][:-1]
+        distance = np.linalg.norm(gap, axis=-1)
+        away = distance > 0.5
+        # Of a unicycle the first number is its speed.
+        length = 2 if recorded[0].kind == "holonomic" else 1
+        speeds.append(np.linalg.norm(frames["action"][:-1, :length], axis=-1)[away])
+        progress.append(10 * ((step * gap).sum(-1) / np.maximum(distance, 1e-6))[away])
+    speed, along = np.concatenate(speeds), np.concatenate(progress)
+    assert np.mean(speed > 0.85) > 0.25
+    assert np.mean(speed < 0.05) > 0.03
+    assert np.mean((speed > 0.1) & (speed < 0.7)) > 0.1
+    assert np.mean(along < -0.1) > 0.01
+
+
+def test_behaviours_go_left_and_right_and_end():
+    behaviours = Behaviours(2000, torch.Generator().manual_seed(0))
+    bearing, far = torch.zeros(2000), torch.full((2000,), 3.0)
+    on_share, sides = [], []
+    for _ in range(60):
+        on, direction, speed = behaviours.advance(bearing, far)
+        on_share.append(on.float().mean().item())
+        sides.append(torch.sin(direction[on & (speed > 0)]))
+    sides = torch.cat(sides)
+    left, right = ((side > 0.2).float().mean().item() for side in (sides, -sides))
+    assert left == pytest.approx(right, abs=0.05)
+    assert 0.2 < on_share[-1] < 0.6
+    assert {"slow down", "stop", "step aside", "back away", "go round"} <= set(BEHAVIOURS)
+
+
+def test_at_the_goal_behaviours_lead_anywhere():
+    behaviours = Behaviours(4000, torch.Generator().manual_seed(0))
+    bearing = torch.zeros(4000)
+    on, direction, speed = behaviours.advance(bearing, bearing)
+    angles = torch.remainder(direction[on & (speed > 0)], 2 * math.pi)
+    assert torch.histc(angles, 4, 0, 2 * math.pi).min() > 0.15 * len(angles)
+
+
+def test_what_leads_into_an_obstacle_is_slowed_down_and_the_rest_is_kept():
+    velocity = torch.tensor([[0.6, 0.8], [0.6, -0.8]])
+    gaps, away = torch.tensor([[0.07], [0.07]]), torch.tensor([[[0.0, -1.0]], [[0.0, -1.0]]])
+    # 4 times the 5 cm beyond the least gap.
+    assert keep_off(velocity, gaps, away).flatten().tolist() == pytest.approx([0.6, 0.2, 0.6, -0.8])
+
+
+def test_a_data_set_has_what_the_policy_reads_and_restores_the_state(tmp_path):
+    demonstrator = NavigationDemonstrator("unicycle", CollectionSettings(steps=20))
+    with DatasetWriter(
+        tmp_path / "data", demonstrator.features, 10, demonstrator.robot_type
+    ) as writer:
+        records = demonstrator.collect(KEYS[:3], writer)
+    assert [record["frames"] for record in records] == [20, 20, 20]
+    dataset = DemonstrationDataset.load(tmp_path / "data")
+    assert dataset.arrays["observation.environment_state"].shape == (60, 31)
+    assert dataset.arrays["state.episode"][20].tolist() == [3, 1]
+    again = Recorder(KEYS[:3], "unicycle", CollectionSettings(steps=20)).run()
+    assert np.array_equal(dataset.arrays["action"][:20], again[0]["action"])
+
+
+def test_a_mixed_team_is_no_kind_to_learn_from():
+    with pytest.raises(UsageError, match="each kind learns from its own demonstrations"):
+        NavigationDemonstrator("mixed")

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+import torch
+
+from codi_core.cli.run import main
+from codi_core.errors import CheckpointError
+from codi_core.host.plugins import load_plugins
+from codi_core.policies import Normaliser, PolicySpec
+from codi_core.policies.diffusion import DiffusionPolicy
+from codi_core.tasks import EpisodeKey
+from codi_core.testing import check_task
+from codi_core.training.checkpoint import save_checkpoint
+from codi_navigation.action import action_spec
+from codi_navigation.observation import SHAPES
+from codi_navigation.task import COSTS, CorridorTask, SwapTask, WarehouseTask, load_factors
+from codi_navigation.vehicles import VEHICLES, Team
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Untrained policies of both kinds."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    for kind in VEHICLES:
+        spec = PolicySpec(action_spec(kind), SHAPES)
+        policy = DiffusionPolicy.build(
+            spec, "mlp", Normaliser(torch.zeros(2), torch.full((2,), 0.4)), width=32, depth=1
+        )
+        save_checkpoint(policy, folder / f"{kind}.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("vehicle", ["holonomic", "unicycle", "mixed"])
+@pytest.mark.parametrize("task", [SwapTask, CorridorTask, WarehouseTask])
+def test_the_parts_of_each_task_fit_together(task, vehicle, checkpoints):
+    options = task.Options(agents=4, vehicle=vehicle)
+    factors = load_factors(Team.of(vehicle, 4), checkpoints)
+    check_task(task(), options, factors)
+
+
+def test_robots_of_a_kind_share_a_policy(checkpoints):
+    factors = load_factors(Team.of("mixed", 5), checkpoints)
+    assert len({id(factor.policy) for factor in factors}) == 2
+    assert factors[0].policy is factors[2].policy is factors[4].policy
+    assert factors[1].policy is factors[3].policy
+
+
+def test_one_file_does_not_serve_both_kinds(checkpoints):
+    with pytest.raises(CheckpointError, match="needs a policy for each kind: give a folder with"):
+        load_factors(Team.of("mixed", 2), checkpoints / "holonomic.safetensors")
+
+
+def test_a_policy_of_the_other_kind_is_refused(checkpoints):
+    with pytest.raises(CheckpointError, match="velocity_x"):
+        load_factors(Team.of("holonomic", 2), checkpoints / "unicycle.safetensors")
+
+
+def test_advance_foresees_what_the_environment_does(checkpoints):
+    options = SwapTask.Options(agents=3, vehicle="mixed")
+    parts = SwapTask().parts(options)
+    environment = parts.environment(1)
+    first = environment.reset([EpisodeKey(0, 0)])
+    chunks = tuple(0.4 * torch.randn(1, 3, 2) for _ in range(3))
+    for step in range(3):
+        last = environment.step(tuple(chunk[:, step] for chunk in chunks))
+    assert parts.advance is not None
+    state, observation = parts.advance(first.state, chunks)
+    assert torch.equal(state.position, last.state.position)
+    assert all(torch.equal(observation[name], last.observation[name]) for name in observation)
+
+
+def test_the_time_limit_is_that_of_the_longest_path():
+    # Antipodes of 8 robots, 0.45 m apart, are 1.176 m apart: 2.5 times 1.676 s.
+    parts = SwapTask().parts(SwapTask.Options(agents=8))
+    assert parts.max_seconds == pytest.approx(4.19, abs=0.01)
+    assert parts.default_costs.keys() <= COSTS.keys()
+
+
+def test_the_tasks_are_registered():
+    names = load_plugins().tasks.names()
+    assert {"navigation-swap", "navigation-corridor", "navigation-warehouse"} <= set(names)
+
+
+def test_a_run_writes_its_folder(tmp_path, checkpoints):
+    folder = tmp_path / "run"
+    arguments = ["--task", "navigation-swap", "--agents", "3", "--episodes", "2", "--worlds", "2"]
+    arguments += ["--checkpoint", str(checkpoints / "holonomic.safetensors"), "--steps", "4"]
+    arguments += ["--samples", "8", "--output", str(folder), "--no-report", "--no-video"]
+    assert main(arguments) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["episodes"] == 2
+    assert set(metrics["task_metrics"]) >= {"makespan_s", "flow_time_s", "deadlock_rate"}
