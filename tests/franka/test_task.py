@@ -176,7 +176,12 @@ def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
     assert found["replan_latency_s"]["p95"] > 0
     low, high = found["success_interval_95"]
     assert 0.0 <= low <= found["success_rate"] <= high <= 1.0
-    assert found["warnings"] == {"nan_costs": 0, "unguided_steps": 0, "failed_predictions": 0}
+    assert found["warnings"] == {
+        "nan_costs": 0,
+        "unguided_steps": 0,
+        "failed_predictions": 0,
+        "lost_gradients": 0,
+    }
     task = found["task_metrics"]
     assert set(task) == set(TASK_METRICS)
     for name, inner in TASK_METRICS.items():
