@@ -17,11 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from codi_core.errors import CodiError
+from codi_core.evaluation.run_folder import RunFolder
 from codi_core.tasks import EpisodeKey
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
 from codi_franka.rendering import meshes, opengl, palette
+from codi_franka.rendering.command import main
 from codi_franka.rendering.meshes import assets_folder, load_visual_meshes, merge_close_vertices
 from codi_franka.rendering.moments import grasps, key_moments
 from codi_franka.rendering.scene import CAMERA, HandoffScene, build_scene
@@ -380,3 +382,30 @@ def test_paths_are_drawn_where_things_went() -> None:
     np.testing.assert_allclose(lines["goal"].get_xydata(), [GOAL[:2]])
     radii = {round(patch.get_radius(), 3) for patch in axes.patches if hasattr(patch, "get_radius")}
     assert {SUCCESS_RADIUS, 0.76} <= radii
+
+
+def kept(folder: Path) -> Path:
+    """A run folder that kept the events of episode 3."""
+    events = {name: values[:4] for name, values in handover().items()}
+    RunFolder(folder).save_trace(3, events)
+    return folder
+
+
+@needs_opengl
+def test_pictures_of_a_run_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(kept(tmp_path)), "--seconds", "0.2"]) == 0
+    names = ("episode-3.mp4", "episode-3.gif", "episode-3-film-strip.png", "episode-3-paths.png")
+    out = capsys.readouterr().out
+    for name in names:
+        assert (tmp_path / name).stat().st_size > 1000
+        assert f"{name}\n" in out
+
+
+def test_episodes_that_were_not_kept_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(kept(tmp_path)), "--episodes", "3", "7"]) != 0
+    error = capsys.readouterr().err
+    assert "no events of episode 7; it kept: 3" in error
+    assert "--video-episodes" in error
+    assert not list(tmp_path.glob("episode-*.mp4"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from codi_core.host.hookspecs import hookimpl
-from codi_core.host.records import SimulatorRecord, TaskRecord
+from codi_core.host.records import CommandRecord, Main, SimulatorRecord, TaskRecord
 
 if TYPE_CHECKING:
     from codi_core.tasks import Simulator, Task
@@ -26,6 +26,14 @@ def codi_simulators() -> Iterator[SimulatorRecord]:
     yield SimulatorRecord("franka-mujoco", "FR3 arms in MuJoCo 4, batched on the CPU", _mujoco)
 
 
+@hookimpl
+def codi_commands() -> Iterator[CommandRecord]:
+    """Pictures of runs."""
+    yield CommandRecord(
+        "franka-pictures", "draw videos, film strips and paths of a handover run", _pictures
+    )
+
+
 def _task() -> Task:
     from codi_franka.handoff.task import HandoffTask
 
@@ -36,3 +44,9 @@ def _mujoco(**options: Any) -> Simulator:
     from codi_franka.physics.mujoco_simulator import MujocoSimulator
 
     return MujocoSimulator(**options)
+
+
+def _pictures() -> Main:
+    from codi_franka.rendering.command import main
+
+    return main

@@ -1,0 +1,103 @@
+"""``codi franka-pictures``: videos, GIFs, film strips and paths of a run's episodes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from codi_core.errors import CodiError
+from codi_core.evaluation.run_folder import RunFolder
+from codi_core.evaluation.video import write_gif, write_video
+from codi_core.tasks import Trace
+from codi_franka.action import RATE_HZ
+from codi_franka.rendering.video_renderer import HandoffRenderer
+
+GIF_WIDTH = 400
+"""[pixels]"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="codi franka-pictures",
+        description="Draw episodes of a franka-handoff run into its folder: a video, a GIF, a film "
+        "strip of the key moments, and the paths of the hands and the cube seen from above.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder")
+    parser.add_argument(
+        "--episodes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="which ones, of the first four and those that --video-episodes named "
+        "(default: all of these)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="how much of each (default: all of it)"
+    )
+    given = parser.parse_args(argv)
+    try:
+        written = draw_run(given.run, given.episodes, given.seconds)
+    except CodiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for path in written:
+        print(f"wrote {path}")
+    return 0
+
+
+def draw_run(
+    folder: Path, episodes: Sequence[int] | None = None, seconds: float | None = None
+) -> list[Path]:
+    """Draw episodes of a run into its folder; returns the paths of the pictures.
+
+    Args:
+        folder: the run folder.
+        episodes: their numbers; None for all whose events were kept.
+        seconds: how much of each [s]; None for all of it.
+
+    Raises:
+        CodiError: the events of an episode were not kept, or there is no OpenGL.
+    """
+    traces = RunFolder(folder).traces()
+    chosen = sorted(traces) if episodes is None else list(episodes)
+    missing = [number for number in chosen if number not in traces]
+    if missing or not chosen:
+        kept = ", ".join(map(str, sorted(traces))) or "none"
+        wanted = ", ".join(map(str, missing)) or "any"
+        raise CodiError(
+            f"'{folder}' has no events of episode {wanted}; it kept: {kept}. Run it with "
+            "--video-episodes to keep others"
+        )
+    steps = None if seconds is None else max(round(seconds * RATE_HZ), 1) + 1
+    renderer = HandoffRenderer()
+    return [
+        path
+        for number in chosen
+        for path in _draw_episode(
+            renderer,
+            {name: values[:steps] for name, values in traces[number].items()},
+            folder / f"episode-{number}",
+        )
+    ]
+
+
+def _draw_episode(renderer: HandoffRenderer, trace: Trace, name: Path) -> list[Path]:
+    frames = list(renderer.frames(trace))
+    return [
+        write_video(name.with_suffix(".mp4"), frames, RATE_HZ),
+        write_gif(name.with_suffix(".gif"), frames, RATE_HZ, every=2, width=GIF_WIDTH),
+        renderer.film_strip(trace, name.with_name(f"{name.name}-film-strip.png")),
+        _write_paths(renderer, trace, name.with_name(f"{name.name}-paths.png")),
+    ]
+
+
+def _write_paths(renderer: HandoffRenderer, trace: Trace, path: Path) -> Path:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    renderer.draw_paths(figure.subplots(), trace)
+    figure.savefig(path, dpi=120)
+    return path
