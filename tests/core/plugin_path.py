@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -52,6 +53,11 @@ def environment(*folders: Path) -> dict[str, str]:
     """Environment variables for a process that sees these folders and the repository."""
     path = os.pathsep.join([*map(str, folders), str(ROOT)])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+
+def heed_interrupts() -> None:
+    """To be run in a child: what starts tests in the background may have SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command(

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_path import command, environment, install, install_bad_costs, install_example
+from plugin_path import (
+    command,
+    environment,
+    heed_interrupts,
+    install,
+    install_bad_costs,
+    install_example,
+)
 
 from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
@@ -333,6 +340,7 @@ def test_ctrl_c_keeps_finished_episodes_and_resume_completes_the_same_run(
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     wait_for_lines(Path("run/episodes.jsonl"), 8)
     process.send_signal(signal.SIGINT)
