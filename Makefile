@@ -11,6 +11,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
 DEMO_EPISODES ?= 8
+# The first episode of this seed that takes both arms.
+DEMO_VIDEO ?= 2
 DEMO_OUTPUT ?= runs/demo
 
 DEV := .venv
@@ -45,7 +47,7 @@ $(DEMO)/.installed: $(PROJECTS)
 
 demo: $(DEMO)/.installed
 	@$(DEMO)/bin/codi-run --task franka-handoff --episodes $(DEMO_EPISODES) --seed 1 \
-	  --output $(DEMO_OUTPUT) --overwrite
+	  --video-episodes $(DEMO_VIDEO) --output $(DEMO_OUTPUT) --overwrite
 	@echo
 	@for file in video.mp4 report.png metrics.json; do \
 	  if test -e $(DEMO_OUTPUT)/$$file; then echo "made $(DEMO_OUTPUT)/$$file"; \

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codi_core.cli.bench_options import add_shared_options
 from codi_core.cli.errors import INTERRUPTED, guarded, print_error, print_warning
 from codi_core.cli.options import Parser, whole
 from codi_core.errors import MissingExtraError
@@ -52,18 +53,7 @@ def _parser() -> Parser:
         description="Measure how well each estimator of the guidance score does for its "
         "evaluations of the cost, on problems whose solution is known in closed form.",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the results (default: runs/bench-estimators-TIME)",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the benchmark in --output"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="remove the benchmark in --output first"
-    )
+    add_shared_options(parser, "estimators")
     parser.add_argument(
         "--seeds",
         type=whole(1),
@@ -81,13 +71,6 @@ def _parser() -> Parser:
         "--quick",
         action="store_true",
         help="the smallest dimension, few plans and at most 256 samples a step: a minute",
-    )
-    parser.add_argument(
-        "--threads",
-        type=whole(1),
-        default=1,
-        metavar="N",
-        help="threads for tensors, in each (default: 1)",
     )
     parser.add_argument(
         "--workers",

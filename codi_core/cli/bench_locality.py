@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codi_core.cli.bench_options import add_shared_options
 from codi_core.cli.errors import INTERRUPTED, guarded, print_error, print_warning
 from codi_core.cli.options import Parser, whole
 from codi_core.errors import MissingExtraError
@@ -56,18 +57,7 @@ def _parser() -> Parser:
         description="Measure the bias and the variance of the guidance term against hops, "
         "coupling, samples and agents, on Gaussian chains and grids whose solution is known.",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the results (default: runs/bench-locality-TIME)",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the benchmark in --output"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="remove the benchmark in --output first"
-    )
+    add_shared_options(parser, "locality")
     parser.add_argument(
         "--repeats",
         type=whole(2),
@@ -79,9 +69,6 @@ def _parser() -> Parser:
         "--quick",
         action="store_true",
         help=f"at most {QUICK_REPEATS} repeats, 16 agents and 256 samples: a few seconds",
-    )
-    parser.add_argument(
-        "--threads", type=whole(1), default=1, metavar="N", help="threads for tensors (default: 1)"
     )
     return parser
 

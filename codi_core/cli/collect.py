@@ -19,7 +19,7 @@ from codi_core.cli.opening import (
     Opened,
     given_task_options,
     installed_epilog,
-    open_task,
+    parse_for_task,
 )
 from codi_core.cli.options import Parser, add_fields, make_options, whole
 from codi_core.errors import CodiError, UsageError
@@ -38,20 +38,10 @@ GIVE_UP = 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    first = Parser(prog=PROG, add_help=False)
-    first.add_argument("-h", "--help", action="store_true")
-    first.add_argument("--task")
-    first.add_argument("--strict-plugins", action="store_true")
-    early, _ = first.parse_known_args(arguments)
-    if early.help and early.task is None:
-        _parser(None, None).print_help()
+    parsed = parse_for_task(PROG, _parser, arguments)
+    if parsed is None:
         return 0
-    opened = open_task(early.strict_plugins, early.task)
-    parser = _parser(opened.name, opened.task)
-    if early.help:
-        parser.print_help()
-        return 0
-    given = parser.parse_args(arguments)
+    opened, given = parsed
     if given.output is None:
         raise UsageError("where to? give --output DIR, the folder of the new data set")
     return _collect(opened, given, [PROG, *arguments])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from codi_core.cli.errors import print_warning
+from codi_core.cli.options import Parser
 from codi_core.errors import UsageError
 
 if TYPE_CHECKING:
+    import argparse
+
     from codi_core.host.plugins import Host
     from codi_core.tasks import Task
 
@@ -50,6 +53,37 @@ def open_task(strict: bool, name: str | None) -> Opened:
     from codi_core.host.assembly import make_task
 
     return Opened(host, make_task(host, name), name)
+
+
+def parse_for_task(
+    prog: str, make_parser: Callable[[str | None, Task | None], Parser], arguments: Sequence[str]
+) -> tuple[Opened, argparse.Namespace] | None:
+    """Parse the arguments of a command whose options depend on its ``--task``.
+
+    Args:
+        prog: the command's name.
+        make_parser: from the task's name and the task, or from None and None for the help
+            without a task.
+        arguments: what was typed.
+
+    Returns:
+        The task and what was given; None if help was asked for and is printed.
+    """
+    first = Parser(prog=prog, add_help=False)
+    first.add_argument("-h", "--help", action="store_true")
+    first.add_argument("--task")
+    first.add_argument("--strict-plugins", action="store_true")
+    early, _ = first.parse_known_args(arguments)
+    if early.help and early.task is None:
+        # Without a task nothing but metadata is read: plugins can't make this help slow.
+        make_parser(None, None).print_help()
+        return None
+    opened = open_task(early.strict_plugins, early.task)
+    parser = make_parser(opened.name, opened.task)
+    if early.help:
+        parser.print_help()
+        return None
+    return opened, parser.parse_args(arguments)
 
 
 def given_task_options(values: Mapping[str, Any]) -> dict[str, Any]:
