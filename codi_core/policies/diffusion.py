@@ -146,24 +146,34 @@ class _PolicyDenoiser:
     def __init__(self, policy: DiffusionPolicy, embedding: Tensor) -> None:
         self.policy = policy
         self.embedding = embedding
+        self._levels: Tensor | None = None
         self._prepared: dict[float, Tensor] = {}
 
     def prepare(self, levels: Tensor) -> None:
-        """Do for all noise levels (L,) at once what depends on them and the observation alone."""
-        if levels.device.type != "cpu":
-            return  # there, looking a level up would wait for the device
-        noise = precondition(levels, self.policy.sigma_data).noise
-        modulation = self.policy.network.modulate(noise, self.embedding)
-        if modulation is not None:
-            self._prepared = dict(zip(levels.tolist(), modulation, strict=True))
+        """Note that the noise levels (L,) may come, in any order."""
+        if levels.device.type == "cpu":  # elsewhere, looking a level up would wait for the device
+            self._levels = levels
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """D(a_t, sigma), from (B, ..., D) and () or (B,) to (B, ..., D)."""
         rows, levels, spread = as_rows(noisy, sigma, self.embedding)
-        prepared = None
-        if self._prepared and noisy.ndim == 2 and not sigma.ndim:
-            prepared = self._prepared.get(float(sigma))
-        return self._denoise(rows, levels, spread, prepared).view(noisy.shape)
+        alone = noisy.ndim == 2 and not sigma.ndim
+        modulation = self._modulation(float(sigma)) if alone and self._levels is not None else None
+        return self._denoise(rows, levels, spread, modulation).view(noisy.shape)
+
+    def _modulation(self, sigma: float) -> Tensor | None:
+        """What depends on a level and the observation alone, made for all levels at first use.
+
+        A sampler that never comes to the levels that it was announced with costs nothing.
+        """
+        if not self._prepared and self._levels is not None:
+            noise = precondition(self._levels, self.policy.sigma_data).noise
+            modulation = self.policy.network.modulate(noise, self.embedding)
+            if modulation is None:
+                self._levels = None
+            else:
+                self._prepared = dict(zip(self._levels.tolist(), modulation, strict=True))
+        return self._prepared.get(sigma)
 
     def _denoise(
         self, noisy: Tensor, sigma: Tensor, embedding: Tensor, modulation: Tensor | None

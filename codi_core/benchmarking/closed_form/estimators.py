@@ -8,11 +8,11 @@ from typing import Any
 
 import attrs
 
+from codi_core.benchmarking.selection import select
 from codi_core.guidance import Guidance
 from codi_core.host.choices import make_part, parse_choice
 from codi_core.host.plugins import Host
 from codi_core.host.records import MethodParts
-from codi_core.host.registry import unknown_name
 from codi_core.planning import Planner
 from codi_core.samplers import KarrasSchedule, Sampler
 from codi_core.testing import ExactGuidance, ExactPosterior, TrajectoryProblem
@@ -195,11 +195,7 @@ def chosen(host: Host, labels: Sequence[str] | None = None) -> tuple[Estimator, 
     Raises:
         UsageError: there is none of a label; the message lists the valid ones, nearest first.
     """
-    every = {estimator.label: estimator for estimator in estimators(host)}
-    for label in labels or ():
-        if label not in every:
-            raise unknown_name("estimator", label, every)
-    return tuple(e for label, e in every.items() if labels is None or label in labels)
+    return select("estimator", estimators(host), labels)
 
 
 def quicker(wanted: Sequence[Estimator]) -> tuple[Estimator, ...]:

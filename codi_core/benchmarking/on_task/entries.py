@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
+from codi_core.benchmarking.selection import select
 from codi_core.errors import UsageError
 from codi_core.host.choices import parse_choice
 from codi_core.host.plugins import Host
-from codi_core.host.registry import unknown_name
 from codi_core.samplers import KarrasSchedule
 
 
@@ -114,8 +114,4 @@ def chosen(host: Host, labels: Sequence[str] | None = None) -> tuple[Entry, ...]
     Raises:
         UsageError: there is none of a label; the message lists the valid ones, nearest first.
     """
-    every = {entry.label: entry for entry in entries(host)}
-    for label in labels or ():
-        if label not in every:
-            raise unknown_name("entry", label, every)
-    return tuple(entry for label, entry in every.items() if labels is None or label in labels)
+    return select("entry", entries(host), labels)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from codi_core.policies.networks.base import DenoisingNetwork
 from codi_core.policies.networks.embedding import NoiseEmbedding
+from codi_core.policies.networks.film import FilmNetwork
 
 
 class _ResidualLayers(nn.Module):
@@ -25,7 +25,7 @@ class _ResidualLayers(nn.Module):
         return out
 
 
-class ResidualMLP(DenoisingNetwork):
+class ResidualMLP(FilmNetwork):
     """Pre-normalised residual layers with FiLM of scale and shift.
 
     Args:
@@ -76,24 +76,11 @@ class ResidualMLP(DenoisingNetwork):
             self.film.weight.mul_(0.1)
             self.film.bias.copy_(torch.tensor([1.0, 0.0]).repeat(depth).repeat_interleave(width))
 
-    def encode(self, conditioning: Tensor) -> Tensor:
-        """Encode flat normalised observations (B, C) into embeddings (B, E)."""
-        embedding: Tensor = self.observation(conditioning)
-        return embedding
-
-    def modulate(self, noise: Tensor, embedding: Tensor) -> Tensor:
-        """The FiLM parameters of all levels and rows, (L,) and (R, E) to (L, R, F)."""
-        return self._film(noise.unsqueeze(-1), embedding)
-
-    def _film(self, noise: Tensor, embedding: Tensor) -> Tensor:
-        film: Tensor = self.film(functional.mish(self.noise(noise) + embedding))
-        return film
-
     def forward(
         self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None = None
     ) -> Tensor:
         """F_theta on R rows: (R, K, A), (R,) or (1,), (R, E) -> (R, K, A)."""
-        film = self._film(noise, embedding) if modulation is None else modulation
+        film = self.parameters_for(noise, embedding) if modulation is None else modulation
         parameters = iter(torch.split(film, self.width, 1))
         x = self.enter(noisy.flatten(1))
         for layer in self.layers:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from codi_core.errors import SpecificationError
-from codi_core.policies.networks.base import DenoisingNetwork
 from codi_core.policies.networks.embedding import NoiseEmbedding
+from codi_core.policies.networks.film import FilmNetwork
 
 _FEW_ROWS = 64
 """Up to this many rows times time steps, a product is faster than a convolution on a CPU.
@@ -95,7 +95,7 @@ class _ResidualBlock(nn.Module):
         return out
 
 
-class UNet(DenoisingNetwork):
+class UNet(FilmNetwork):
     """Convolutions along the chunk, halving its length once for each further width.
 
     One linear map makes the FiLM parameters of all blocks at once, from the sum of an
@@ -200,24 +200,11 @@ class UNet(DenoisingNetwork):
             ]
             self.film.bias.copy_(torch.cat(offsets))
 
-    def encode(self, conditioning: Tensor) -> Tensor:
-        """Encode flat normalised observations (B, C) into embeddings (B, E)."""
-        embedding: Tensor = self.observation(conditioning)
-        return embedding
-
-    def modulate(self, noise: Tensor, embedding: Tensor) -> Tensor:
-        """The FiLM parameters of all levels and rows, (L,) and (R, E) to (L, R, F)."""
-        return self._film(noise.unsqueeze(-1), embedding)
-
-    def _film(self, noise: Tensor, embedding: Tensor) -> Tensor:
-        film: Tensor = self.film(functional.mish(self.noise(noise) + embedding))
-        return film
-
     def forward(
         self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None = None
     ) -> Tensor:
         """F_theta on R rows: (R, K, A), (R,) or (1,), (R, E) -> (R, K, A)."""
-        film = self._film(noise, embedding) if modulation is None else modulation
+        film = self.parameters_for(noise, embedding) if modulation is None else modulation
         film = film.unsqueeze(-1)
         parameters = iter(torch.split(film, self._film_sizes, 1))
 
