@@ -28,7 +28,7 @@ class RunConfig:
     """The options of ``codi-run`` that a result depends on; None stands for the task's own value.
 
     A resolved configuration (see :func:`resolve`) has no None but perhaps in ``checkpoint``, where
-    it stands for the shipped one.
+    it stands for the shipped one, and in ``after_success``, where it stands for the time limit.
     """
 
     task: str | None = _option("the task to run", metavar="NAME")
@@ -67,6 +67,11 @@ class RunConfig:
     )
     max_seconds: float | None = _option(
         "the time limit of an episode [s]", type=positive, metavar="S"
+    )
+    after_success: float | None = _option(
+        "end an episode that long after its success [s] (default: go on to the time limit)",
+        type=not_negative,
+        metavar="S",
     )
     latency: float = _option(
         "how late a plan arrives [s]; rounded up to whole control periods",

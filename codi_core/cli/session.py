@@ -161,6 +161,7 @@ class Session:
             horizon=action.horizon,
             execute=int(config.execute or 1),
             max_seconds=float(config.max_seconds or 0.0),
+            after_success=config.after_success,
             latency=config.latency,
             history=max(factor.policy.spec.history for factor in product.factors),
             offset=action.offset,

@@ -91,16 +91,13 @@ class Evaluation:
 
 
 def world_trace(rollout: Rollout, world: int) -> Trace:
-    """The events of one world, (T + 1, ...), up to and including the step at which it failed.
+    """The events of one world's episode.
 
-    An episode ends with its failure, even if other worlds of its wave go on; so what is scored
-    doesn't depend on the wave.
+    An episode ends with its failure, or a time after its success, even if other worlds of its wave
+    go on; so what is scored doesn't depend on the wave.
     """
-    end = None
-    failed = rollout.events.get("failed")
-    if failed is not None and bool(failed[:, world].any()):
-        end = int(np.argmax(failed[:, world])) + 1
-    return {name: values[:end, world] for name, values in rollout.events.items()}
+    length = int(rollout.lengths[world])
+    return {name: values[:length, world] for name, values in rollout.events.items()}
 
 
 def wave_summary(numbers: Sequence[int], replans: Sequence[Replan]) -> dict[str, Any]:

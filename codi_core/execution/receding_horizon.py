@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
+from codi_core.execution.endings import Endings, Events
 from codi_core.execution.history import History
 from codi_core.execution.placement import to_device
 from codi_core.planning import NoiseSource, Observation, Plan, PlanContext, Planner
@@ -35,6 +36,8 @@ class LoopSettings:
         execute: E, how many actions of a plan are executed before the next observation that is
             planned from.
         max_seconds: the time limit of an episode [s].
+        after_success: how long an episode goes on after its success [s], if the environment tells
+            when that is; None for up to the time limit.
         latency: how long a plan takes to arrive [s]. A plan made from the observation at time t
             takes effect at t + latency, rounded up to whole control periods. Meanwhile the
             previous plan goes on, so that E + latency·rate of its actions are executed. Episodes
@@ -49,6 +52,7 @@ class LoopSettings:
     horizon: int
     execute: int
     max_seconds: float
+    after_success: float | None = None
     latency: float = 0.0
     history: int = 1
     offset: int = 0
@@ -58,6 +62,11 @@ class LoopSettings:
     def steps(self) -> int:
         """T, the number of control steps in an episode."""
         return max(1, round(self.max_seconds * self.rate_hz))
+
+    @property
+    def steps_after_success(self) -> int | None:
+        """How many control steps an episode goes on after its success, or None."""
+        return None if self.after_success is None else round(self.after_success * self.rate_hz)
 
     @property
     def latency_steps(self) -> int:
@@ -116,10 +125,12 @@ class Rollout:
 
     Attributes:
         events: the environment's events, arrays (T + 1, B, ...), the first row at the reset.
+        lengths: (B,), how many rows belong to each world's episode.
         replans: one entry a plan.
     """
 
-    events: Mapping[str, NDArray[np.generic]]
+    events: Events
+    lengths: NDArray[np.int64]
     replans: tuple[Replan, ...]
 
 
@@ -146,7 +157,7 @@ class RecedingHorizon:
     def run(
         self, plant: Plant, episodes: Sequence[EpisodeKey], on_step: OnStep | None = None
     ) -> Rollout:
-        """Run until the time limit, or until all worlds have failed.
+        """Run until the time limit, or until the episodes of all worlds are over.
 
         Args:
             plant: B worlds at the start of their episodes.
@@ -168,10 +179,11 @@ class _Run:
         self.replans: list[Replan] = []
 
     def run(self, on_step: OnStep | None) -> Rollout:
-        settings = self.settings
+        settings, endings = self.settings, Endings(self.settings.steps_after_success)
         step = self.plant.observe(0.0)
         self.history.push(step.observation)
         events, next_plan = [_copied(step.events)], 0
+        endings.note(step.events)
         for tick in range(settings.steps):
             if tick == next_plan:
                 self._replan(step, tick)
@@ -181,10 +193,10 @@ class _Run:
             events.append(_copied(step.events))
             if on_step is not None:
                 on_step(tick + 1, step)
-            failed = step.events.get("failed")
-            if failed is not None and bool(np.all(failed)):
+            if endings.note(step.events):
                 break
-        return Rollout(_stacked(events), tuple(self.replans))
+        lengths = endings.lengths(len(self.episodes))
+        return Rollout(_stacked(events), lengths, tuple(self.replans))
 
     def _replan(self, step: Step, tick: int) -> None:
         delay = 0 if self.previous is None else self.settings.latency_steps
@@ -228,9 +240,6 @@ class _Run:
 
     def _usable(self, chunks: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(chunk[:, -self.settings.offset :].cpu() for chunk in chunks)
-
-
-Events = Mapping[str, NDArray[np.generic]]
 
 
 def _copied(events: Events) -> Events:

@@ -38,7 +38,8 @@ class Step:
             without a history axis; the execution loop keeps the history.
         events: measurements of the TRUE worlds at this instant, named arrays (B, ...): what
             metrics and pictures are made of. The boolean ``failed`` marks worlds that can no
-            longer succeed (object lost, simulation diverged); its absence says none.
+            longer succeed (object lost, simulation diverged); its absence says none. The boolean
+            ``succeeded`` marks worlds that have succeeded, for runs that end soon after that.
     """
 
     time: float

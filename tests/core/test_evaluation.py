@@ -120,10 +120,8 @@ def test_series_are_weighted_by_episodes() -> None:
     assert mean_series(waves) == {"x": [2.0, 2.0]}
 
 
-def test_an_episode_ends_with_its_failure_whatever_its_wave_does() -> None:
-    failed = np.zeros((5, 2), bool)
-    failed[2:, 0] = True
-    rollout = Rollout({"failed": failed, "x": np.arange(10).reshape(5, 2)}, ())
+def test_an_episode_ends_with_its_own_last_row_whatever_its_wave_does() -> None:
+    rollout = Rollout({"x": np.arange(10).reshape(5, 2)}, np.array([3, 5]), ())
     assert world_trace(rollout, 0)["x"].tolist() == [0, 2, 4]
     assert world_trace(rollout, 1)["x"].tolist() == [1, 3, 5, 7, 9]
 

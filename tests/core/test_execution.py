@@ -13,6 +13,7 @@ from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
 from codi_core.execution import LoopSettings, RecedingHorizon, Rollout, SimulatedPlant
+from codi_core.execution.endings import Endings
 from codi_core.execution.history import History
 from codi_core.execution.placement import to_device
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
@@ -248,3 +249,63 @@ def test_states_move_between_devices() -> None:
     assert moved.position.device.type == "meta"
     assert [part.device.type for part in moved._hidden] == ["meta", "meta"]
     assert moved.name == "cube"
+
+
+def rows(**marks: list[list[int]]) -> list[dict[str, np.ndarray]]:
+    """One row of events an instant, from flags (T, B)."""
+    count = len(next(iter(marks.values())))
+    return [
+        {name: np.array(flags[row], dtype=bool) for name, flags in marks.items()}
+        for row in range(count)
+    ]
+
+
+def ended(endings: Endings, marks: list[dict[str, np.ndarray]]) -> list[bool]:
+    return [endings.note(row) for row in marks]
+
+
+def test_an_episode_ends_with_its_failure() -> None:
+    endings = Endings()
+    marks = rows(failed=[[0, 0], [1, 0], [1, 0], [1, 1]])
+    assert ended(endings, marks) == [False, False, False, True]
+    assert endings.lengths(2).tolist() == [2, 4]
+
+
+def test_a_success_ends_an_episode_only_if_asked_and_after_the_asked_time() -> None:
+    marks = rows(succeeded=[[0, 0], [1, 0], [0, 0], [1, 1], [1, 1]])
+    endings = Endings()
+    assert not any(ended(endings, marks))
+    assert endings.lengths(2).tolist() == [5, 5]
+    endings = Endings(after_success=1)
+    assert ended(endings, marks) == [False, False, False, False, True]
+    assert endings.lengths(2).tolist() == [3, 5]
+    endings = Endings(after_success=0)
+    assert ended(endings, marks[:4])[-1]
+    assert endings.lengths(2).tolist() == [2, 4]
+
+
+def test_a_failure_after_the_success_ends_the_episode_at_once() -> None:
+    endings = Endings(after_success=9)
+    ended(endings, rows(succeeded=[[0], [1], [1], [1]], failed=[[0], [0], [1], [1]]))
+    assert endings.lengths(1).tolist() == [3]
+
+
+def test_worlds_without_marks_go_on_to_the_time_limit() -> None:
+    endings = Endings(after_success=1)
+    assert ended(endings, [{"x": np.zeros(2)}] * 3) == [False] * 3
+    assert endings.lengths(2).tolist() == [3, 3]
+
+
+def test_the_loop_stops_when_all_episodes_are_over() -> None:
+    class Winning(RecordingWorld):
+        def step(self, actions: tuple[Tensor, ...]) -> Step:
+            step = super().step(actions)
+            mark = np.full(len(KEYS), step.time >= 0.3 - 1e-9)
+            return attrs.evolve(step, events={**step.events, "succeeded": mark})
+
+    rollout, world, _ = run(20, execute=4, world=Winning(), after_success=0.2)
+    assert len(world.actions) == 5
+    assert rollout.lengths.tolist() == [6] * len(KEYS)
+    rollout, world, _ = run(20, execute=4, world=Winning())
+    assert len(world.actions) == 20
+    assert rollout.lengths.tolist() == [21] * len(KEYS)

@@ -13,7 +13,7 @@ from codi_core.planning import NoiseSource
 from codi_core.tasks import Environment, EpisodeKey, Step
 from codi_franka.action import RATE_HZ, actuator_targets
 from codi_franka.geometry import quaternion_exp
-from codi_franka.handoff.options import HandoffOptions
+from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
 from codi_franka.handoff.sensors import SensorReadings, instrumented_model
 from codi_franka.handoff.starts import ARMS, left_only, sample_start
 from codi_franka.observation import observe
@@ -36,10 +36,11 @@ _NOISE_STREAM, _START_STREAM = 2**31, 2**31 + 1
 class FrankaEnvironment(Environment):
     """Two arms, a table and a cube; B worlds in MuJoCo.
 
-    Events, besides ``failed``: ``goal_distance_m``, ``arm_contact``, ``hand_distance_m``,
-    ``cube_touched``, ``cube_speed_m_s``, ``left_only`` (B,), ``cube_position`` (B, 3),
-    ``cube_quaternion`` (B, 4), ``hand_position`` (B, 2, 3), ``joint_position`` (B, 2, 7),
-    ``gripper_width`` (B, 2), ``goal`` (B, 3).
+    Events, besides ``failed`` and ``succeeded`` (the cube has come within 15 cm of the goal):
+    ``goal_distance_m``, ``arm_contact``, ``hand_distance_m``, ``cube_touched``,
+    ``cube_speed_m_s``, ``left_only`` (B,), ``cube_position`` (B, 3), ``cube_quaternion`` (B, 4),
+    ``hand_position`` (B, 2, 3), ``joint_position`` (B, 2, 7), ``gripper_width`` (B, 2), ``goal``
+    (B, 3).
 
     Args:
         options: the task's options.
@@ -64,6 +65,7 @@ class FrankaEnvironment(Environment):
         starts = torch.stack([self._start(key) for key in episodes])
         self.left_only = left_only(starts[:, :2]).numpy()
         self.failed = np.zeros(len(episodes), dtype=bool)
+        self.succeeded = np.zeros(len(episodes), dtype=bool)
         self.time = 0.0
         self.simulator.set_state(self._initial_state(starts))
         if self.options.randomize:
@@ -89,11 +91,14 @@ class FrankaEnvironment(Environment):
         state = self.state
         cube = state.cube_position.numpy()
         self.failed |= (cube[:, 2] < FALLEN) | ~self.simulator.valid
+        goal_distance = np.linalg.norm(cube - self.goal, axis=-1)
+        self.succeeded |= (goal_distance <= SUCCESS_RADIUS) & ~self.failed
         draw = self.streams.normal(6)
         estimate = self.noise.apply(state, (draw[:, :3], draw[:, 3:]))
         events = {
             "failed": self.failed.copy(),
-            "goal_distance_m": np.linalg.norm(cube - self.goal, axis=-1),
+            "succeeded": self.succeeded.copy(),
+            "goal_distance_m": goal_distance,
             "arm_contact": self.sensors.arm_contact(measured).any(-1),
             "hand_distance_m": self.sensors.hand_distance(measured).min(-1),
             "cube_touched": self.sensors.cube_contact(measured)[:, -1],

@@ -34,12 +34,12 @@ class NavigationEnvironment(Environment):
     at their goals, or at its first contact (unless the options say otherwise). The time limit is
     2.5 times what the robot with the longest shortest path needs alone.
 
-    Events, besides ``failed``: ``position`` (B, N, 2), ``heading`` (B, N), ``goal`` (B, N, 2),
-    ``radius`` (B, N), ``goal_distance_m`` (B, N) along a straight line, ``robot_contact`` and
-    ``obstacle_contact`` (B, N), in the last period, ``closest_m`` (B,), the least gap between two
-    robots in the last period, ``shortest_path_m`` (B, N), ``shortest_time_s`` (B, N),
-    ``time_limit_s`` (B,), ``unicycle`` (B, N), ``obstacles`` (B, O, 6), ``passages`` (B, P, 6) and
-    ``extent`` (B, 4).
+    Events, besides ``failed`` and ``succeeded``: ``position`` (B, N, 2), ``heading`` (B, N),
+    ``goal`` (B, N, 2), ``radius`` (B, N), ``goal_distance_m`` (B, N) along a straight line,
+    ``robot_contact`` and ``obstacle_contact`` (B, N), in the last period, ``closest_m`` (B,), the
+    least gap between two robots in the last period, ``shortest_path_m`` (B, N),
+    ``shortest_time_s`` (B, N), ``time_limit_s`` (B,), ``unicycle`` (B, N), ``obstacles``
+    (B, O, 6), ``passages`` (B, P, 6) and ``extent`` (B, 4).
 
     Args:
         scenario: draws the episodes' problems.
@@ -90,6 +90,7 @@ class NavigationEnvironment(Environment):
         events = {
             **self.constant,
             "failed": self.failed.copy(),
+            "succeeded": self.solved.copy(),
             "position": state.position.numpy(),
             "heading": state.heading.numpy(),
             "goal_distance_m": gap,
