@@ -25,7 +25,7 @@ from franka.driving import drive_to_grasp
 from franka.scenes import OPEN, SHUT, chunk, random_chunks, state
 
 EVENT_SHAPES = {
-    "failed": (), "goal_distance_m": (), "arm_contact": (), "hand_distance_m": (),
+    "failed": (), "succeeded": (), "goal_distance_m": (), "arm_contact": (), "hand_distance_m": (),
     "cube_touched": (), "cube_speed_m_s": (), "left_only": (), "cube_position": (3,),
     "cube_quaternion": (4,), "hand_position": (2, 3), "joint_position": (2, 7),
     "gripper_width": (2,), "goal": (3,),
