@@ -30,6 +30,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.prediction.nominal import build_nominal_model
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.reach import servo_twist
@@ -79,7 +80,7 @@ class Bare:
 
     def __init__(self, state: FrankaState, chunks: tuple[Tensor, ...], threads: int) -> None:
         samples = chunks[0].shape[1]
-        self.simulator = MujocoSimulator(ARMS, samples, threads)
+        self.simulator = MujocoSimulator(ARMS, samples, threads, build_nominal_model(ARMS))
         self.start = state.repeat(samples)
         self.control = self._targets(torch.stack(chunks, 3)[0])
         self.steps = self.control.shape[1]

@@ -30,6 +30,7 @@ from codi_franka.observation import SHAPES, arm_view, observe
 from codi_franka.prediction.kinematic import KinematicPredictor
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.robot.layout import CUBE_SIZE
+from codi_franka.robot.model import build_model
 from codi_franka.state import FrankaState
 
 SHIPPED_CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "franka-arm.safetensors"
@@ -88,7 +89,8 @@ class _Advance:
     """Foresees the state at the end of committed actions, with nominal physics."""
 
     def __init__(self, goal: Tensor) -> None:
-        self.predictor = MujocoPredictor(ARMS, goal)
+        # A few steps of one copy a world: there is time for the environment's own model.
+        self.predictor = MujocoPredictor(ARMS, goal, model=build_model(ARMS))
 
     def __call__(
         self, state: FrankaState, chunks: tuple[Tensor, ...]

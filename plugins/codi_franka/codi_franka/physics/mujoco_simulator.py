@@ -34,6 +34,9 @@ CONTROL_PERIOD = 0.1
 class MujocoSimulator(Simulator):
     """Full physics of the arms with contacts.
 
+    A model may have gravity disabled, which saves it the compensation of the arms' weights. Then
+    the cube's weight is a force that is applied to it.
+
     Args:
         arms: names of the arms, in the order of the state.
         copies: n, how many simulations there are.
@@ -56,6 +59,7 @@ class MujocoSimulator(Simulator):
         self.substeps = round(CONTROL_PERIOD / self.model.opt.timestep)
         self.batch = Batch(self.model, nsim=copies, nthread=threads)
         self._bind()
+        self._weight = self._applied_weight()
         self.valid = np.ones(copies, dtype=bool)
         """(n,) False from the moment that a copy diverged, until its state is set again."""
 
@@ -144,12 +148,20 @@ class MujocoSimulator(Simulator):
         self._act: Array = self.batch.bind("act")
         self._ctrl: Array = self.batch.bind("ctrl")
         self._warmstart: Array = self.batch.bind("qacc_warmstart")
+        self._force: Array = self.batch.bind("qfrc_applied")
+
+    def _applied_weight(self) -> float:
+        """The force [N] along z that a cube needs in a model without gravity; else 0."""
+        disabled = self.model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_GRAVITY
+        body = self.index.cube_body
+        return float(self.model.body_mass[body] * self.model.opt.gravity[2]) if disabled else 0.0
 
     def _place(self, state: FrankaState, chosen: slice | NDArray[np.intp]) -> None:
         self._write(self._qpos, chosen, self.index.cube_qpos[:3], _array(state.cube_position))
         self._write(self._qpos, chosen, self.index.cube_qpos[3:], _array(state.cube_quaternion))
         self._write(self._qvel, chosen, self.index.cube_qvel, self._cube_twist(state))
         self._warmstart[chosen] = 0.0
+        self._force[chosen, self.index.cube_qvel[2]] = self._weight  # a reset takes it away
 
     def _lead(self, arm: ArmIndex) -> Array:
         """Seconds by which an arm's set points lead its joints in steady motion, (7,)."""
@@ -193,13 +205,11 @@ class Configuration:
 
     def joint_position(self) -> Tensor:
         """(..., N, 7) [rad]."""
-        columns = np.stack([arm.joint_qpos for arm in self.index.arms])
-        return torch.from_numpy(self.qpos[..., columns])
+        return torch.from_numpy(self.qpos[..., self.index.joint_qpos])
 
     def gripper_width(self) -> Tensor:
         """(..., N) [m]."""
-        columns = np.stack([arm.finger_qpos for arm in self.index.arms])
-        return torch.from_numpy(self.qpos[..., columns].sum(-1))
+        return torch.from_numpy(self.qpos[..., self.index.finger_qpos].sum(-1))
 
     def cube_position(self) -> Tensor:
         """(..., 3) [m], world frame."""

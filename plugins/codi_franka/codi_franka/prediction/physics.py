@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import attrs
+import mujoco
 import numpy as np
 import torch
 from torch import Tensor
 
 from codi_core.predictors import Prediction, Predictor
-from codi_franka.action import actuator_targets
 from codi_franka.geometry import quaternion_from_matrix, quaternion_multiply
 from codi_franka.physics.mujoco_simulator import Configuration, MujocoSimulator
+from codi_franka.prediction.nominal import build_nominal_model
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.controller import EndEffectorController
-from codi_franka.robot.kinematics import forward_kinematics
+from codi_franka.robot.kinematics import NUM_JOINTS, forward_kinematics
+from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.state import BaseFrames, FrankaState
 
 
@@ -26,14 +28,24 @@ class MujocoPredictor(Predictor):
         arms: the arms' names, in the order of the agents.
         goal: (3,) [m], world frame; passed on to the trajectory.
         threads: how many simulations run at once; 0 for all processors.
+        model: what is simulated; without one, the light model that plans are made on.
     """
 
-    def __init__(self, arms: tuple[str, ...], goal: Tensor, threads: int = 0) -> None:
+    def __init__(
+        self,
+        arms: tuple[str, ...],
+        goal: Tensor,
+        threads: int = 0,
+        model: mujoco.MjModel | None = None,
+    ) -> None:
         self.arms = arms
         self.goal = goal
         self.threads = threads
+        self.model = model if model is not None else build_nominal_model(arms)
         self.bases = BaseFrames.of(arms)
-        self.controller = EndEffectorController()
+        # One solve: joints at a limit stop, and others don't take over. The forecast becomes a
+        # little worse, at 1.6 s and where the cube moves most, and a fifth of the time is saved.
+        self.controller = EndEffectorController(passes=1)
         self._simulator: MujocoSimulator | None = None
 
     def predict(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> Prediction:
@@ -82,9 +94,14 @@ class MujocoPredictor(Predictor):
     ) -> Configuration:
         """Follow the chunks; returns the configurations, (B·M, K, nq)."""
         actions = torch.stack(chunks, 3).flatten(0, 1)  # (B·M, K, N, 7)
+        # What needs no state is done for all steps at once: small operations take their time.
+        twists = self.controller.saturate(actions[..., :6]).unbind(1)
+        widths = actions[..., 6:].clamp(0.0, MAX_WIDTH).unbind(1)
         path = []
-        for step in range(actions.shape[1]):
-            targets = actuator_targets(self.controller, joint_position, actions[:, step])
+        for twist, width in zip(twists, widths, strict=True):
+            position = joint_position.reshape(-1, NUM_JOINTS)
+            velocity = self.controller.resolve(position, twist.flatten(0, 1))
+            targets = torch.cat((velocity.view_as(joint_position), width), -1).flatten(-2)
             simulator.hold(targets, simulator.substeps)
             now = simulator.configuration()
             joint_position = torch.nan_to_num(now.joint_position())
@@ -93,5 +110,5 @@ class MujocoPredictor(Predictor):
 
     def _ready(self, copies: int) -> MujocoSimulator:
         if self._simulator is None or self._simulator.copies != copies:
-            self._simulator = MujocoSimulator(self.arms, copies, self.threads)
+            self._simulator = MujocoSimulator(self.arms, copies, self.threads, self.model)
         return self._simulator

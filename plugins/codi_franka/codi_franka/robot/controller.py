@@ -11,6 +11,8 @@ the others take over its share; what then still exceeds a velocity limit is scal
 that the hand slows down rather than turns aside.
 """
 
+from functools import cache
+
 import attrs
 import torch
 from torch import Tensor
@@ -23,9 +25,6 @@ HOME: tuple[float, ...] = (
 )  # fmt: skip
 """[rad] The hand points straight down, 0.38 m in front of its base and 0.45 m above the table: far
 enough back that the other arm can stretch across the table's centre."""
-
-_PASSES = 3
-"""Solves in all; each but the first holds the joints at which the one before ran into a limit."""
 
 
 @attrs.frozen
@@ -49,6 +48,8 @@ class EndEffectorController:
     """[rad] To keep from every position limit."""
     limit_gain: float = 0.5
     """The share of the remaining way to a position limit that one period may take, up to 1."""
+    passes: int = 3
+    """Solves in all; each but the first holds the joints that the one before took to a limit."""
 
     def joint_velocity(self, joint_position: Tensor, twist: Tensor) -> Tensor:
         """Joint velocities (..., 7) [rad/s] that best realise a twist of the TCP.
@@ -61,20 +62,31 @@ class EndEffectorController:
             twist: (..., 6), the TCP's linear [m/s] and angular [rad/s] velocity in the arm's base
                 frame; computed in the joint positions' precision.
         """
-        shape = torch.broadcast_shapes(joint_position.shape[:-1], twist.shape[:-1])
-        position = joint_position.expand(*shape, NUM_JOINTS).reshape(-1, NUM_JOINTS)
-        twist = self.saturate(twist.to(position)).expand(*shape, 6).reshape(-1, 6)
+        if joint_position.shape[:-1] != twist.shape[:-1]:
+            shape = torch.broadcast_shapes(joint_position.shape[:-1], twist.shape[:-1])
+            joint_position, twist = joint_position.expand(*shape, -1), twist.expand(*shape, -1)
+        position = joint_position.reshape(-1, NUM_JOINTS)
+        twist = self.saturate(twist.to(position)).reshape(-1, 6)
+        return self.resolve(position, twist).reshape(joint_position.shape)
+
+    def resolve(self, position: Tensor, twist: Tensor) -> Tensor:
+        """As :meth:`joint_velocity`, for n arms and twists that are saturated already.
+
+        Args:
+            position: (n, 7), the joints' [rad].
+            twist: (n, 6) [m/s, rad/s].
+        """
         model, pull = jacobian(position), self._home_pull(position)
         lower, upper = self.velocity_bounds(position)
-        velocity = _scale_down(self._resolve(model, twist, pull))
+        velocity = _scale_down(self._solve(model, twist, pull))
         held = (velocity < lower) | (velocity > upper)
         velocity = torch.clamp(velocity, lower, upper)
-        for _ in range(_PASSES - 1):
+        for _ in range(self.passes - 1):
             rows = held.any(dim=-1).nonzero().squeeze(-1)
             if not len(rows):
                 break
             self._redistribute(velocity, held, rows, (model, twist, pull, lower, upper))
-        return velocity.reshape(*shape, NUM_JOINTS)
+        return velocity
 
     def saturate(self, twist: Tensor) -> Tensor:
         """Shorten the linear and the angular part of a twist (..., 6) to their limits."""
@@ -89,22 +101,25 @@ class EndEffectorController:
         Args:
             joint_position: (..., 7) [rad].
         """
-        speed = joint_position.new_tensor(VELOCITY_LIMIT)
-        lowest = joint_position.new_tensor(POSITION_LOWER) + self.limit_margin
-        highest = joint_position.new_tensor(POSITION_UPPER) - self.limit_margin
+        speed = _constant(VELOCITY_LIMIT, joint_position)
+        lowest = _constant(POSITION_LOWER, joint_position) + self.limit_margin
+        highest = _constant(POSITION_UPPER, joint_position) - self.limit_margin
         rate = self.limit_gain / self.period
-        below = torch.minimum(torch.maximum(rate * (lowest - joint_position), -speed), speed)
-        above = torch.minimum(torch.maximum(rate * (highest - joint_position), -speed), speed)
+        below = torch.clamp(rate * (lowest - joint_position), -speed, speed)
+        above = torch.clamp(rate * (highest - joint_position), -speed, speed)
         return below, above
 
-    def _resolve(self, model: Tensor, twist: Tensor, pull: Tensor) -> Tensor:
+    def _solve(self, model: Tensor, twist: Tensor, pull: Tensor) -> Tensor:
         """Damped least squares with the pull in the null space, before the limits: (..., 7)."""
+        squared = self.damping**2
         gram = model @ model.mT
-        gram.diagonal(dim1=-2, dim2=-1).add_(self.damping**2)
-        inverse = model.mT @ torch.cholesky_inverse(torch.linalg.cholesky_ex(gram).L)
-        for _ in range(2):  # damping leaks some of the pull into the task; twice leaks its square
-            pull = pull - _apply(inverse, _apply(model, pull))
-        return pull + _apply(inverse, twist)
+        gram.diagonal(dim1=-2, dim2=-1).add_(squared)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(gram).L)
+        # Damping leaks some of the pull into the task, and projecting twice leaks its square. As
+        # J J^T = gram - squared I, that is N^2 n = n - J^T inverse (J n + squared inverse J n).
+        leak = _apply(model, pull)
+        task = twist - leak - squared * _apply(inverse, leak)
+        return pull + _apply(model.mT, _apply(inverse, task))
 
     def _redistribute(
         self, velocity: Tensor, held: Tensor, rows: Tensor, problem: tuple[Tensor, ...]
@@ -113,14 +128,14 @@ class EndEffectorController:
         model, twist, pull, lower, upper = (value[rows] for value in problem)
         kept, stopped = velocity[rows], held[rows]
         rest = twist - _apply(model, kept * stopped)
-        free = self._resolve(model * ~stopped.unsqueeze(-2), rest, pull * ~stopped)
+        free = self._solve(model * ~stopped.unsqueeze(-2), rest, pull * ~stopped)
         solution = torch.where(stopped, kept, _scale_down(free))
         velocity[rows] = torch.clamp(solution, lower, upper)
         held[rows] = stopped | (solution < lower) | (solution > upper)
 
     def _home_pull(self, joint_position: Tensor) -> Tensor:
-        home = joint_position.new_tensor(self.home)
-        return joint_position.new_tensor(self.home_gain) * (home - joint_position)
+        home = _constant(self.home, joint_position)
+        return _constant(self.home_gain, joint_position) * (home - joint_position)
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -129,12 +144,20 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
 
 def _shorten(vector: Tensor, limit: float) -> Tensor:
     length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
-    return vector * (limit / length.clamp_min(limit))
+    return vector * (limit * length.clamp_min(limit).reciprocal_())
 
 
 def _scale_down(velocity: Tensor) -> Tensor:
     """Scale joint velocities (..., 7) as a whole until each is within its velocity limit."""
-    limit = velocity.new_tensor(VELOCITY_LIMIT)
-    ratio = (velocity.abs() / limit).amax(dim=-1, keepdim=True)
+    ratio = (velocity.abs() / _constant(VELOCITY_LIMIT, velocity)).amax(dim=-1, keepdim=True)
     shortest = 1.0 + 1e-6  # rounding must not make a scaled joint look as if it were at a limit
-    return torch.where(ratio > 1.0, velocity / (ratio * shortest), velocity)
+    return velocity / (ratio * shortest).clamp_min(1.0)
+
+
+def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return _made(values, like.dtype, like.device)
+
+
+@cache
+def _made(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -44,6 +44,10 @@ class ModelIndex:
     """Addresses in a model from :func:`codi_franka.robot.model.build_model`."""
 
     arms: tuple[ArmIndex, ...]
+    joint_qpos: Indices
+    """(N, 7) in ``qpos``, of all arms at once."""
+    finger_qpos: Indices
+    """(N, 2) in ``qpos`` [m], likewise."""
     cube_qpos: Indices
     """(7,) in ``qpos``: position [m] and quaternion (wxyz); empty without a cube."""
     cube_qvel: Indices
@@ -64,6 +68,8 @@ class ModelIndex:
         has_cube = joint >= 0
         return cls(
             arms=arms,
+            joint_qpos=np.stack([arm.joint_qpos for arm in arms]),
+            finger_qpos=np.stack([arm.finger_qpos for arm in arms]),
             cube_qpos=np.arange(7) + model.jnt_qposadr[joint] if has_cube else _empty(),
             cube_qvel=np.arange(6) + model.jnt_dofadr[joint] if has_cube else _empty(),
             cube_body=body,
