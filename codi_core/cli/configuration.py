@@ -42,7 +42,10 @@ class RunConfig:
         type=whole(1),
         metavar="N",
     )
-    predictor: str | None = _option("what foresees the samples' effects", metavar="NAME")
+    predictor: str | None = _option(
+        "what foresees the samples' effects; other defaults may follow from it",
+        metavar="NAME",
+    )
     posterior: str | None = _option(
         "the posterior approximation", metavar="NAME[:option=value,...]"
     )
@@ -100,11 +103,13 @@ def from_json(values: Mapping[str, Any]) -> RunConfig:
     return RunConfig(**{**values, "cost": tuple(values.get("cost", ()))})
 
 
-def task_defaults(parts: TaskParts) -> dict[str, Any]:
-    """What None stands for, by field."""
+def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, Any]:
+    """What None stands for, by field, with a predictor or with the task's first one."""
+    chosen = predictor or next(iter(parts.predictors), None)
+    settings = parts.settings if chosen is None else parts.settings_for.get(chosen, parts.settings)
     return {
-        **attrs.asdict(parts.settings),
-        "predictor": next(iter(parts.predictors), None),
+        **attrs.asdict(settings),
+        "predictor": chosen,
         "max_seconds": parts.max_seconds,
     }
 
@@ -122,9 +127,8 @@ def resolve(config: RunConfig, parts: TaskParts, task_options: Any) -> RunConfig
     """
     from codi_core.cli.cost_option import resolve_costs
 
-    filled = {
-        name: value for name, value in task_defaults(parts).items() if getattr(config, name) is None
-    }
+    defaults = task_defaults(parts, config.predictor)
+    filled = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     return attrs.evolve(
         config,
         **filled,

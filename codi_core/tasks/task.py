@@ -68,6 +68,8 @@ class TaskParts:
         metrics: scores episodes.
         renderer: draws episodes, or None if the task has no pictures.
         settings: the plan settings known to work for the task.
+        settings_for: other ones, by the name of the predictor that they are meant for; a slow
+            predictor may need fewer samples to keep up with the robots.
         max_seconds: the time limit of an episode [s].
         advance: foresees a state while a slow planner thinks; None refuses ``--latency``.
         demonstrator: makes what ``codi-collect`` runs, with a number of physics threads; None if
@@ -83,6 +85,7 @@ class TaskParts:
     metrics: Metrics
     renderer: Renderer | None = None
     settings: PlanSettings = attrs.field(factory=PlanSettings)
+    settings_for: Mapping[str, PlanSettings] = attrs.field(factory=dict)
     max_seconds: float = 60.0
     advance: Advance | None = None
     demonstrator: Callable[[int], Demonstrator] | None = None
