@@ -27,11 +27,12 @@ from codi_core.errors import MissingExtraError
 if TYPE_CHECKING:
     from codi_core.benchmarking.on_task.entries import Entry
     from codi_core.benchmarking.on_task.table import Row
+    from codi_core.samplers import KarrasSchedule
     from codi_core.tasks import Task, TaskParts
 
 PROG = "codi-bench task"
 
-CHOSEN_BY_ENTRY = frozenset({"task", "method", "posterior", "guidance", "sampler", "samples"})
+CHOSEN_BY_ENTRY = frozenset({"task", "method", "posterior", "guidance", "samples"})
 """What the entries decide, and the options of ``codi-run`` that this command has not."""
 
 
@@ -48,7 +49,8 @@ def _parser(name: str | None, task: Task | None) -> Parser:
         prog=PROG,
         add_help=False,
         description="Compare the estimators of the guidance score in closed loop, on a task. "
-        "Each spends the same number of rollouts a replan.",
+        "Each spends the same number of rollouts a replan, with the same --sampler but for entries "
+        "that are about a sampler of their own.",
         epilog=installed_epilog(PROG) if task is None else None,
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
@@ -60,7 +62,7 @@ def _parser(name: str | None, task: Task | None) -> Parser:
         "--rollouts",
         type=whole(1),
         metavar="N",
-        help="how many rollouts a replan may take (default: the task's samples times its steps)",
+        help="how many rollouts a replan may take (default: as many as the settings take)",
     )
     shown: dict[str, Any] = {"episodes": 200, "seed": 1}
     group = parser.add_argument_group("how each is run")
@@ -89,7 +91,7 @@ def _compare(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
     options = make_options(opened.task.Options, given_task_options(vars(given)), opened.name)
     parts = opened.task.parts(options)
     base = resolve(_configuration(given, opened.name), parts, options)
-    budget = given.rollouts or int(base.samples or 1) * int(base.steps or 1)
+    budget = given.rollouts or int(base.samples or 1) * _replan_schedule(base).steps
     wanted = chosen(opened.host, given.entries)
     configurations = {entry.label: _for_entry(entry, base, budget) for entry in wanted}
     folder = given.output or Path("runs") / time.strftime(f"bench-{opened.name}-%Y%m%d-%H%M%S")
@@ -117,11 +119,20 @@ def _configuration(given: argparse.Namespace, task: str) -> RunConfig:
     return RunConfig(**{"episodes": 200, "seed": 1, **asked, "task": task})
 
 
-def _for_entry(entry: Entry, base: RunConfig, budget: int) -> RunConfig:
+def _schedule(base: RunConfig) -> KarrasSchedule:
     from codi_core.samplers import KarrasSchedule
 
-    schedule = KarrasSchedule(base.steps, base.sigma_max, base.sigma_min, base.rho)  # type: ignore[arg-type]
-    return attrs.evolve(base, **entry.options(budget, schedule))
+    return KarrasSchedule(base.steps, base.sigma_max, base.sigma_min, base.rho)  # type: ignore[arg-type]
+
+
+def _replan_schedule(base: RunConfig) -> KarrasSchedule:
+    from codi_core.benchmarking.on_task.entries import replan_schedule
+
+    return replan_schedule(str(base.sampler), _schedule(base))
+
+
+def _for_entry(entry: Entry, base: RunConfig, budget: int) -> RunConfig:
+    return attrs.evolve(base, **entry.options(budget, _schedule(base), str(base.sampler)))
 
 
 def _measure(

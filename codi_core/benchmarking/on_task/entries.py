@@ -12,7 +12,9 @@ from codi_core.benchmarking.selection import select
 from codi_core.errors import UsageError
 from codi_core.host.choices import parse_choice
 from codi_core.host.plugins import Host
-from codi_core.samplers import KarrasSchedule
+from codi_core.samplers import KarrasSchedule, WarmStartSampler
+
+WARM = attrs.fields(WarmStartSampler)
 
 
 class Spending(StrEnum):
@@ -34,7 +36,7 @@ class Entry:
         method: as for ``--method``.
         posterior: as for ``--posterior``.
         guidance: as for ``--guidance``.
-        sampler: as for ``--sampler``.
+        sampler: as for ``--sampler``; None takes the comparison's common one.
     """
 
     label: str
@@ -42,42 +44,56 @@ class Entry:
     method: str = "codi"
     posterior: str = "isotropic"
     guidance: str = "monte-carlo"
-    sampler: str = "ancestral"
+    sampler: str | None = None
 
-    def options(self, rollouts: int, schedule: KarrasSchedule) -> dict[str, Any]:
-        """The options of ``codi-run`` that make this entry spend a number of rollouts a plan.
+    def options(
+        self, rollouts: int, schedule: KarrasSchedule, sampler: str = "ancestral"
+    ) -> dict[str, Any]:
+        """The options of ``codi-run`` that make this entry spend a number of rollouts a replan.
 
         Args:
             rollouts: the budget; what is spent is at most that.
-            schedule: the noise levels of a plan.
+            schedule: the noise levels of a plan from pure noise.
+            sampler: the common sampler, as for ``--sampler``.
 
         Raises:
             UsageError: the budget is below one sample.
         """
-        steps = self._steps(schedule)
-        samples, guidance = rollouts // steps, self.guidance
+        chosen = self.sampler or sampler
+        levels = replan_schedule(chosen, schedule)
+        samples, guidance = rollouts // levels.steps, self.guidance
         if self.spending is Spending.PLAN:
             samples = rollouts
         elif self.spending is Spending.BOTH:
-            near = int((schedule.levels()[:-1] <= _switch(guidance)).sum())
+            near = int((levels.levels()[:-1] <= _switch(guidance)).sum())
             samples = rollouts // 2 // max(near, 1)
             guidance = f"{guidance},library={rollouts - samples * near}"
         if self.spending is not Spending.NONE and samples < 1:
             raise UsageError(
                 f"--rollouts {rollouts} leaves '{self.label}' less than one sample a step "
-                f"({steps} steps): give more, or leave it out with --entries"
+                f"({levels.steps} steps): give more, or leave it out with --entries"
             )
         return {
             "method": self.method,
             "posterior": self.posterior,
             "guidance": guidance,
-            "sampler": self.sampler,
+            "sampler": chosen,
             "samples": max(samples, 1),
         }
 
-    def _steps(self, schedule: KarrasSchedule) -> int:
-        chosen = parse_choice(self.sampler, "sampler").options.get("steps", schedule.steps)
-        return int(chosen)
+
+def replan_schedule(sampler: str, schedule: KarrasSchedule) -> KarrasSchedule:
+    """The noise levels of a replan that follows another plan.
+
+    Args:
+        sampler: as for ``--sampler``.
+        schedule: the noise levels of a plan from pure noise.
+    """
+    choice = parse_choice(sampler, "sampler")
+    if choice.name != "warm-start":
+        return schedule
+    given = {"steps": WARM.steps.default, "sigma_warm": WARM.sigma_warm.default, **choice.options}
+    return attrs.evolve(schedule, steps=int(given["steps"]), sigma_max=float(given["sigma_warm"]))
 
 
 def _switch(guidance: str) -> float:
@@ -85,20 +101,22 @@ def _switch(guidance: str) -> float:
 
 
 BUILT_IN = (
+    Entry("base", Spending.NONE, method="base"),
     Entry("isotropic"),
     Entry("matched", posterior="matched"),
-    Entry("data-covariance", posterior="data-covariance"),
-    Entry("jacobian", posterior="jacobian"),
-    Entry("denoised", posterior="denoised"),
     Entry("isotropic-ess", guidance="monte-carlo:ess=0.1"),
-    Entry("library", Spending.PLAN, guidance="library"),
-    Entry("hybrid", Spending.BOTH, guidance="hybrid:switch=2.0"),
-    Entry("reparameterized", guidance="reparameterized"),
     Entry("warm-start", sampler="warm-start:sigma_warm=5.0,steps=8,cold=0.1"),
+    Entry("ancestral", sampler="ancestral"),
+    Entry("resampling", method="resampling", sampler="ancestral"),
+    Entry("reparameterized", guidance="reparameterized"),
+    Entry("data-covariance", posterior="data-covariance:estimate_from=32,steps=2"),
+    Entry("hybrid", Spending.BOTH, guidance="hybrid:switch=2.0,steps=2"),
+    Entry("denoised", posterior="denoised:steps=2"),
+    Entry("library", Spending.PLAN, guidance="library:steps=4"),
     Entry("best-of", Spending.PLAN, method="best-of"),
-    Entry("resampling", method="resampling"),
-    Entry("base", Spending.NONE, method="base"),
+    Entry("jacobian", posterior="jacobian"),
 )
+"""From cheap to expensive in calls of the denoiser: an interrupted comparison has most rows."""
 
 
 def entries(host: Host) -> tuple[Entry, ...]:
