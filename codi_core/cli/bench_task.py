@@ -146,6 +146,7 @@ def _measure(
     """One entry's row, as far as its run has come, and whether it has come to its end."""
     from codi_core.benchmarking.on_task.table import make_row
     from codi_core.cli.session import Session
+    from codi_core.evaluation.metrics import replan_seconds, world_plans
     from codi_core.evaluation.run_folder import RunFolder
 
     session = Session(opened, parts, configuration)
@@ -157,8 +158,7 @@ def _measure(
     waves = folder.waves()
     if not metrics["episodes"]:
         return None, finished
-    worlds = sum(len(wave["episodes"]) for wave in waves) / len(waves)
-    return make_row(path.name, metrics, worlds), finished
+    return make_row(path.name, metrics, world_plans(waves) / len(replan_seconds(waves))), finished
 
 
 def _write(folder: Path, title: str, rows: Sequence[Row]) -> None:

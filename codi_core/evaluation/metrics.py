@@ -67,7 +67,7 @@ def _completion_times(records: Sequence[EpisodeRecord], limit: float) -> dict[st
 
 
 def replan_seconds(waves: Sequence[Wave]) -> list[float]:
-    """The wall time of every plan [s]; one plan serves all worlds of its wave."""
+    """The wall time of every plan [s]; one serves all worlds of its wave that go on."""
     return [seconds for wave in waves for seconds in wave["replan_seconds"]]
 
 
@@ -80,8 +80,17 @@ def _latency(waves: Sequence[Wave]) -> dict[str, Any]:
 
 def _per_replan(count: float, waves: Sequence[Wave]) -> float | None:
     """A count per plan and world."""
-    plans = sum(len(wave["replan_seconds"]) * len(wave["episodes"]) for wave in waves)
+    plans = world_plans(waves)
     return count / plans if plans else None
+
+
+def world_plans(waves: Sequence[Wave]) -> int:
+    """How many plans were made, each world's counted by itself."""
+    # Waves of earlier versions don't say: there, all worlds were planned for to the end.
+    return sum(
+        wave.get("world_plans", len(wave["replan_seconds"]) * len(wave["episodes"]))
+        for wave in waves
+    )
 
 
 def _total(counters: Any) -> Counter[str]:

@@ -110,6 +110,7 @@ def wave_summary(numbers: Sequence[int], replans: Sequence[Replan]) -> dict[str,
     return {
         "episodes": list(numbers),
         "replan_seconds": [round(replan.seconds, 6) for replan in replans],
+        "world_plans": sum(replan.worlds for replan in replans),
         "counts": dict(counts),
         "stage_seconds": {name: round(value, 6) for name, value in stages.items()},
         "series": _mean_series([replan.series for replan in replans]),

@@ -38,6 +38,13 @@ class Endings:
             self._length = length if self._length is None else np.minimum(self._length, length)
         return self._length is not None and bool((self._length <= self._rows).all())
 
+    def going_on(self, worlds: int) -> NDArray[np.bool_]:
+        """Whether each world's episode is not over yet, (B,)."""
+        if self._length is None:
+            return np.ones(worlds, dtype=bool)
+        going: NDArray[np.bool_] = self._length > self._rows
+        return going
+
     def lengths(self, worlds: int) -> NDArray[np.int64]:
         """How many rows each world's episode has, (B,)."""
         whole = np.full(worlds, self._rows, dtype=np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -24,6 +24,14 @@ from codi_core.tasks.task import Advance
 
 OnStep = Callable[[int, Step], None]
 """Called after each control step with its number, from 1, and what was observed then."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A state of B worlds that some of them can be taken out of."""
+
+    def of_worlds(self, rows: Tensor) -> Any:
+        """The state of the worlds with the numbers ``rows``, (b,), alone."""
 
 
 @attrs.frozen
@@ -106,10 +114,11 @@ class Replan:
 
     Attributes:
         time: when its observation was made [s].
-        seconds: the wall time of planning for all B worlds [s].
-        counts: the plan's counters, over all B worlds.
+        seconds: the wall time of planning [s].
+        counts: the plan's counters, over all worlds that were planned for.
         stages: wall seconds by stage.
-        series: named values at each denoising step, means over worlds.
+        series: named values at each denoising step, means over those worlds.
+        worlds: how many worlds were planned for.
     """
 
     time: float
@@ -117,6 +126,7 @@ class Replan:
     counts: Mapping[str, int]
     stages: Mapping[str, float]
     series: Mapping[str, tuple[float, ...]]
+    worlds: int
 
 
 @attrs.frozen
@@ -159,6 +169,9 @@ class RecedingHorizon:
     ) -> Rollout:
         """Run until the time limit, or until the episodes of all worlds are over.
 
+        A world whose episode is over is planned for no more if the task's state can be taken apart
+        (:class:`Divisible`); it repeats its last plan.
+
         Args:
             plant: B worlds at the start of their episodes.
             episodes: their keys, from which the planning noise derives.
@@ -174,12 +187,13 @@ class _Run:
         self.loop, self.plant, self.episodes = loop, plant, episodes
         self.settings = loop.settings
         self.history = History(self.settings.history)
+        self.endings = Endings(self.settings.steps_after_success)
         self.previous: Plan | None = None
         self.start = 0
         self.replans: list[Replan] = []
 
     def run(self, on_step: OnStep | None) -> Rollout:
-        settings, endings = self.settings, Endings(self.settings.steps_after_success)
+        settings, endings = self.settings, self.endings
         step = self.plant.observe(0.0)
         self.history.push(step.observation)
         events, next_plan = [_copied(step.events)], 0
@@ -201,22 +215,39 @@ class _Run:
     def _replan(self, step: Step, tick: int) -> None:
         delay = 0 if self.previous is None else self.settings.latency_steps
         state, observation = self._foreseen(step, tick, delay)
-        context = self._context(state, observation, tick + delay)
+        rows = self._open(state)
+        context = self._context(state, observation, tick + delay, rows)
         began = time.perf_counter()
         plan = self.loop.planner.plan(context)
         seconds = time.perf_counter() - began
+        self.replans.append(_replan_record(step.time, seconds, plan))
+        if rows is not None and self.previous is not None:
+            plan = _over(self.previous, plan, rows)
         self.previous, self.start = plan, tick + delay
         self.plant.command(self._usable(plan.chunks), self.start / self.settings.rate_hz)
-        self.replans.append(_replan_record(step.time, seconds, plan))
 
-    def _context(self, state: Any, observation: Observation, start: int) -> PlanContext:
+    def _open(self, state: Any) -> Tensor | None:
+        """The numbers of the worlds to plan for, (b,); None stands for all."""
+        goes_on = self.endings.going_on(len(self.episodes))
+        if self.previous is None or goes_on.all() or not isinstance(state, Divisible):
+            return None
+        return torch.from_numpy(np.flatnonzero(goes_on))
+
+    def _context(
+        self, state: Any, observation: Observation, start: int, rows: Tensor | None
+    ) -> PlanContext:
         replan, device = len(self.replans), self.settings.device
-        keys = [(key.seed, key.episode, replan) for key in self.episodes]
+        episodes, previous = self.episodes, None if self.previous is None else self.previous.flat
+        if rows is not None:
+            state = state.of_worlds(rows)
+            observation = {name: value[rows] for name, value in observation.items()}
+            episodes = [episodes[row] for row in rows.tolist()]
+            previous = None if previous is None else previous[rows.to(previous.device)]
         return PlanContext(
-            noise=NoiseSource(keys, device),
+            noise=NoiseSource([(key.seed, key.episode, replan) for key in episodes], device),
             observation=to_device(observation, device),
             state=to_device(state, device),
-            previous=None if self.previous is None else self.previous.flat,
+            previous=previous,
             committed=0 if self.previous is None else start - self.start,
         )
 
@@ -242,6 +273,16 @@ class _Run:
         return tuple(chunk[:, -self.settings.offset :].cpu() for chunk in chunks)
 
 
+def _over(before: Plan, plan: Plan, rows: Tensor) -> Plan:
+    """A plan for all worlds: the new one for worlds ``rows``, the one before it for the others."""
+
+    def put(old: Tensor, new: Tensor) -> Tensor:
+        return old.index_copy(0, rows.to(old.device), new)
+
+    chunks = tuple(put(*pair) for pair in zip(before.chunks, plan.chunks, strict=True))
+    return attrs.evolve(plan, chunks=chunks, flat=put(before.flat, plan.flat))
+
+
 def _copied(events: Events) -> Events:
     # Simulators hand out live views; what happened must not change afterwards.
     return {name: np.array(value) for name, value in events.items()}
@@ -252,10 +293,11 @@ def _stacked(events: Sequence[Events]) -> Events:
 
 
 def _replan_record(at: float, seconds: float, plan: Plan) -> Replan:
-    diagnostics = plan.diagnostics
+    diagnostics, worlds = plan.diagnostics, len(plan.flat)
     series = {
         name: tuple(torch.stack(values).double().mean(1).tolist())
         for name, values in diagnostics.series.items()
         if values
     }
-    return Replan(at, seconds, dict(diagnostics.counts), dict(diagnostics.seconds), series)
+    counts, stages = dict(diagnostics.counts), dict(diagnostics.seconds)
+    return Replan(at, seconds, counts, stages, series, worlds)

@@ -42,9 +42,12 @@ def records(*numbers: int, success: bool = True) -> list[EpisodeRecord]:
     ]
 
 
+SERIES = {"effective_sample_size": (2.0, 4.0)}
+
+
 def wave(*numbers: int, seconds: Sequence[float] = (0.1,), **counts: int) -> dict[str, Any]:
     replans = [
-        Replan(0.0, s, counts if i == 0 else {}, {"plan": s}, {"effective_sample_size": (2.0, 4.0)})
+        Replan(0.0, s, counts if i == 0 else {}, {"plan": s}, SERIES, len(numbers))
         for i, s in enumerate(seconds)
     ]
     return wave_summary(numbers, replans)

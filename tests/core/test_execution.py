@@ -59,7 +59,8 @@ class CountingPlanner(Planner):
         value = 100.0 * len(self.contexts) + torch.arange(float(HORIZON))
         self.contexts.append(context)
         chunk = value.expand(context.worlds, HORIZON)[..., None]
-        context.diagnostics.record("effective_sample_size", torch.tensor([1.0, 3.0]))
+        sizes = torch.tensor([1.0, 3.0])[: context.worlds]
+        context.diagnostics.record("effective_sample_size", sizes)
         context.diagnostics.count("rollouts", 5)
         return Plan((chunk, -chunk), chunk.flatten(1), context.diagnostics)
 
@@ -309,3 +310,46 @@ def test_the_loop_stops_when_all_episodes_are_over() -> None:
     rollout, world, _ = run(20, execute=4, world=Winning())
     assert len(world.actions) == 20
     assert rollout.lengths.tolist() == [21] * len(KEYS)
+
+
+@attrs.frozen
+class Clock:
+    """A state that can be taken apart."""
+
+    time: Tensor
+
+    def of_worlds(self, rows: Tensor) -> Clock:
+        return Clock(self.time[rows])
+
+
+class FirstEnds(RecordingWorld):
+    """World 0 succeeds at 0.3 s, the other one never."""
+
+    def look(self) -> Step:
+        step = super().look()
+        marks = np.array([self.clock >= 3, False])
+        return attrs.evolve(
+            step, state=Clock(step.state), events={**step.events, "succeeded": marks}
+        )
+
+
+def test_worlds_whose_episodes_are_over_are_planned_for_no_more() -> None:
+    rollout, world, planner = run(12, execute=4, world=FirstEnds(), after_success=0.0)
+    assert rollout.lengths.tolist() == [4, 13]
+    assert [context.worlds for context in planner.contexts] == [2, 1, 1]
+    assert [replan.worlds for replan in rollout.replans] == [2, 1, 1]
+    alone = planner.contexts[1]
+    assert alone.state.time.tolist() == [4.0]
+    assert alone.observation["clock"].tolist() == [[[4.0]]]
+    expected = NoiseSource([(KEYS[1].seed, KEYS[1].episode, 1)]).normal(3)
+    torch.testing.assert_close(alone.noise.normal(3), expected)
+    assert planner.contexts[2].previous is not None
+    assert planner.contexts[2].previous.tolist() == [[100.0 + k for k in range(HORIZON)]]
+    # World 0 repeats its last plan; world 1 follows the new ones.
+    assert [first for first, _ in world.actions] == [0, 1, 2, 3] * 3
+    assert [second for _, second in world.actions][4:6] == [-100, -101]
+
+
+def test_without_an_end_after_success_all_worlds_are_planned_for() -> None:
+    _, _, planner = run(12, execute=4, world=FirstEnds())
+    assert [context.worlds for context in planner.contexts] == [2, 2, 2]

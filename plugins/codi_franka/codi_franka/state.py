@@ -46,6 +46,10 @@ class FrankaState:
             self, **{name: value.repeat_interleave(count, 0) for name, value in tensors(self)}
         )
 
+    def of_worlds(self, rows: Tensor) -> FrankaState:
+        """The worlds with the numbers ``rows``, (b,), alone."""
+        return attrs.evolve(self, **{name: value[rows] for name, value in tensors(self)})
+
 
 def tensors(state: FrankaState) -> list[tuple[str, Tensor]]:
     """The state's tensors with their names."""
