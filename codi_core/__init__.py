@@ -56,6 +56,7 @@ _EXPORTS = {
         "ProductPolicy",
     ),
     "codi_core.posteriors": (
+        "CorrelatedPosterior",
         "DataCovariancePosterior",
         "DenoisedPosterior",
         "IsotropicPosterior",
@@ -151,6 +152,7 @@ if TYPE_CHECKING:
     from codi_core.policies import Normaliser as Normaliser
     from codi_core.policies import PolicySpec as PolicySpec
     from codi_core.policies import ProductPolicy as ProductPolicy
+    from codi_core.posteriors import CorrelatedPosterior as CorrelatedPosterior
     from codi_core.posteriors import DataCovariancePosterior as DataCovariancePosterior
     from codi_core.posteriors import DenoisedPosterior as DenoisedPosterior
     from codi_core.posteriors import IsotropicPosterior as IsotropicPosterior

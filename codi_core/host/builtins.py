@@ -29,6 +29,11 @@ def codi_posteriors() -> Iterator[PosteriorRecord]:
     yield PosteriorRecord("isotropic", "N(E[a|a_t], t²I), as printed in the paper", _isotropic)
     yield PosteriorRecord("matched", "N(E[a|a_t], t²σ_d²/(t²+σ_d²) I); option sigma_data", _matched)
     yield PosteriorRecord(
+        "correlated",
+        "as matched, but smooth in time: a search with few samples; option steps",
+        _correlated,
+    )
+    yield PosteriorRecord(
         "jacobian", "N(E[a|a_t], t² ∂D/∂a_t), Eq. 16 in full; option cap", _jacobian
     )
     yield PosteriorRecord(
@@ -99,6 +104,12 @@ def _matched(sigma_data: float = 1.0) -> PosteriorApproximation:
     from codi_core.posteriors import MatchedPosterior
 
     return MatchedPosterior(sigma_data)
+
+
+def _correlated(steps: float = 6.0, sigma_data: float = 1.0) -> PosteriorApproximation:
+    from codi_core.posteriors import CorrelatedPosterior
+
+    return CorrelatedPosterior(steps, sigma_data)
 
 
 def _jacobian(cap: float | None = None) -> PosteriorApproximation:

@@ -62,9 +62,18 @@ class Factor:
 
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
         """Split normalised flat chunks (..., K·A) into physical chunks (..., K, A_i)."""
+        return self.split(self.policy.normaliser.decode(self.unflatten(flat)))
+
+    def unflatten(self, flat: Tensor) -> Tensor:
+        """Flat chunks (..., K·A) as (..., K, A)."""
         action = self.policy.spec.action
-        chunk = torch.unflatten(flat, -1, (action.horizon, action.dimension))
-        return torch.split(self.policy.normaliser.decode(chunk), list(self.action_sizes), -1)
+        return torch.unflatten(flat, -1, (action.horizon, action.dimension))
+
+    def split(self, chunk: Tensor) -> tuple[Tensor, ...]:
+        """The agents' shares (..., K, A_i) of chunks (..., K, A)."""
+        if len(self.agents) == 1:
+            return (chunk,)
+        return torch.split(chunk, list(self.action_sizes), -1)
 
     def encode(self, chunks: tuple[Tensor, ...]) -> Tensor:
         """The inverse of :meth:`decode`."""

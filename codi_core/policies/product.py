@@ -10,6 +10,7 @@ from torch import Tensor
 from codi_core.errors import SpecificationError
 from codi_core.planning import Denoiser, Observation, prepare
 from codi_core.policies.base import ActionSpec
+from codi_core.policies.columns import Columns, joined
 from codi_core.policies.factor import Factor
 
 
@@ -32,6 +33,7 @@ class ProductPolicy:
         self._check_agreement()
         self.blocks = self._layout()
         self.size = self.blocks[-1].stop
+        self._groups = self._grouped()
         low = max(factor.policy.spec.sigma_range[0] for factor in self.factors)
         high = min(factor.policy.spec.sigma_range[1] for factor in self.factors)
         if low >= high:
@@ -45,17 +47,20 @@ class ProductPolicy:
 
     def denoiser(self, observation: Observation) -> Denoiser:
         """The stacked denoiser on flat joint chunks (B, ..., D), for a joint observation."""
-        parts = [
-            (members, self._group_denoiser(members, observation)) for members in self._groups()
-        ]
-        return _ProductDenoiser(self.blocks, parts)
+        parts = [self._group_denoiser(group.members, observation) for group in self._groups]
+        return _ProductDenoiser(self._groups, parts)
 
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
         """From normalised flat joint chunks (..., D) to one physical chunk an agent, in order."""
         chunks: list[Tensor | None] = [None] * self.agents
-        for factor, block in zip(self.factors, self.blocks, strict=True):
-            for agent, chunk in zip(factor.agents, factor.decode(flat[..., block]), strict=True):
-                chunks[agent] = chunk
+        for group in self._groups:
+            # One call a group: factor by factor it would take longer than the cost of many agents.
+            first = self.factors[group.members[0]]
+            stacked = first.policy.normaliser.decode(first.unflatten(group.stacked(flat)))
+            for index, chunk in zip(group.members, stacked, strict=True):
+                factor = self.factors[index]
+                for agent, own in zip(factor.agents, factor.split(chunk), strict=True):
+                    chunks[agent] = own
         return tuple(chunk for chunk in chunks if chunk is not None)
 
     def encode(self, chunks: Sequence[Tensor]) -> Tensor:
@@ -68,7 +73,7 @@ class ProductPolicy:
             dim=-1,
         )
 
-    def _group_denoiser(self, members: list[int], observation: Observation) -> Denoiser:
+    def _group_denoiser(self, members: Sequence[int], observation: Observation) -> Denoiser:
         views = [self.factors[index].observe(observation) for index in members]
         policy = self.factors[members[0]].policy
         # The plan's history is the longest that any factor wants.
@@ -76,11 +81,12 @@ class ProductPolicy:
         stacked = {name: torch.cat([view[name][:, recent] for view in views]) for name in views[0]}
         return policy.denoiser(stacked)
 
-    def _groups(self) -> list[list[int]]:
+    def _grouped(self) -> tuple[Columns, ...]:
+        """The columns of the factors that share a policy, one entry a policy."""
         groups: dict[int, list[int]] = {}
         for index, factor in enumerate(self.factors):
             groups.setdefault(id(factor.policy), []).append(index)
-        return list(groups.values())
+        return tuple(Columns(self.blocks, tuple(members)) for members in groups.values())
 
     def _layout(self) -> tuple[slice, ...]:
         blocks, start = [], 0
@@ -114,28 +120,25 @@ class _ProductDenoiser:
     """Stacks the denoisers of groups of factors; the factors of a group share a policy.
 
     Args:
-        blocks: the columns of each factor.
-        parts: the factors of each group, by number, and their denoiser.
+        groups: the columns of each group.
+        parts: their denoisers.
     """
 
-    def __init__(
-        self, blocks: Sequence[slice], parts: Sequence[tuple[list[int], Denoiser]]
-    ) -> None:
-        self.blocks = blocks
+    def __init__(self, groups: Sequence[Columns], parts: Sequence[Denoiser]) -> None:
+        self.groups = groups
         self.parts = parts
 
     def prepare(self, levels: Tensor) -> None:
         """Tell the policies' denoisers which noise levels (L,) will come."""
-        for _, part in self.parts:
+        for part in self.parts:
             prepare(part, levels)
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """D(a_t, sigma), from (B, ..., D) and () or (B,) to (B, ..., D)."""
-        rows: list[Tensor] = [noisy] * len(self.blocks)
-        for members, part in self.parts:
-            stacked = torch.cat([noisy[..., self.blocks[index]] for index in members])
-            levels = sigma.repeat(len(members)) if sigma.ndim else sigma
-            found = part(stacked, levels).chunk(len(members))
-            for index, row in zip(members, found, strict=True):
-                rows[index] = row
-        return torch.cat(rows, -1)
+        found = []
+        for group, part in zip(self.groups, self.parts, strict=True):
+            count = len(group.members)
+            levels = sigma.repeat(count) if sigma.ndim else sigma
+            rows = part(group.stacked(noisy).flatten(0, 1), levels)
+            found.append(torch.unflatten(rows, 0, (count, -1)))
+        return joined(self.groups, found)

@@ -1,12 +1,14 @@
 """Posterior approximations: draws of a given a_t (Eq. 16)."""
 
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
+from codi_core.posteriors.correlated import CorrelatedPosterior
 from codi_core.posteriors.covariance import DataCovariancePosterior, JacobianPosterior
 from codi_core.posteriors.denoised import DenoisedPosterior
 from codi_core.posteriors.denoising import ancestral_steps, base_samples, falling_levels
 from codi_core.posteriors.gaussian import IsotropicPosterior, MatchedPosterior
 
 __all__ = [
+    "CorrelatedPosterior",
     "DataCovariancePosterior",
     "DenoisedPosterior",
     "IsotropicPosterior",

@@ -10,16 +10,18 @@ from codi_core.errors import SpecificationError
 from codi_core.guidance import MonteCarloGuidance
 from codi_core.policies import ActionSpec, DiffusionPolicy, Factor, PolicySpec, ProductPolicy
 from codi_core.posteriors import (
+    CorrelatedPosterior,
     DataCovariancePosterior,
     DenoisedPosterior,
     IsotropicPosterior,
     JacobianPosterior,
+    MatchedPosterior,
     PosteriorQuery,
 )
 from codi_core.posteriors.covariance import factor_jacobians, symmetric_root
 from codi_core.posteriors.denoising import base_samples, falling_levels
 from codi_core.samplers import AncestralSampler, KarrasSchedule
-from codi_core.testing import TrajectoryFamily
+from codi_core.testing import MixturePolicy, Problem, TrajectoryFamily, action_spec
 from tests.core.estimators.problems import (
     KEYS,
     correlated_gaussian,
@@ -29,17 +31,19 @@ from tests.core.estimators.problems import (
     noisy_points,
     query_of,
 )
+from tests.strategies import random_mixture, random_quadratic
 
 # torch compiles rules of forward-mode differentiation on first use, and warns about how.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
 POSTERIORS = [
+    CorrelatedPosterior(),
     JacobianPosterior(),
     JacobianPosterior(cap=1.0),
     DataCovariancePosterior(estimate_from=16, steps=4),
     DenoisedPosterior(),
 ]
-NAMES = ["jacobian", "capped", "data-covariance", "denoised"]
+NAMES = ["correlated", "jacobian", "capped", "data-covariance", "denoised"]
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 3.0, 40.0])
@@ -140,6 +144,43 @@ def test_data_covariance_is_estimated_once_a_plan():
     assert calls == [(2, 64, 6)] * 4
     with pytest.raises(SpecificationError, match=r"needs \(6, 6\)"):
         DataCovariancePosterior(torch.eye(2)).draw(query, 8)
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_correlated_draws_have_the_stated_covariance(uneven):
+    """s² exp(-|k - l|/τ) between steps, nothing between the values of an action or factors."""
+    generator, horizon, sigma = torch.Generator().manual_seed(0), 4, 3.0
+    sizes = (2, 1) if uneven else (1, 1)
+    policies = tuple(
+        MixturePolicy(random_mixture(horizon * size, 1, generator), action_spec(horizon, size))
+        for size in sizes
+    )
+    problem = Problem(policies, random_quadratic(horizon * sum(sizes), generator))
+    noisy = noisy_points(problem, 1, sigma)
+    query = query_of(problem, noisy, sigma)
+    posterior = CorrelatedPosterior(steps=2.0, sigma_data=4.0)
+    draws = posterior.draw(query, 60_000).samples[0].double()
+    assert torch.allclose(draws.mean(0), query.denoised[0].double(), atol=0.05)
+    step = torch.arange(horizon).double()
+    smooth = torch.exp(-(step[:, None] - step).abs() / 2)
+    blocks = [torch.kron(smooth, torch.eye(size)) for size in sizes]
+    # 1/(1/3² + 1/4²) = 5.76.
+    assert torch.allclose(draws.T.cov(), 5.76 * torch.block_diag(*blocks), atol=0.12)
+
+
+def test_correlated_draws_without_memory_are_matched_ones():
+    problem = gaussian_problem()
+    query = [query_of(problem, noisy_points(problem, 2, 1.5), 1.5) for _ in range(2)]
+    smooth = CorrelatedPosterior(steps=1e-3, sigma_data=2.0).draw(query[0], 50).samples
+    assert torch.allclose(smooth, MatchedPosterior(2.0).draw(query[1], 50).samples, atol=1e-6)
+
+
+def test_correlated_draws_need_the_horizon():
+    problem = gaussian_problem()
+    query = query_of(problem, torch.zeros(1, 6), 1.0)
+    query.context.horizon = 0
+    with pytest.raises(SpecificationError, match="needs the horizon"):
+        CorrelatedPosterior().draw(query, 4)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])
