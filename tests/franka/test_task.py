@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from codi_core.benchmarking.on_task.entries import replan_schedule
 from codi_core.cli.run import main as run
 from codi_core.errors import CheckpointError
 from codi_core.host.assembly import available_costs, make_task
 from codi_core.host.plugins import Host, load_plugins
 from codi_core.policies import ActionSpec, DiffusionPolicy, PolicySpec, ProductPolicy
+from codi_core.samplers import KarrasSchedule
 from codi_core.tasks import PlanSettings
 from codi_core.training.checkpoint import save_checkpoint
 from codi_franka.action import ACTION_SPEC
@@ -22,6 +24,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.task import (
     COSTS,
+    PHYSICS_IN_THE_LOOP,
     SHIPPED_CHECKPOINT,
     WARM_START,
     HandoffTask,
@@ -102,12 +105,22 @@ def test_the_parts_of_the_task() -> None:
     assert list(parts.predictors) == ["kinematic", "mujoco"]
     assert dict(parts.default_costs) == TABLE_I
     assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4, sampler=WARM_START)
+    assert parts.settings_for == {"mujoco": PHYSICS_IN_THE_LOOP}
     assert set(parts.default_costs) <= set(COSTS)
     environment = parts.environment(1)
     assert isinstance(environment, FrankaEnvironment)
     assert environment.options is options
     for make in parts.predictors.values():
         torch.testing.assert_close(make().goal, torch.tensor([0.3, 0.1, 0.025]))
+
+
+def test_physics_in_the_loop_takes_an_eighth_of_the_rollouts() -> None:
+    """128 of the 1 024 that plans from pure noise take; the schedule's steps are those of warm
+    starts."""
+    settings = PHYSICS_IN_THE_LOOP
+    schedule = KarrasSchedule(settings.steps, settings.sigma_max, settings.sigma_min, settings.rho)
+    steps = replan_schedule(settings.sampler, schedule).steps
+    assert settings.samples * steps <= 1024 / 8
 
 
 def test_advance_foresees_the_state_and_what_it_looks_like() -> None:
