@@ -114,7 +114,7 @@ class Replan:
 
     Attributes:
         time: when its observation was made [s].
-        seconds: the wall time of planning [s].
+        seconds: the wall time of planning [s], and of foreseeing the state if the plan is late.
         counts: the plan's counters, over all worlds that were planned for.
         stages: wall seconds by stage.
         series: named values at each denoising step, means over those worlds.
@@ -213,11 +213,11 @@ class _Run:
         return Rollout(_stacked(events), lengths, tuple(self.replans))
 
     def _replan(self, step: Step, tick: int) -> None:
+        began = time.perf_counter()
         delay = 0 if self.previous is None else self.settings.latency_steps
         state, observation = self._foreseen(step, tick, delay)
         rows = self._open(state)
         context = self._context(state, observation, tick + delay, rows)
-        began = time.perf_counter()
         plan = self.loop.planner.plan(context)
         seconds = time.perf_counter() - began
         self.replans.append(_replan_record(step.time, seconds, plan))
