@@ -104,6 +104,7 @@ BUILT_IN = (
     Entry("base", Spending.NONE, method="base"),
     Entry("isotropic"),
     Entry("matched", posterior="matched"),
+    Entry("correlated", posterior="correlated"),
     Entry("isotropic-ess", guidance="monte-carlo:ess=0.1"),
     Entry("warm-start", sampler="warm-start:sigma_warm=5.0,steps=8,cold=0.1"),
     Entry("ancestral", sampler="ancestral"),
