@@ -78,9 +78,15 @@ def draw_chunks(samples: int, seed: int) -> tuple[Tensor, ...]:
 class Bare:
     """``Batch.rollout`` on joint targets, and nothing else."""
 
-    def __init__(self, state: FrankaState, chunks: tuple[Tensor, ...], threads: int) -> None:
+    def __init__(
+        self,
+        state: FrankaState,
+        chunks: tuple[Tensor, ...],
+        threads: int,
+        model: mujoco.MjModel | None = None,
+    ) -> None:
         samples = chunks[0].shape[1]
-        self.simulator = MujocoSimulator(ARMS, samples, threads, build_nominal_model(ARMS))
+        self.simulator = MujocoSimulator(ARMS, samples, threads, model or build_nominal_model(ARMS))
         self.start = state.repeat(samples)
         self.control = self._targets(torch.stack(chunks, 3)[0])
         self.steps = self.control.shape[1]

@@ -123,12 +123,13 @@ def replay(chunks: Chunks, seed: int) -> Truth:
     )
 
 
-def predict(predictor: str, truth: Truth, actions: Tensor, seed: int) -> HandoffTrajectory:
+def predict(
+    predictor: KinematicPredictor | MujocoPredictor, truth: Truth, actions: Tensor, seed: int
+) -> HandoffTrajectory:
     """From the estimate of the state at the chunk's start."""
     generator = torch.Generator().manual_seed(seed)
     estimate = CubeNoise().apply(truth.start, normal_draw(truth.start.worlds, generator))
-    made = {"kinematic": KinematicPredictor, "mujoco": MujocoPredictor}[predictor](ARMS, GOAL)
-    found: HandoffTrajectory = made.predict(estimate, (actions.unsqueeze(1),)).trajectory
+    found: HandoffTrajectory = predictor.predict(estimate, (actions.unsqueeze(1),)).trajectory
     return found
 
 
@@ -159,8 +160,8 @@ def main() -> int:
         "chunks": {kind: int(rows.sum()) for kind, rows in kinds.items()},
         "episodes": given.episodes, "seed": given.seed, "lead_in": LEAD_IN, "unit": "mm",
     }  # fmt: skip
-    for name in ("kinematic", "mujoco"):
-        found = predict(name, truth, chunks.actions[:, LEAD_IN:], given.seed)
+    for name, make in (("kinematic", KinematicPredictor), ("mujoco", MujocoPredictor)):
+        found = predict(make(ARMS, GOAL), truth, chunks.actions[:, LEAD_IN:], given.seed)
         figures[name] = {kind: errors(found, truth, rows) for kind, rows in kinds.items()}
     for kind, rows in kinds.items():
         _print(kind, int(rows.sum()), figures)

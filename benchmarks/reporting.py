@@ -56,7 +56,7 @@ def save(path: Path | None, figures: Mapping[str, Any]) -> None:
     """Write the figures with what they were measured on, if a path was given."""
     if path is None:
         return
-    packages = ("codi-core", "codi-franka", "mujoco", "numpy", "torch")
+    packages = ("codi-core", "codi-franka", "codi-navigation", "mujoco", "numpy", "torch")
     content = {
         **figures,
         "machine": platform.processor() or platform.machine(),

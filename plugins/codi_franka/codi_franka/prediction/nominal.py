@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import mujoco
 
 from codi_franka.robot.layout import ARM_NAMES
@@ -18,30 +19,47 @@ from codi_franka.robot.model import build_spec
 SUBSTEPS = 6
 """Physics steps in a control step of 0.1 s, 16.7 ms each."""
 
-_JOINT_SOFTNESS, _GRIPPER_SOFTNESS = 0.5, 0.2
-"""Of stiffness and damping alike. At 16.7 ms and full stiffness, a carried cube is lost in every
-fifth forecast."""
+
+@attrs.frozen
+class Lightness:
+    """What the light model gives up.
+
+    Attributes:
+        substeps: physics steps in a control step.
+        joints: the joints' stiffness and damping, as a share of the environment's.
+        gripper: the gripper's, likewise. At 16.7 ms and full stiffness cubes slip out of the hand.
+        impratio: MuJoCo's ratio of frictional to normal impedance. With 1 a grasp creeps, in 1.6 s
+            by less than a cube's tracking noise, and the solver converges sooner.
+    """
+
+    substeps: int = SUBSTEPS
+    joints: float = 0.5
+    gripper: float = 0.2
+    impratio: float = 1.0
 
 
-def build_nominal_model(arms: Sequence[str] = ARM_NAMES) -> mujoco.MjModel:
+def build_nominal_model(
+    arms: Sequence[str] = ARM_NAMES, lightness: Lightness | None = None
+) -> mujoco.MjModel:
     """The scene without the arms' links and the floor, and without gravity on the arms.
 
     The bodies, joints and actuators are those of :func:`codi_franka.robot.model.build_spec`.
 
     Args:
         arms: names of the arms, in the order of the state.
+        lightness: other compromises than the usual ones.
     """
-    spec = build_spec(arms, timestep=0.1 / SUBSTEPS)
+    chosen = lightness or Lightness()
+    spec = build_spec(arms, timestep=0.1 / chosen.substeps)
     # Only pads and the table hold, push or stop a cube; arms are kept apart by the cost.
     for geom in list(spec.geoms):
         if "/shape" in geom.name or geom.name == "floor":
             spec.delete(geom)
     # Compensating the weight of each link takes a tenth of the time; see MujocoSimulator on cubes.
     spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_GRAVITY)
-    # In 1.6 s a grasp creeps by less than a cube's tracking noise, and the solver converges sooner.
-    spec.option.impratio = 1.0
+    spec.option.impratio = chosen.impratio
     for actuator in spec.actuators:
-        _soften(actuator, _GRIPPER_SOFTNESS if "gripper" in actuator.name else _JOINT_SOFTNESS)
+        _soften(actuator, chosen.gripper if "gripper" in actuator.name else chosen.joints)
     return spec.compile()
 
 

@@ -1,0 +1,85 @@
+"""What the light model of the MuJoCo predictor gains and costs, against other compromises.
+
+    python benchmarks/light_model.py
+
+Rollouts a second are those of bare physics on one thread, as in ``mujoco_predictor.py``; errors are
+those of the chunks that move the cube, as in ``prediction_error.py`` with 48 episodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import mujoco
+import numpy as np
+import torch
+from mujoco_predictor import Bare, draw_chunks, mid_carry, timed
+from prediction_error import ARMS, GOAL, LEAD_IN, MOVED, choose, collect, errors, predict, replay
+from reporting import options, save, table
+
+from codi_franka.prediction.nominal import Lightness, build_nominal_model
+from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.robot.layout import ARM_NAMES
+from codi_franka.robot.model import build_model
+
+FULL = Lightness(substeps=10, joints=1.0, gripper=1.0, impratio=10.0)
+VARIANTS: dict[str, Lightness | None] = {
+    "the environment's model": None,
+    "without links, floor and gravity on arms": FULL,
+    "that at 16.7 ms": Lightness(6, 1.0, 1.0, 10.0),
+    "that with softer joints": Lightness(6, 0.5, 1.0, 10.0),
+    "that with a softer gripper, too": Lightness(6, 0.5, 0.2, 10.0),
+    "that with impratio 1 (the light model)": Lightness(),
+    "at 20 ms, softer still": Lightness(5, 0.35, 0.15, 1.0),
+}
+
+
+def build(arms: tuple[str, ...], lightness: Lightness | None) -> mujoco.MjModel:
+    return build_model(arms) if lightness is None else build_nominal_model(arms, lightness)
+
+
+def rollouts_per_second(lightness: Lightness | None, samples: int, repeats: int) -> float:
+    """Of processor time, from the fastest repetition."""
+    state, chunks = mid_carry(), draw_chunks(samples, 0)
+    bare, seconds = Bare(state, chunks, 1, build(ARM_NAMES, lightness)), []
+    for _ in range(repeats):
+        bare.reset()
+        seconds.append(timed(bare.run)[1])
+    return samples / min(seconds)
+
+
+def main() -> int:
+    given = _given()
+    torch.set_num_threads(1)
+    chunks = choose(collect(given.episodes, given.seed), given.chunks, given.seed)
+    truth = replay(chunks, given.seed)
+    moved = (truth.cube - truth.start.cube_position.unsqueeze(1)).norm(dim=-1).amax(1) > MOVED
+    rows, figures = [], {}
+    for name, lightness in VARIANTS.items():
+        rate = rollouts_per_second(lightness, 64, given.repeats)
+        predictor = MujocoPredictor(ARMS, GOAL, 1, build(ARMS, lightness))
+        found = predict(predictor, truth, chunks.actions[:, LEAD_IN:], given.seed)
+        figures[name] = {"rate": rate, **errors(found, truth, truth.valid & moved)}
+        rows.append([name, rate, *(_text(figures[name][what]["1.6"]) for what in ("cube", "hand"))])
+    heads = ["model", "rollouts/s", "cube at 1.6 s [mm]", "hand at 1.6 s [mm]"]
+    table(f"{int(np.sum((truth.valid & moved).numpy()))} chunks, median / p95", heads, rows)
+    save(given.json, figures)
+    return 0
+
+
+def _text(values: dict[str, float]) -> str:
+    return f"{values['median']:.1f} / {values['p95']:.0f}"
+
+
+def _given() -> argparse.Namespace:
+    parser = options(__doc__)
+    parser.set_defaults(seed=20_000_003)
+    parser.add_argument("--episodes", type=int, default=48, help="demonstrations (default: 48)")
+    parser.add_argument("--chunks", type=int, default=1200, help="at most (default: 1200)")
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
