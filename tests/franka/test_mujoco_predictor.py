@@ -276,3 +276,13 @@ def test_a_diverged_copy_does_not_slow_the_others_down() -> None:
             simulator.step(torch.zeros(3, 16), simulator.substeps)
         seconds.append(time.process_time() - began)
     assert seconds[1] < 20 * seconds[0]
+
+
+def test_a_sample_that_loses_the_cube_is_marked_invalid(predictor: MujocoPredictor) -> None:
+    """One of two cubes is pushed over the table's edge, 60 cm from the middle."""
+    start = state(cube=(-0.2, 0.57, 0.025), worlds=2)
+    start.cube_velocity[1, 1] = 2.0
+    chunks = tuple(torch.zeros(2, 1, 8, 7) for _ in ARMS)
+    found = predictor.predict(start, chunks)
+    assert found.valid.tolist() == [[True], [False]]
+    assert found.trajectory.cube_position[1, 0, -1, 2] < 0.0

@@ -49,7 +49,10 @@ class MujocoPredictor(Predictor):
         self._simulator: MujocoSimulator | None = None
 
     def predict(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> Prediction:
-        """Roll all samples out; a sample whose simulation diverges is marked invalid.
+        """Roll all samples out.
+
+        A sample is marked invalid if its simulation diverges, and if it loses the cube: no cost of
+        Table I says that a cube beside the table can't be picked up again.
 
         Args:
             state: the state estimate of B worlds.
@@ -76,8 +79,10 @@ class MujocoPredictor(Predictor):
             goal=self.goal,
             hand_quaternion=quaternions,
         )
-        valid = torch.from_numpy(simulator.valid.copy()).unflatten(0, (worlds, samples))
-        return Prediction(trajectory, valid)
+        sound = torch.from_numpy(simulator.valid.copy()).unflatten(0, (worlds, samples))
+        # Only beside the table can a cube's centre be below the table's top.
+        kept = (trajectory.cube_position[..., 2] > 0.0).all(-1)
+        return Prediction(trajectory, sound & kept)
 
     def advance(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> FrankaState:
         """The state after the worlds have followed ``chunks``, (B, c, 7) an arm."""
