@@ -39,8 +39,8 @@ def test_robots_get_to_their_goals_and_never_into_obstacles(recorded):
         gap = np.linalg.norm(frames["state.goal"] - frames["state.position"], axis=-1)
         arrived += gap.min() < 0.1
         points = torch.from_numpy(frames["state.position"])[None]
-        shapes = recorder.state.maps.obstacles[world : world + 1]
-        clearance = Maps(shapes, shapes[:, :0]).distance(points) - frames["state.radius"][0, 0]
+        alone = recorder.state.maps.of_worlds(torch.tensor([world]))
+        clearance = alone.distance(points) - frames["state.radius"][0, 0]
         assert clearance.min() > -1e-5
     assert arrived >= 8
 

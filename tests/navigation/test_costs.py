@@ -8,6 +8,7 @@ from codi_navigation.costs import (
     JunctionCost,
     KeepRightCost,
     ObstacleCost,
+    RoundaboutCost,
     SeparationCost,
 )
 from codi_navigation.costs.junction import must_wait
@@ -24,7 +25,14 @@ from tests.navigation.worlds import (
     straight_trajectory,
 )
 
-ALL = (SeparationCost(), GoalCost(), ObstacleCost(), KeepRightCost(), JunctionCost())
+ALL = (
+    SeparationCost(),
+    GoalCost(),
+    ObstacleCost(),
+    KeepRightCost(),
+    JunctionCost(),
+    RoundaboutCost(),
+)
 
 
 def predict(state, chunks, vehicle):
@@ -50,21 +58,7 @@ def test_worlds_and_samples_are_batched():
     together = predict(state, chunks, "mixed")
     costs = torch.stack([cost(together) for cost in ALL])
     for world in range(3):
-        alone_state = attrs.evolve(
-            random_state(1, 4, "mixed", worlds=3),
-            position=state.position[world : world + 1],
-            heading=state.heading[world : world + 1],
-            velocity=state.velocity[world : world + 1],
-            radius=state.radius[world : world + 1],
-            maps=Maps(state.maps.obstacles[world : world + 1], state.maps.passages[:1]),
-            routes=attrs.evolve(
-                state.routes,
-                goal=state.routes.goal[world : world + 1],
-                field=state.routes.field[world : world + 1],
-                corner=state.routes.corner[world : world + 1],
-                open=state.routes.open[world : world + 1],
-            ),
-        )
+        alone_state = state.of_worlds(torch.tensor([world]))
         alone = predict(alone_state, tuple(chunk[world : world + 1] for chunk in chunks), "mixed")
         assert torch.allclose(alone.position[0], together.position[world], atol=1e-5)
         values = torch.stack([cost(alone) for cost in ALL])
@@ -179,6 +173,38 @@ def test_a_junction_costs_the_time_spent_in_it_out_of_turn():
     assert JunctionCost()(into).item() == pytest.approx(inside.item())
     waiting = straight_trajectory(state, [(1.0, 0.0), (0.1, 0.0)])
     assert JunctionCost()(waiting).item() == 0
+
+
+def roundabout_state(starts, goals, radius=1.0):
+    state = open_state(starts, goals)
+    island = Obstacle.circle(0.5, 0.0, radius)
+    return attrs.evolve(state, maps=Maps.of([Map(EXTENT, roundabouts=(island,))]))
+
+
+def test_a_roundabout_costs_the_time_spent_on_its_island():
+    state = roundabout_state([(-1.0, 0.0)], [(-2.0, 0.0)])
+    into = straight_trajectory(state, [(1.0, 0.0)])
+    depth = (into.position[0, 0, :, 0, 0] + 0.5).clamp_min(0)
+    assert 0.3 < (depth > 0).float().mean() < 1
+    assert RoundaboutCost(1.0)(into).item() == pytest.approx((depth > 0).float().mean().item())
+    expected = (depth > 0).float() + 2 * depth
+    assert RoundaboutCost()(into).item() == pytest.approx(expected.mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("side", "cost"), [(-1, 0.0), (1, 1.0)])
+def test_who_has_to_cross_a_roundabout_drives_around_it_anticlockwise(side, cost):
+    # West of the island on the way east: anticlockwise is south.
+    state = roundabout_state([(-1.0, 0.0)], [(2.5, 0.0)])
+    around = straight_trajectory(state, [(0.0, 0.6 * side)])
+    assert RoundaboutCost()(around).item() == pytest.approx(cost)
+    # Whose way misses the island may drive as it likes.
+    free = roundabout_state([(-1.0, 0.0)], [(-1.0, 2.0)])
+    assert RoundaboutCost()(straight_trajectory(free, [(0.0, 0.6 * side)])).item() == 0
+
+
+def test_standing_still_breaks_no_rule_of_a_roundabout():
+    state = roundabout_state([(-1.0, 0.0)], [(2.5, 0.0)])
+    assert RoundaboutCost()(straight_trajectory(state, [(0.0, 0.0)])).item() == 0
 
 
 @pytest.mark.parametrize("cost", ALL, ids=lambda cost: type(cost).__name__)

@@ -22,6 +22,14 @@ def test_neighbours_on_the_swap_circle_start_45_cm_apart_and_go_opposite(agents)
     check_problem(problem, 0.15)
 
 
+@pytest.mark.parametrize("agents", [4, 8, 32, 128])
+def test_everybody_fits_around_the_island_of_the_swap_circle(agents):
+    problem = Swap(SwapOptions(agents=agents)).problem(generator())
+    (island,) = problem.map.roundabouts
+    assert island.rounding < np.linalg.norm(problem.starts, axis=-1).min()
+    assert 2 * np.pi * island.rounding > agents * 0.3  # a lane of robots whose centres are on it
+
+
 def test_the_largest_swap_circle_has_the_radius_of_its_circumference():
     scenario = Swap(SwapOptions(agents=128))
     assert scenario.radius == pytest.approx(128 * 0.45 / (2 * np.pi), rel=1e-3)

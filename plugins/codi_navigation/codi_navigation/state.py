@@ -41,6 +41,17 @@ class NavigationState:
         """The number of robots N."""
         return self.position.shape[1]
 
+    def of_worlds(self, rows: Tensor) -> NavigationState:
+        """The state of some worlds, chosen by their numbers (b,)."""
+        return NavigationState(
+            position=self.position[rows],
+            heading=self.heading[rows],
+            velocity=self.velocity[rows],
+            radius=self.radius[rows],
+            maps=self.maps.of_worlds(rows),
+            routes=self.routes.of_worlds(rows),
+        )
+
     @property
     def pose(self) -> Tensor:
         """Where the robots are, (3, B, N): x [m], y [m], heading [rad]."""

@@ -22,6 +22,7 @@ from codi_navigation.costs import (
     JunctionCost,
     KeepRightCost,
     ObstacleCost,
+    RoundaboutCost,
     SeparationCost,
 )
 from codi_navigation.metrics import NavigationMetrics
@@ -45,14 +46,25 @@ COSTS: Mapping[str, Callable[..., CostFunction]] = {
     "navigation-obstacles": ObstacleCost,
     "navigation-keep-right": KeepRightCost,
     "navigation-junction": JunctionCost,
+    "navigation-roundabout": RoundaboutCost,
 }
+
+SETTINGS = PlanSettings(
+    samples=64,
+    temperature=0.025,
+    execute=1,
+    posterior="correlated",
+    guidance="factored",
+    sampler="warm-start:sigma_warm=3.0,steps=8,cold=0.0",
+)
+"""Plans begin from the previous one, each robot weighs its own samples, and those are smooth."""
 
 DEFAULT_COSTS = {
     "navigation-goal": 1.0,
-    "navigation-separation": 20.0,
-    "navigation-obstacles": 20.0,
-    "navigation-keep-right": 0.3,
-    "navigation-junction": 3.0,
+    "navigation-separation": 40.0,
+    "navigation-obstacles": 40.0,
+    "navigation-junction": 1.5,
+    "navigation-roundabout": 3.0,
 }
 
 
@@ -90,7 +102,7 @@ class NavigationTask(Task):
             default_costs=DEFAULT_COSTS,
             metrics=NavigationMetrics(),
             renderer=_renderer(),
-            settings=PlanSettings(temperature=0.05, execute=1),
+            settings=SETTINGS,
             max_seconds=time_limit(scenario.longest),
             advance=_Advance(team),
             demonstrator=demonstrator,

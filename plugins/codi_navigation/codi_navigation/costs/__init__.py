@@ -4,6 +4,7 @@ from codi_navigation.costs.goal import GoalCost
 from codi_navigation.costs.junction import JunctionCost
 from codi_navigation.costs.keep_right import KeepRightCost
 from codi_navigation.costs.obstacles import ObstacleCost
+from codi_navigation.costs.roundabout import RoundaboutCost
 from codi_navigation.costs.separation import SeparationCost
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "JunctionCost",
     "KeepRightCost",
     "ObstacleCost",
+    "RoundaboutCost",
     "SeparationCost",
 ]

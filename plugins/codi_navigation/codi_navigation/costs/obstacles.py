@@ -14,7 +14,7 @@ from codi_navigation.prediction.trajectory import NavigationTrajectory
 class ObstacleCost(LocalCost):
     """How much nearer than a margin a robot's rim comes to an obstacle, at worst [m]."""
 
-    margin: float = 0.02
+    margin: float = 0.03
     """[m]"""
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:

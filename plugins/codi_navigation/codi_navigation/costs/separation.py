@@ -12,12 +12,11 @@ from codi_navigation.prediction.trajectory import NavigationTrajectory
 class SeparationCost(LocalCost):
     """How much nearer than a margin the rims of two robots come, at worst; one term a pair [m]."""
 
-    margin: float = 0.06
+    margin: float = 0.08
     """[m] Between rims. Robots that pass at full speed are seen every 20 cm of their approach."""
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
         """One term for each pair of neighbours."""
         pairs = trajectory.pairs
-        nearest = trajectory.approach.distance
-        lacking = (pairs.reach.unsqueeze(-1) + self.margin - nearest).clamp_min(0.0)
+        lacking = (pairs.reach.unsqueeze(-1) + self.margin - trajectory.nearest).clamp_min(0.0)
         return CostTerms(lacking, pairs.world, pairs.members, trajectory.state.worlds)

@@ -88,11 +88,13 @@ class Map:
         obstacles: what stands in it.
         passages: rectangles that admit one direction of travel at a time; the direction is the
             rectangle's own x axis. They are floor, not obstacles.
+        roundabouts: circles that traffic drives around anticlockwise. They are floor, too.
     """
 
     extent: tuple[float, float, float, float]
     obstacles: tuple[Obstacle, ...] = attrs.field(default=(), converter=_shapes)
     passages: tuple[Obstacle, ...] = attrs.field(default=(), converter=_shapes)
+    roundabouts: tuple[Obstacle, ...] = attrs.field(default=(), converter=_shapes)
 
 
 @attrs.frozen(eq=False)
@@ -102,22 +104,27 @@ class Maps:
     Attributes:
         obstacles: (B, O, 6), rows as :data:`SHAPE_FIELDS`; what fills up a batch stands far away.
         passages: (B, P, 6), likewise.
+        roundabouts: (B, R, 6), likewise.
     """
 
     obstacles: Tensor
     passages: Tensor
+    roundabouts: Tensor
 
     @classmethod
     def of(cls, maps: Sequence[Map]) -> Maps:
         """Stack maps, filled up to the largest number of obstacles."""
-        return cls(
-            _stacked([one.obstacles for one in maps]), _stacked([one.passages for one in maps])
-        )
+        kinds = ("obstacles", "passages", "roundabouts")
+        return cls(*(_stacked([getattr(one, kind) for one in maps]) for kind in kinds))
 
     @property
     def worlds(self) -> int:
         """The number of worlds B."""
         return self.obstacles.shape[0]
+
+    def of_worlds(self, rows: Tensor) -> Maps:
+        """The maps of some worlds, chosen by their numbers (b,)."""
+        return Maps(self.obstacles[rows], self.passages[rows], self.roundabouts[rows])
 
     def distance(self, points: Tensor) -> Tensor:
         """Signed distance from points (B, ..., 2) to the nearest obstacle, (B, ...) [m].

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import attrs
@@ -11,6 +13,10 @@ from torch import Tensor
 
 from codi_navigation.prediction.neighbours import Pairs
 from codi_navigation.state import NavigationState
+
+
+_CACHED = 2**17
+"""How many numbers of a kind fit into the cache of a core."""
 
 
 class Approach(NamedTuple):
@@ -57,19 +63,36 @@ class NavigationTrajectory:
         return self.path[:, :2].movedim(1, -1)
 
     @cached_property
+    def nearest(self) -> Tensor:
+        """How near each pair of neighbours comes, between centres, (P, M) [m]."""
+        squares = [_squares(offset).amin(0) for offset in self._offsets()]
+        return torch.stack(squares).amin(0).sqrt()
+
+    @cached_property
     def approach(self) -> Approach:
         """When and how each pair of neighbours is nearest."""
-        first, second = self.pairs.rows.unbind(-1)
-        rows = self.path[:, :2].flatten(2, 3)  # (K, 2, B·N, M)
-        nearest: Tensor | None = None
-        # Step by step, on arrays that fit into the cache: three times as fast as all at once.
-        for places in rows:
-            offset = places.index_select(1, second).sub_(places.index_select(1, first))
+        nearest, offsets = None, None
+        for offset in chain.from_iterable(self._offsets()):
             squared = offset.square().sum(0)
-            if nearest is None:
+            if nearest is None or offsets is None:
                 nearest, offsets = squared, offset
             else:
                 offsets = torch.where(squared < nearest, offset, offsets)
                 nearest = torch.minimum(squared, nearest)
-        assert nearest is not None
+        assert nearest is not None and offsets is not None
         return Approach(nearest.sqrt(), offsets[0], offsets[1])
+
+    def _offsets(self) -> Iterator[Tensor]:
+        """From the first to the second robot of each pair, (k, 2, P, M) for some steps at once."""
+        first, second = self.pairs.rows.unbind(-1)
+        rows = self.path[:, :2].flatten(2, 3)  # (K, 2, B·N, M)
+        # As many steps as fit into the cache together: that is three times as fast as all at once.
+        steps = max(1, _CACHED // max(1, 2 * len(first) * rows.shape[-1]))
+        for places in rows.split(steps):
+            yield places.index_select(2, second).sub_(places.index_select(2, first))
+
+
+def _squares(offset: Tensor) -> Tensor:
+    """Squared lengths of (k, 2, P, M), (k, P, M)."""
+    x, y = offset.unbind(1)
+    return torch.addcmul(x * x, y, y)

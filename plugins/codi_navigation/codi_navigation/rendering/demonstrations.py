@@ -35,6 +35,7 @@ def write_demonstrations(path: Path, episodes: Sequence[EpisodeKey], vehicle: st
         trace = {
             "obstacles": shapes[number][None],
             "passages": np.empty((1, 0, 6)),
+            "roundabouts": np.empty((1, 0, 6)),
             "extent": np.array([recorder.extent]),
             "position": position[:, None],
             "radius": frames["state.radius"],

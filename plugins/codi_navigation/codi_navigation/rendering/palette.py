@@ -7,8 +7,12 @@ import colorsys
 FLOOR = (250, 249, 246)
 OBSTACLE = (92, 98, 108)
 PASSAGE = (253, 236, 200)
+ISLAND = (226, 238, 220)
 CONTACT = (214, 32, 32)
 INK = (40, 44, 52)
+
+MAP = (("passages", PASSAGE), ("roundabouts", ISLAND), ("obstacles", OBSTACLE))
+"""What a map has, by the names of the events, in the order in which it is drawn."""
 
 _GOLDEN = 0.618034
 

@@ -55,10 +55,10 @@ class NavigationRenderer(Renderer):
 
 
 def draw_map(axes: Axes, trace: Trace) -> None:
-    """Draw the obstacles and passages; axes get equal scales and the episode's limits [m]."""
+    """Draw what the map has; axes get equal scales and the episode's limits [m]."""
     from matplotlib.patches import Circle, Patch, Polygon
 
-    for name, colour in (("passages", palette.PASSAGE), ("obstacles", palette.OBSTACLE)):
+    for name, colour in palette.MAP:
         for row in shown_shapes(np.asarray(trace[name], float)[0]):
             shade = palette.unit(colour)
             patch: Patch = (

@@ -67,7 +67,7 @@ class TopView:
 
         picture = Image.new("RGB", self.size, palette.FLOOR)
         brush = ImageDraw.Draw(picture)
-        for name, colour in (("passages", palette.PASSAGE), ("obstacles", palette.OBSTACLE)):
+        for name, colour in palette.MAP:
             for row in shown_shapes(self.trace[name][0]):
                 if row[5] > 0:
                     brush.ellipse(self._box(row[0], row[1], row[5]), fill=colour)

@@ -91,6 +91,16 @@ class Routes:
             field=None if self.field is None else self.field[worlds, rows].unsqueeze(1),
         )
 
+    def of_worlds(self, rows: Tensor) -> Routes:
+        """The routes in some worlds, chosen by their numbers (b,)."""
+        return attrs.evolve(
+            self,
+            goal=self.goal[rows],
+            field=None if self.field is None else self.field[rows],
+            corner=self.corner[rows],
+            open=self.open[rows],
+        )
+
     def _step(self, points: Tensor) -> Tensor:
         return self._straight(points).norm(dim=-1, keepdim=True).clamp_max(_STEP)
 

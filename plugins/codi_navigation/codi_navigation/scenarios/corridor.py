@@ -49,7 +49,7 @@ class Corridor(Scenario):
 
     def __init__(self, options: CorridorOptions) -> None:
         self.count, self.radius = options.agents, options.radius
-        self.width = 2.8 * options.radius
+        self.width = 3.2 * options.radius
         self.half_length = options.length / 2
         self.pitch = 3.2 * options.radius
         self.rows = int((HEIGHT - 2 * options.radius - 0.2) // self.pitch) + 1

@@ -10,9 +10,13 @@ import numpy as np
 
 from codi_core.errors import UsageError
 from codi_navigation.maps.problem import Problem
-from codi_navigation.maps.shapes import Map
+from codi_navigation.maps.shapes import Map, Obstacle
 from codi_navigation.options import NavigationOptions
 from codi_navigation.scenarios.base import Scenario
+
+
+ISLAND = 0.75
+"""The island of the roundabout, as a share of the circle's radius: all robots fit around it."""
 
 
 def _spacing(instance: Any, __: Any, value: float | None) -> None:
@@ -37,6 +41,8 @@ class SwapOptions(NavigationOptions):
 class Swap(Scenario):
     """Antipodal starts and goals on a circle in open space, turned by a random angle.
 
+    A roundabout is painted on the floor. Nothing keeps robots off its island but a cost.
+
     Args:
         options: the number of robots, their radius and the spacing of their starts.
     """
@@ -57,4 +63,6 @@ class Swap(Scenario):
         angles = 2 * np.pi * (np.arange(self.count) / self.count + generator.random())
         starts = self.radius * np.stack((np.cos(angles), np.sin(angles)), -1)
         half = self.radius + self.margin
-        return Problem(Map((-half, -half, half, half)), starts, -starts, angles + np.pi)
+        island = Obstacle.circle(0.0, 0.0, ISLAND * self.radius)
+        one = Map((-half, -half, half, half), roundabouts=(island,))
+        return Problem(one, starts, -starts, angles + np.pi)

@@ -39,7 +39,7 @@ class NavigationEnvironment(Environment):
     ``robot_contact`` and ``obstacle_contact`` (B, N), in the last period, ``closest_m`` (B,), the
     least gap between two robots in the last period, ``shortest_path_m`` (B, N),
     ``shortest_time_s`` (B, N), ``time_limit_s`` (B,), ``unicycle`` (B, N), ``obstacles``
-    (B, O, 6), ``passages`` (B, P, 6) and ``extent`` (B, 4).
+    (B, O, 6), ``passages`` (B, P, 6), ``roundabouts`` (B, R, 6) and ``extent`` (B, 4).
 
     Args:
         scenario: draws the episodes' problems.
@@ -122,6 +122,7 @@ class NavigationEnvironment(Environment):
             "unicycle": np.tile(unicycle, (len(problems), 1)),
             "obstacles": state.maps.obstacles.numpy(),
             "passages": state.maps.passages.numpy(),
+            "roundabouts": state.maps.roundabouts.numpy(),
             "extent": np.array([problem.map.extent for problem in problems]),
         }
 
