@@ -72,7 +72,7 @@ class RunConfig:
         "the time limit of an episode [s]", type=positive, metavar="S"
     )
     after_success: float | None = _option(
-        "end an episode that long after its success [s] (default: go on to the time limit)",
+        "end an episode that long after its success [s] (most tasks go on to the time limit)",
         type=not_negative,
         metavar="S",
     )
@@ -111,6 +111,7 @@ def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, A
         **attrs.asdict(settings),
         "predictor": chosen,
         "max_seconds": parts.max_seconds,
+        "after_success": parts.after_success,
     }
 
 

@@ -62,12 +62,20 @@ class Evaluation:
         prediction = self._predict(flat)
         with self.context.diagnostics.stage("cost"):
             found = local_terms(self.cost, prediction.trajectory)
-            _check_terms(found, flat, self.product.agents)
+            self._check(found, flat)
             self._count_lost(found)
             failed = self._failed(prediction)
             if failed is not None:
                 found = _forbid(found, failed, self.product.agents)
         return found
+
+    def _check(self, found: CostTerms, flat: Tensor) -> None:
+        """Check terms that a plan's earlier steps have not shown already."""
+        shown = self.context.cache.setdefault("checked terms", set())
+        shape = (found.values.shape, found.members.shape, found.worlds, flat.shape)
+        if shape not in shown:
+            _check_terms(found, flat, self.product.agents)
+            shown.add(shape)
 
     def _predict(self, flat: Tensor) -> Prediction:
         diagnostics = self.context.diagnostics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import attrs
@@ -37,9 +38,15 @@ class CostTerms:
     def of_agents(cls, values: Tensor) -> CostTerms:
         """One term an agent, from values (B, N, M)."""
         worlds, agents, _ = values.shape
-        world = torch.arange(worlds, device=values.device).repeat_interleave(agents)
-        agent = torch.arange(agents, device=values.device).repeat(worlds)
-        return cls(values.flatten(0, 1), world, agent.unsqueeze(-1), worlds)
+        world, members = _each_agent(worlds, agents, values.device)
+        return cls(values.flatten(0, 1), world, members, worlds)
+
+    @classmethod
+    def nothing(cls, like: Tensor) -> CostTerms:
+        """No term at all, for as many worlds and samples as (B, N, M) values have."""
+        worlds, _, samples = like.shape
+        world, members = _each_agent(worlds, 0, like.device)
+        return cls(like.new_zeros(0, samples), world, members, worlds)
 
     @classmethod
     def joined(cls, parts: Sequence[CostTerms]) -> CostTerms:
@@ -136,6 +143,13 @@ class CostTerms:
                 break
             reached = wider
         return reached > 0
+
+
+@lru_cache(maxsize=64)
+def _each_agent(worlds: int, agents: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The worlds (B·N,) and members (B·N, 1) of one term an agent; a plan asks again and again."""
+    world = torch.arange(worlds, device=device).repeat_interleave(agents)
+    return world, torch.arange(agents, device=device).repeat(worlds).unsqueeze(-1)
 
 
 def _padded(members: Tensor, width: int) -> Tensor:

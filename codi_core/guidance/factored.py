@@ -13,7 +13,7 @@ from codi_core.costs import CostTerms
 from codi_core.errors import LocalityError, SpecificationError
 from codi_core.guidance.base import Guidance
 from codi_core.guidance.temperature import least_temperature
-from codi_core.guidance.weights import SampleWeights, sample_weights
+from codi_core.guidance.weights import SampleWeights, finite_mean, sample_weights
 from codi_core.planning import Denoiser, Diagnostics, Evaluate, LocalEvaluate, PlanContext
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
 
@@ -102,8 +102,5 @@ def block_shift(samples: Tensor, weights: SampleWeights, blocks: Sequence[slice]
 def _record(diagnostics: Diagnostics, terms: CostTerms, weights: SampleWeights) -> None:
     """Note what the cost did to the samples of one denoising step; means over the blocks."""
     diagnostics.record("effective_sample_size", weights.effective_sample_size().mean(-1))
-    total = terms.total()
-    finite = torch.isfinite(total)
-    mean = torch.where(finite, total, 0.0).sum(-1) / finite.sum(-1).clamp_min(1)
-    diagnostics.record("sample_cost", mean)
+    diagnostics.record("sample_cost", finite_mean(terms.total()))
     diagnostics.count("unguided_steps", int((~weights.usable).any(-1).sum()))

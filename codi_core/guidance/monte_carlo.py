@@ -8,7 +8,7 @@ from torch import Tensor
 
 from codi_core.guidance.base import Guidance
 from codi_core.guidance.temperature import least_temperature
-from codi_core.guidance.weights import SampleWeights, sample_weights
+from codi_core.guidance.weights import SampleWeights, finite_mean, sample_weights
 from codi_core.planning import Denoiser, Diagnostics, Evaluate, PlanContext
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
 
@@ -70,7 +70,5 @@ def shift(samples: Tensor, weights: SampleWeights) -> Tensor:
 def record_weights(diagnostics: Diagnostics, cost: Tensor, weights: SampleWeights) -> None:
     """Note what the cost did to the samples of one denoising step."""
     diagnostics.record("effective_sample_size", weights.effective_sample_size())
-    finite = torch.isfinite(cost)
-    mean = torch.where(finite, cost, 0.0).sum(-1) / finite.sum(-1).clamp_min(1)
-    diagnostics.record("sample_cost", mean)
+    diagnostics.record("sample_cost", finite_mean(cost))
     diagnostics.count("unguided_steps", int((~weights.usable).sum()))

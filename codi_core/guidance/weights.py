@@ -31,6 +31,15 @@ class SampleWeights:
         return torch.where(self.usable, 1.0 / self.tilted.square().sum(-1).clamp_min(1e-300), 0.0)
 
 
+def finite_mean(cost: Tensor) -> Tensor:
+    """The mean of the finite costs (B, M) of each world, (B,); 0 where there is none."""
+    mean = cost.mean(-1)
+    if bool(torch.isfinite(mean).all()):
+        return mean
+    finite = torch.isfinite(cost)
+    return torch.where(finite, cost, 0.0).sum(-1) / finite.sum(-1).clamp_min(1)
+
+
 def sample_weights(
     cost: Tensor, temperature: float | Tensor, log_weights: Tensor | None = None
 ) -> SampleWeights:

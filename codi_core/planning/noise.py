@@ -66,7 +66,8 @@ class NoiseSource:
             self._drawing = before
 
     def _fill(self, shape: tuple[int, ...], kind: str) -> Tensor:
-        out = torch.zeros((self.worlds, *shape), device=self.device)
+        make = torch.empty if all(self._drawing) else torch.zeros
+        out = make((self.worlds, *shape), device=self.device)
         # The loop is over worlds, never over samples: one fill draws all samples of a world.
         for row, generator, draws in zip(out, self._generators, self._drawing, strict=True):
             if draws:

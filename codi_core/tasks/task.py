@@ -71,6 +71,8 @@ class TaskParts:
         settings_for: other ones, by the name of the predictor that they are meant for; a slow
             predictor may need fewer samples to keep up with the robots.
         max_seconds: the time limit of an episode [s].
+        after_success: how long an episode goes on after its success [s]; None for up to the time
+            limit.
         advance: foresees a state while a slow planner thinks; None refuses ``--latency``.
         demonstrator: makes what ``codi-collect`` runs, with a number of physics threads; None if
             the task has no demonstrations.
@@ -87,6 +89,7 @@ class TaskParts:
     settings: PlanSettings = attrs.field(factory=PlanSettings)
     settings_for: Mapping[str, PlanSettings] = attrs.field(factory=dict)
     max_seconds: float = 60.0
+    after_success: float | None = None
     advance: Advance | None = None
     demonstrator: Callable[[int], Demonstrator] | None = None
 

@@ -104,6 +104,7 @@ class NavigationTask(Task):
             renderer=_renderer(),
             settings=SETTINGS,
             max_seconds=time_limit(scenario.longest),
+            after_success=0.0,
             advance=_Advance(team),
             demonstrator=demonstrator,
         )

@@ -26,8 +26,10 @@ class JunctionCost(LocalCost):
     """[m] How far the space at the mouths reaches, from the passage to a robot's centre."""
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
-        """One term for each robot."""
+        """One term for each robot, if the map has a passage."""
         state = trajectory.state
+        if not state.maps.passages.shape[1]:
+            return CostTerms.nothing(trajectory.path[0, 0])
         cost = torch.zeros_like(trajectory.path[0, 0])
         for passage in state.maps.passages.unbind(1):
             waits = must_wait(state, passage)

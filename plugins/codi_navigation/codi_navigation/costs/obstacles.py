@@ -18,10 +18,10 @@ class ObstacleCost(LocalCost):
     """[m]"""
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
-        """One term for each robot."""
+        """One term for each robot, if there are obstacles near any."""
         shapes = trajectory.obstacles
         if not shapes.shape[2]:
-            return CostTerms.of_agents(torch.zeros_like(trajectory.path[0, 0]))
+            return CostTerms.nothing(trajectory.path[0, 0])
         points = trajectory.points
         # One obstacle after another: they are few, and the samples are many.
         gaps = [signed_distance(points, shape.unsqueeze(2)).amin(0) for shape in shapes.unbind(2)]

@@ -23,20 +23,26 @@ class RoundaboutCost(LocalCost):
     middle: float = 3.0
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
-        """One term for each robot."""
+        """One term for each robot, if the map has a roundabout."""
         state = trajectory.state
-        cost = torch.zeros_like(trajectory.path[0, 0])
-        for island in state.maps.roundabouts.unbind(1):
-            centre, radius = island[:, :2], island[:, 5]
-            now = state.position - centre.unsqueeze(1)
-            x = trajectory.path[:, 0] - centre[:, 0, None, None]  # (K, B, N, M)
-            y = trajectory.path[:, 1] - centre[:, 1, None, None]
-            depth = 1 - torch.hypot(x, y) / radius.clamp_min(1e-6)[:, None, None]
-            inside = torch.where(depth > 0, 1 + (self.middle - 1) * depth, 0.0)
-            crosses = _crosses(now, state.routes.goal - centre.unsqueeze(1), radius)
-            wrong = _turns_clockwise(now, x, y) & crosses.unsqueeze(-1)
-            cost = cost + (inside + wrong).mean(0)
-        return CostTerms.of_agents(cost)
+        if not state.maps.roundabouts.shape[1]:
+            return CostTerms.nothing(trajectory.path[0, 0])
+        shares = [self._share(trajectory, island) for island in state.maps.roundabouts.unbind(1)]
+        return CostTerms.of_agents(torch.stack(shares).sum(0) if len(shares) > 1 else shares[0])
+
+    def _share(self, trajectory: NavigationTrajectory, island: Tensor) -> Tensor:
+        """The time on an island (B, 6) and in the wrong direction around it, (B, N, M)."""
+        state, centre = trajectory.state, island[:, :2].unsqueeze(1)
+        now = state.position - centre
+        crosses = _crosses(now, state.routes.goal - centre, island[:, 5])
+        x = trajectory.path[:, 0] - island[:, 0, None, None]  # (K, B, N, M)
+        y = trajectory.path[:, 1] - island[:, 1, None, None]
+        # From ``middle`` at the centre to 1 at the rim, and 0 outside.
+        slope = (self.middle - 1) / island[:, 5, None, None].clamp_min(1e-6)
+        far = torch.hypot(x, y)
+        inside = torch.where(far < island[:, 5, None, None], self.middle - far * slope, 0.0)
+        wrong = _turns_clockwise(now, x, y).to(inside.dtype)
+        return torch.addcmul(inside.mean(0), wrong.mean(0), crosses.unsqueeze(-1).to(wrong.dtype))
 
 
 def _crosses(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
@@ -49,6 +55,7 @@ def _crosses(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
 
 def _turns_clockwise(now: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """In which steps paths (K, B, N, M) from (B, N, 2) turn clockwise around the origin."""
-    before_x = torch.cat((now[..., 0, None].expand_as(x[0]).unsqueeze(0), x[:-1]))
-    before_y = torch.cat((now[..., 1, None].expand_as(y[0]).unsqueeze(0), y[:-1]))
+    start = now.unsqueeze(2).expand(-1, -1, x.shape[-1], -1)
+    before_x = torch.cat((start[None, ..., 0], x[:-1]))
+    before_y = torch.cat((start[None, ..., 1], y[:-1]))
     return before_x * y < before_y * x

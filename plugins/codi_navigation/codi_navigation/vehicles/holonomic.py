@@ -32,7 +32,7 @@ class Holonomic(Vehicle):
         velocities = []
         for target in wanted:
             change = target - velocity
-            length = torch.hypot(change[:1], change[1:])
+            length = torch.hypot(*change.unbind())
             velocity = torch.addcdiv(velocity, change, length.clamp_min_(most), value=most)
             velocities.append(velocity)
         return torch.stack(velocities)
