@@ -14,7 +14,6 @@ from torch import Tensor
 from codi_navigation.prediction.neighbours import Pairs
 from codi_navigation.state import NavigationState
 
-
 _CACHED = 2**17
 """How many numbers of a kind fit into the cache of a core."""
 
@@ -71,15 +70,13 @@ class NavigationTrajectory:
     @cached_property
     def approach(self) -> Approach:
         """When and how each pair of neighbours is nearest."""
-        nearest, offsets = None, None
-        for offset in chain.from_iterable(self._offsets()):
+        steps = chain.from_iterable(self._offsets())
+        offsets = next(steps)
+        nearest = offsets.square().sum(0)
+        for offset in steps:
             squared = offset.square().sum(0)
-            if nearest is None or offsets is None:
-                nearest, offsets = squared, offset
-            else:
-                offsets = torch.where(squared < nearest, offset, offsets)
-                nearest = torch.minimum(squared, nearest)
-        assert nearest is not None and offsets is not None
+            offsets = torch.where(squared < nearest, offset, offsets)
+            nearest = torch.minimum(squared, nearest)
         return Approach(nearest.sqrt(), offsets[0], offsets[1])
 
     def _offsets(self) -> Iterator[Tensor]:

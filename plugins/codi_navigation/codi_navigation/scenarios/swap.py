@@ -14,7 +14,6 @@ from codi_navigation.maps.shapes import Map, Obstacle
 from codi_navigation.options import NavigationOptions
 from codi_navigation.scenarios.base import Scenario
 
-
 ISLAND = 0.75
 """The island of the roundabout, as a share of the circle's radius: all robots fit around it."""
 
