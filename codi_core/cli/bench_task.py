@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from codi_core.errors import MissingExtraError
 if TYPE_CHECKING:
     from codi_core.benchmarking.on_task.entries import Entry
     from codi_core.benchmarking.on_task.table import Row
+    from codi_core.evaluation.run_folder import RunFolder
     from codi_core.samplers import KarrasSchedule
     from codi_core.tasks import Task, TaskParts
 
@@ -56,7 +58,7 @@ def _parser(name: str | None, task: Task | None) -> Parser:
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
     parser.add_argument("--task", metavar="NAME", help="the task")
     parser.add_argument(
-        "--entries", nargs="+", metavar="NAME", help="only these rows of the table (default: all)"
+        "--entries", nargs="+", metavar="NAME", help="measure only these (default: all)"
     )
     parser.add_argument(
         "--rollouts",
@@ -86,7 +88,7 @@ def _parser(name: str | None, task: Task | None) -> Parser:
 
 
 def _compare(opened: Opened, given: argparse.Namespace, command: list[str]) -> int:
-    from codi_core.benchmarking.on_task.entries import chosen
+    from codi_core.benchmarking.on_task.entries import chosen, entries
 
     options = make_options(opened.task.Options, given_task_options(vars(given)), opened.name)
     parts = opened.task.parts(options)
@@ -96,14 +98,16 @@ def _compare(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
     configurations = {entry.label: _for_entry(entry, base, budget) for entry in wanted}
     folder = given.output or Path("runs") / time.strftime(f"bench-{opened.name}-%Y%m%d-%H%M%S")
     title = f"{opened.name}, predictor {base.predictor}"
-    rows: list[Row] = []
+    order = [entry.label for entry in entries(opened.host)]
+    found: dict[str, Row] = {}
     for label, configuration in configurations.items():
         print(f"{label}: {configuration.episodes} episodes", file=sys.stderr)
         row, finished = _measure(opened, parts, configuration, folder / label, given, command)
         if row is not None:
-            rows.append(row)
-            # After each entry, so that an interrupted comparison has its table.
-            _write(folder, title, rows)
+            found[label] = row
+        # After each entry, so that an interrupted comparison has its table.
+        rows = _with_earlier(folder, found, order)
+        _write(folder, title, rows)
         if not finished:
             return _interrupted(folder, label)
     _print_table(title, rows)
@@ -144,9 +148,7 @@ def _measure(
     command: list[str],
 ) -> tuple[Row | None, bool]:
     """One entry's row, as far as its run has come, and whether it has come to its end."""
-    from codi_core.benchmarking.on_task.table import make_row
     from codi_core.cli.session import Session
-    from codi_core.evaluation.metrics import replan_seconds, world_plans
     from codi_core.evaluation.run_folder import RunFolder
 
     session = Session(opened, parts, configuration)
@@ -154,11 +156,33 @@ def _measure(
     folder = RunFolder(path)
     folder.prepare(session.document(command), given.resume, given.overwrite)
     finished = session.run(evaluation, folder)
-    metrics = session.write_metrics(folder)
+    return _row(folder, session.write_metrics(folder)), finished
+
+
+def _row(folder: RunFolder, metrics: Mapping[str, Any]) -> Row | None:
+    """The row of an entry's run; None if none of its episodes has finished."""
+    from codi_core.benchmarking.on_task.table import make_row
+    from codi_core.evaluation.metrics import replan_seconds, world_plans
+
     waves = folder.waves()
     if not metrics["episodes"]:
-        return None, finished
-    return make_row(path.name, metrics, world_plans(waves) / len(replan_seconds(waves))), finished
+        return None
+    worlds = world_plans(waves) / len(replan_seconds(waves))
+    return make_row(folder.path.name, metrics, worlds)
+
+
+def _with_earlier(folder: Path, found: Mapping[str, Row], order: Sequence[str]) -> list[Row]:
+    """The rows of this call, and of entries that an earlier one measured in the same folder."""
+    from codi_core.evaluation.run_folder import RunFolder
+
+    rows: list[Row | None] = []
+    for label in order:
+        run = RunFolder(folder / label)
+        if label in found:
+            rows.append(found[label])
+        elif run.file("metrics.json").exists():
+            rows.append(_row(run, json.loads(run.file("metrics.json").read_text("utf-8"))))
+    return [row for row in rows if row is not None]
 
 
 def _write(folder: Path, title: str, rows: Sequence[Row]) -> None:

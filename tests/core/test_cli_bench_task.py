@@ -70,6 +70,15 @@ def test_it_goes_on_where_it_stopped() -> None:
     assert again[1]["task_metrics"] == before[0]["task_metrics"]
 
 
+def test_entries_join_those_that_were_measured_before() -> None:
+    assert main([*FAST, "--entries", "isotropic", "--output", "out"]) == 0
+    before = results()
+    assert main([*FAST, "--entries", "base", "--output", "out", "--resume"]) == 0
+    again = results()
+    assert [row["entry"] for row in again] == ["base", "isotropic"]
+    assert again[1] == before[0]
+
+
 def test_a_folder_in_use_is_not_touched(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*FAST, "--entries", "base", "--output", "out"]
     assert main(arguments) == 0
