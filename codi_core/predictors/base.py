@@ -15,7 +15,8 @@ class Prediction:
 
     Attributes:
         trajectory: the task's typed trajectory; its tensors start with (B, M, K, ...).
-        valid: (B, M) booleans, False where the prediction failed (a diverged simulation).
+        valid: (B, M) booleans, False where the prediction failed (a diverged simulation) or must
+            not come true (an object that nothing can pick up again).
             None says that all are valid.
     """
 
