@@ -1,0 +1,176 @@
+"""How far the samples of each posterior go, and what the plans that follow cost.
+
+    python benchmarks/search_breadth.py
+
+The same plans with the same noise are made with each posterior, from states of closed-loop
+episodes. At each noise level the samples' predicted trajectories tell how far apart the hands end,
+and their weights how many of them count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from planning import make_planner
+from reporting import options, save, table
+from torch import Tensor
+
+from codi_core.composition import CoordinatedPolicy
+from codi_core.composition.evaluation import make_evaluate
+from codi_core.guidance import MonteCarloGuidance
+from codi_core.planning import NoiseSource, Plan, PlanContext
+from codi_core.posteriors import (
+    CorrelatedPosterior,
+    DataCovariancePosterior,
+    DenoisedPosterior,
+    IsotropicPosterior,
+    JacobianPosterior,
+    MatchedPosterior,
+    PosteriorApproximation,
+)
+from codi_core.predictors import Prediction, Predictor
+from codi_core.tasks import EpisodeKey, PlanSettings, Step
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.handoff.starts import ARMS
+from codi_franka.handoff.task import load_factors
+from codi_franka.prediction.kinematic import KinematicPredictor
+
+GOAL = torch.tensor([0.45, 0.0, 0.025])
+POSTERIORS: dict[str, PosteriorApproximation] = {
+    "isotropic": IsotropicPosterior(),
+    "matched": MatchedPosterior(),
+    "correlated": CorrelatedPosterior(),
+    "data-covariance": DataCovariancePosterior(),
+    "denoised": DenoisedPosterior(),
+    "jacobian": JacobianPosterior(),
+}
+EVERY = 15
+"""Control steps between the states that are planned from."""
+NEAR = 0.2
+"""The noise level at which plans are compared with the base policies."""
+FIRST = 10_000
+"""Keeps the noise of the measured plans apart from that of the episodes."""
+
+
+class Watched(Predictor):
+    """A kinematic predictor that keeps how far apart the samples' hands end, call by call [m]."""
+
+    def __init__(self) -> None:
+        self.inner = KinematicPredictor(ARMS, GOAL)
+        self.apart: list[float] = []
+
+    def predict(self, state: Any, chunks: tuple[Tensor, ...]) -> Prediction:
+        """What the inner one predicts."""
+        prediction = self.inner.predict(state, chunks)
+        ends = prediction.trajectory.hand_position[:, :, -1]  # (B, M, N, 3)
+        if ends.shape[1] > 1:
+            self.apart.append(float(ends.std(1).square().sum(-1).sqrt().mean()))
+        return prediction
+
+
+def with_posterior(
+    planner: CoordinatedPolicy, posterior: PosteriorApproximation, predictor: Predictor
+) -> CoordinatedPolicy:
+    guidance = MonteCarloGuidance(posterior, planner.guidance.samples, planner.guidance.temperature)
+    return CoordinatedPolicy(planner.product, guidance, planner.sampler, predictor, planner.cost)
+
+
+def plan(planner: CoordinatedPolicy, step: Step, number: int, seed: int) -> Plan:
+    keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
+    return planner.plan(PlanContext(NoiseSource(keys), with_history(step), step.state))
+
+
+def with_history(step: Step) -> dict[str, Tensor]:
+    """The observation (B, 1, ...), as policies see it."""
+    return {name: value.unsqueeze(1) for name, value in step.observation.items()}
+
+
+def states(planner: CoordinatedPolicy, worlds: int, seconds: float, seed: int) -> list[Step]:
+    """What is seen now and then while the printed estimator acts."""
+    environment = FrankaEnvironment(HandoffOptions(), threads=1)
+    step, found = environment.reset([EpisodeKey(seed, world) for world in range(worlds)]), []
+    for tick in range(round(10 * seconds)):
+        if tick % EVERY == 0:
+            found.append(step)
+        if tick % 4 == 0:
+            chunks = plan(planner, step, tick, seed).chunks
+        step = environment.step(tuple(chunk[:, tick % 4] for chunk in chunks))
+    return found
+
+
+def measure(
+    planner: CoordinatedPolicy, posterior: PosteriorApproximation, seen: list[Step], seed: int
+) -> dict[str, list[float] | float]:
+    """Means over the states; of what is measured on samples, one value a noise level."""
+    predictor, found = Watched(), []
+    made = with_posterior(planner, posterior, predictor)
+    for number, step in enumerate(seen):
+        predictor.apart = []
+        result = plan(made, step, FIRST + number, seed)
+        sizes = [float(v.mean()) for v in result.diagnostics.series["effective_sample_size"]]
+        found.append((predictor.apart, sizes, *judged(made, step, result)))
+    apart, sizes, cost, off = (np.mean(values, 0).tolist() for values in zip(*found, strict=True))
+    return {"apart_m": apart, "effective_sample_size": sizes, "cost": cost, "off_policy": off}
+
+
+def judged(planner: CoordinatedPolicy, step: Step, result: Plan) -> tuple[float, float]:
+    """The plan's cost, and how far the base policies would move it.
+
+    The latter is the root mean square of D(a, t) - a at a low noise level, in normalised units.
+    """
+    context = PlanContext(NoiseSource([(0, 0, 0)] * len(result.flat)), {}, step.state)
+    evaluate = make_evaluate(planner.product, planner.predictor, planner.cost, context)
+    denoiser = planner.product.denoiser(with_history(step))
+    moved = denoiser(result.flat, torch.tensor(NEAR)) - result.flat
+    cost = evaluate(result.flat.unsqueeze(1))
+    return float(cost.mean()), float(moved.square().mean().sqrt())
+
+
+def main() -> int:
+    given = _given()
+    torch.set_num_threads(1)
+    settings = attrs.evolve(PlanSettings(), samples=given.samples, steps=given.steps)
+    planner = make_planner(load_factors(None), settings, GOAL)
+    with torch.no_grad():
+        seen = states(planner, given.worlds, given.seconds, given.seed)
+        figures: dict[str, Any] = {
+            name: measure(planner, posterior, seen, given.seed)
+            for name, posterior in POSTERIORS.items()
+        }
+    levels = planner.sampler.schedule.levels()[:-1].tolist()
+    chosen = [int(np.argmin([abs(level - at) for level in levels])) for at in (10.0, 1.0, 0.2)]
+    heads = [f"apart at t {levels[k]:.2g} [cm]" for k in chosen]
+    rows = [
+        [
+            name,
+            *(100 * entry["apart_m"][k] for k in chosen),
+            *(entry["effective_sample_size"][k] for k in chosen),
+            entry["cost"],
+            entry["off_policy"],
+        ]
+        for name, entry in figures.items()
+    ]
+    sizes = [f"n_eff at t {levels[k]:.2g}" for k in chosen]
+    title = f"{len(seen) * given.worlds} plans, M {given.samples}, {given.steps} steps"
+    table(title, ["posterior", *heads, *sizes, "J of the plan", "off policy"], rows)
+    save(given.json, {"levels": levels, **figures})
+    return 0
+
+
+def _given() -> argparse.Namespace:
+    parser = options(__doc__)
+    parser.add_argument("--worlds", type=int, default=12, help="episodes (default: 12)")
+    parser.add_argument("--seconds", type=float, default=9.0, help="of each (default: 9)")
+    parser.add_argument("--samples", type=int, default=32, help="M (default: 32)")
+    parser.add_argument("--steps", type=int, default=8, help="denoising steps (default: 8)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
