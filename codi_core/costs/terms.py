@@ -73,7 +73,7 @@ class CostTerms:
 
     def scaled(self, weight: float) -> CostTerms:
         """The same terms, multiplied with a weight."""
-        return attrs.evolve(self, values=weight * self.values)
+        return CostTerms(weight * self.values, self.world, self.members, self.worlds)
 
     def total(self) -> Tensor:
         """J, the sum of all terms of each world, (B, M)."""
@@ -83,12 +83,13 @@ class CostTerms:
     def involving(self, agents: int) -> Tensor:
         """The sum of the terms that involve each of N agents, each counted in full, (B, N, M)."""
         share = self.values.new_zeros(self.worlds * agents, self.samples)
-        for place in range(self.members.shape[1]):
-            member = self.members[:, place]
-            earlier = (self.members[:, :place] == member.unsqueeze(-1)).any(-1)
-            new = (~earlier).nonzero().squeeze(-1)
-            rows = (self.world * agents + member)[new]
-            share.index_add_(0, rows, self.values[new])
+        first, *others = (self.world.unsqueeze(-1) * agents + self.members).unbind(-1)
+        share.index_add_(0, first, self.values)
+        for place, rows in enumerate(others, start=1):
+            # A term of fewer agents repeats one, which must not count twice.
+            member = self.members[:, place, None]
+            new = (self.members[:, :place] != member).all(-1).nonzero().squeeze(-1)
+            share.index_add_(0, rows[new], self.values[new])
         return torch.unflatten(share, 0, (self.worlds, agents))
 
     def within(self, agents: int, hops: int, groups: Tensor | None = None) -> Tensor:
@@ -146,6 +147,7 @@ class CostTerms:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # it outlives the plan that asks first
 def _each_agent(worlds: int, agents: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The worlds (B·N,) and members (B·N, 1) of one term an agent; a plan asks again and again."""
     world = torch.arange(worlds, device=device).repeat_interleave(agents)

@@ -60,20 +60,34 @@ class FactoredGuidance(Guidance):
             )
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
-            with context.diagnostics.stage("denoise"):
-                denoised = denoiser(noisy, sigma)
-            with context.diagnostics.stage("draw"):
-                query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
-                drawn = self.posterior.draw(query, self.samples)
-            terms = evaluate.terms(drawn.samples)
-            cost, own = near_cost(terms, self.hops, context), drawn.log_weights
-            own = None if own is None else own.unsqueeze(1).expand_as(cost)
-            temperature = least_temperature(cost, self.temperature, self.ess_share, own)
-            weights = sample_weights(cost, temperature, own)
-            _record(context.diagnostics, terms, weights)
-            return denoised + block_shift(drawn.samples, weights, context.blocks)
+            # Many small tensors are made for many agents, and cheaper without their history.
+            with torch.inference_mode():
+                denoised, shift = self._step(noisy, sigma, denoiser, evaluate, context)
+            return denoised + shift
 
         return guided
+
+    def _step(
+        self,
+        noisy: Tensor,
+        sigma: Tensor,
+        denoiser: Denoiser,
+        evaluate: LocalEvaluate,
+        context: PlanContext,
+    ) -> tuple[Tensor, Tensor]:
+        """D(a_t, sigma) and what guidance adds to it, (B, D) each."""
+        with context.diagnostics.stage("denoise"):
+            denoised = denoiser(noisy, sigma)
+        with context.diagnostics.stage("draw"):
+            query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
+            drawn = self.posterior.draw(query, self.samples)
+        terms = evaluate.terms(drawn.samples)
+        cost, own = near_cost(terms, self.hops, context), drawn.log_weights
+        own = None if own is None else own.unsqueeze(1).expand_as(cost)
+        temperature = least_temperature(cost, self.temperature, self.ess_share, own)
+        weights = sample_weights(cost, temperature, own)
+        _record(context.diagnostics, terms, weights)
+        return denoised, block_shift(drawn.samples, weights, context.blocks)
 
 
 def near_cost(terms: CostTerms, hops: int, context: PlanContext) -> Tensor:
@@ -91,11 +105,12 @@ def near_cost(terms: CostTerms, hops: int, context: PlanContext) -> Tensor:
 def block_shift(samples: Tensor, weights: SampleWeights, blocks: Sequence[slice]) -> Tensor:
     """Σ_m (tilted - plain)_m a_m with each block's own weights, from (B, M, D) to (B, D)."""
     difference = weights.difference().to(samples.dtype)  # (B, F, M)
-    sizes = torch.tensor([block.stop - block.start for block in blocks])
-    if bool((sizes == sizes[0]).all()):
+    sizes = [block.stop - block.start for block in blocks]
+    if len(set(sizes)) == 1:
         parts = torch.unflatten(samples, -1, (len(blocks), -1)).movedim(2, 1)
         return torch.matmul(difference.unsqueeze(2), parts).flatten(1)
-    columns = difference.repeat_interleave(sizes.to(difference.device), 1)
+    widths = torch.tensor(sizes, device=difference.device)
+    columns = difference.repeat_interleave(widths, 1)
     return (columns * samples.mT).sum(-1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import starmap
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -147,7 +148,7 @@ class _PolicyDenoiser:
         self.policy = policy
         self.embedding = embedding
         self._levels: Tensor | None = None
-        self._prepared: dict[float, Tensor] = {}
+        self._prepared: dict[float, tuple[Preconditioning, Tensor]] = {}
 
     def prepare(self, levels: Tensor) -> None:
         """Note that the noise levels (L,) may come, in any order."""
@@ -158,29 +159,36 @@ class _PolicyDenoiser:
         """D(a_t, sigma), from (B, ..., D) and () or (B,) to (B, ..., D)."""
         rows, levels, spread = as_rows(noisy, sigma, self.embedding)
         alone = noisy.ndim == 2 and not sigma.ndim
-        modulation = self._modulation(float(sigma)) if alone and self._levels is not None else None
-        return self._denoise(rows, levels, spread, modulation).view(noisy.shape)
+        known = self._at(float(sigma)) if alone and self._levels is not None else None
+        return self._denoise(rows, levels, spread, known).view(noisy.shape)
 
-    def _modulation(self, sigma: float) -> Tensor | None:
+    def _at(self, sigma: float) -> tuple[Preconditioning, Tensor] | None:
         """What depends on a level and the observation alone, made for all levels at first use.
 
         A sampler that never comes to the levels that it was announced with costs nothing.
         """
         if not self._prepared and self._levels is not None:
-            noise = precondition(self._levels, self.policy.sigma_data).noise
-            modulation = self.policy.network.modulate(noise, self.embedding)
+            factors = precondition(self._levels, self.policy.sigma_data)
+            modulation = self.policy.network.modulate(factors.noise, self.embedding)
             if modulation is None:
                 self._levels = None
             else:
-                self._prepared = dict(zip(self._levels.tolist(), modulation, strict=True))
+                columns = (torch.split(factor, 1) for factor in factors)
+                each = starmap(Preconditioning, zip(*columns, strict=True))
+                known = zip(each, modulation, strict=True)
+                self._prepared = dict(zip(self._levels.tolist(), known, strict=True))
         return self._prepared.get(sigma)
 
     def _denoise(
-        self, noisy: Tensor, sigma: Tensor, embedding: Tensor, modulation: Tensor | None
+        self,
+        noisy: Tensor,
+        sigma: Tensor,
+        embedding: Tensor,
+        known: tuple[Preconditioning, Tensor] | None,
     ) -> Tensor:
         """D on rows: (R, D), (R,) or (1,), (R, E) -> (R, D)."""
         policy = self.policy
-        factors = precondition(sigma, policy.sigma_data)
+        factors, modulation = known or (precondition(sigma, policy.sigma_data), None)
         chunk = (-1, policy.spec.action.horizon, policy.spec.action.dimension)
         scaled = (noisy * factors.scale_in[:, None]).reshape(chunk)
         raw: Tensor = policy.network(scaled, factors.noise, embedding, modulation).flatten(1)

@@ -39,19 +39,19 @@ class CorrelatedPosterior(PosteriorApproximation):
         noise = query.context.noise.normal(count, size)
         blocks = factor_blocks(query.context, size)
         widths = [block.stop - block.start for block in blocks]
-        roots = {width: self._root(width, query.context).to(noise) for width in set(widths)}
+        roots = {width: self._root(width, query.context, noise) for width in set(widths)}
         if len(roots) == 1:
             rows = torch.unflatten(noise, -1, (len(blocks), widths[0]))
             smooth = (rows @ roots[widths[0]]).view_as(noise)
         else:
             parts = zip(blocks, widths, strict=True)
             smooth = torch.cat([noise[..., block] @ roots[width] for block, width in parts], -1)
-        sigma = query.sigma_column()
+        sigma = query.sigma_column() if query.sigma.ndim else query.sigma
         # Of the variance's two forms the one that neither a huge nor a tiny σ_d overflows.
         std = sigma / torch.sqrt(1 + (sigma / self.sigma_data) ** 2)
         return PosteriorSamples(torch.addcmul(query.denoised.unsqueeze(1), smooth, std))
 
-    def _root(self, width: int, context: PlanContext) -> Tensor:
+    def _root(self, width: int, context: PlanContext, like: Tensor) -> Tensor:
         """The symmetric root of R for each value of an action on its own, (width, width)."""
         if not context.horizon or width % context.horizon:
             raise SpecificationError(
@@ -64,6 +64,7 @@ class CorrelatedPosterior(PosteriorApproximation):
             gap = (at.unsqueeze(0) - at.unsqueeze(1)).abs()
             values, vectors = torch.linalg.eigh(torch.exp(-gap / self.steps))
             root = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
-            cache[key] = torch.kron(root, torch.eye(width // context.horizon).to(root))
+            each = torch.eye(width // context.horizon).to(root)
+            cache[key] = torch.kron(root, each).to(like)
         made: Tensor = cache[key]
         return made

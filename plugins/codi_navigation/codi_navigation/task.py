@@ -59,19 +59,25 @@ SETTINGS = PlanSettings(
 )
 """Plans begin from the previous one, each robot weighs its own samples, and those are smooth."""
 
-DEFAULT_COSTS = {
+WEIGHTS = {
     "navigation-goal": 1.0,
     "navigation-separation": 40.0,
     "navigation-obstacles": 40.0,
     "navigation-junction": 1.5,
     "navigation-roundabout": 3.0,
 }
+"""Of the terms that tasks use by default."""
 
 
 class NavigationTask(Task):
-    """N disk robots, each to its own goal."""
+    """N disk robots, each to its own goal.
+
+    Attributes:
+        terms: the names of the task's own cost terms.
+    """
 
     Options: type[Any] = NavigationOptions
+    terms: tuple[str, ...] = ("navigation-goal", "navigation-separation")
 
     @abstractmethod
     def scenario(self, options: Any) -> Scenario:
@@ -99,7 +105,7 @@ class NavigationTask(Task):
             environment=environment,
             factors=lambda checkpoint: load_factors(team, checkpoint),
             predictors={"kinematic": lambda: NavigationPredictor(team)},
-            default_costs=DEFAULT_COSTS,
+            default_costs={name: WEIGHTS[name] for name in self.terms},
             metrics=NavigationMetrics(),
             renderer=_renderer(),
             settings=SETTINGS,
@@ -118,6 +124,7 @@ class SwapTask(NavigationTask):
     """Robots on a circle change places."""
 
     Options = SwapOptions
+    terms = (*NavigationTask.terms, "navigation-roundabout")
 
     def scenario(self, options: SwapOptions) -> Scenario:
         """The circle."""
@@ -128,6 +135,7 @@ class CorridorTask(NavigationTask):
     """Two groups change sides through a passage one robot wide."""
 
     Options = CorridorOptions
+    terms = (*NavigationTask.terms, "navigation-obstacles", "navigation-junction")
 
     def scenario(self, options: CorridorOptions) -> Scenario:
         """Two chambers and the passage."""
@@ -138,6 +146,7 @@ class WarehouseTask(NavigationTask):
     """Robots between random shelves go to random goals."""
 
     Options = WarehouseOptions
+    terms = (*NavigationTask.terms, "navigation-obstacles")
 
     def scenario(self, options: WarehouseOptions) -> Scenario:
         """The hall."""

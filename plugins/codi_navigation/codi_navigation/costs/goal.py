@@ -21,6 +21,6 @@ class GoalCost(LocalCost):
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
         """One term for each robot."""
         points = trajectory.points[self.every - 1 :: self.every].movedim(0, -2)
-        routes = trajectory.state.routes
-        now = routes.distance(trajectory.state.position).unsqueeze(-1)
-        return CostTerms.of_agents(routes.distance(points).mean(-1) - now)
+        state = trajectory.state
+        now = trajectory.once("to_go", lambda: state.routes.distance(state.position).unsqueeze(-1))
+        return CostTerms.of_agents(state.routes.distance(points).mean(-1) - now)

@@ -27,22 +27,27 @@ class RoundaboutCost(LocalCost):
         state = trajectory.state
         if not state.maps.roundabouts.shape[1]:
             return CostTerms.nothing(trajectory.path[0, 0])
-        shares = [self._share(trajectory, island) for island in state.maps.roundabouts.unbind(1)]
+        shares = [
+            self._share(trajectory, number) for number in range(state.maps.roundabouts.shape[1])
+        ]
         return CostTerms.of_agents(torch.stack(shares).sum(0) if len(shares) > 1 else shares[0])
 
-    def _share(self, trajectory: NavigationTrajectory, island: Tensor) -> Tensor:
-        """The time on an island (B, 6) and in the wrong direction around it, (B, N, M)."""
-        state, centre = trajectory.state, island[:, :2].unsqueeze(1)
-        now = state.position - centre
-        crosses = _crosses(now, state.routes.goal - centre, island[:, 5])
-        x = trajectory.path[:, 0] - island[:, 0, None, None]  # (K, B, N, M)
-        y = trajectory.path[:, 1] - island[:, 1, None, None]
+    def _share(self, trajectory: NavigationTrajectory, number: int) -> Tensor:
+        """The time on an island and in the wrong direction around it, (B, N, M)."""
+        state = trajectory.state
+        island = state.maps.roundabouts[:, number]
+        centre, radius = island[:, :2], island[:, 5, None, None]
+        now = state.position - centre.unsqueeze(1)
+        crosses = trajectory.once(
+            f"crosses roundabout {number}",
+            lambda: _crosses(now, state.routes.goal - centre.unsqueeze(1), island[:, 5]).to(now),
+        )
+        path = trajectory.path[:, :2] - centre.mT[..., None, None]  # (K, 2, B, N, M)
         # From ``middle`` at the centre to 1 at the rim, and 0 outside.
-        slope = (self.middle - 1) / island[:, 5, None, None].clamp_min(1e-6)
-        far = torch.hypot(x, y)
-        inside = torch.where(far < island[:, 5, None, None], self.middle - far * slope, 0.0)
-        wrong = _turns_clockwise(now, x, y).to(inside.dtype)
-        return torch.addcmul(inside.mean(0), wrong.mean(0), crosses.unsqueeze(-1).to(wrong.dtype))
+        far, slope = torch.hypot(path[:, 0], path[:, 1]), (self.middle - 1) / radius.clamp_min(1e-6)
+        inside = torch.where(far < radius, self.middle - far * slope, 0.0)
+        wrong = _turns_clockwise(now, path).to(inside.dtype)
+        return torch.addcmul(inside.mean(0), wrong.mean(0), crosses.unsqueeze(-1))
 
 
 def _crosses(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
@@ -53,9 +58,8 @@ def _crosses(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
     return (start + share * way).norm(dim=-1) < radius.unsqueeze(-1)
 
 
-def _turns_clockwise(now: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """In which steps paths (K, B, N, M) from (B, N, 2) turn clockwise around the origin."""
-    start = now.unsqueeze(2).expand(-1, -1, x.shape[-1], -1)
-    before_x = torch.cat((start[None, ..., 0], x[:-1]))
-    before_y = torch.cat((start[None, ..., 1], y[:-1]))
-    return before_x * y < before_y * x
+def _turns_clockwise(now: Tensor, path: Tensor) -> Tensor:
+    """In which steps paths (K, 2, B, N, M) from (B, N, 2) turn clockwise around the origin."""
+    start = now.movedim(-1, 0)[None, ..., None].expand(1, *path.shape[1:])
+    before = torch.cat((start, path[:-1]))
+    return before[:, 0] * path[:, 1] < before[:, 1] * path[:, 0]

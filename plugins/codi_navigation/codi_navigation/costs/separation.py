@@ -18,5 +18,6 @@ class SeparationCost(LocalCost):
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
         """One term for each pair of neighbours."""
         pairs = trajectory.pairs
-        lacking = (pairs.reach.unsqueeze(-1) + self.margin - trajectory.nearest).clamp_min(0.0)
+        wanted = pairs.reach.unsqueeze(-1) + self.margin
+        lacking = (wanted - trajectory.nearest).clamp_min(0.0)
         return CostTerms(lacking, pairs.world, pairs.members, trajectory.state.worlds)

@@ -40,7 +40,7 @@ class NavigationPredictor(Predictor):
     def __init__(self, team: Team, settings: PredictorSettings | None = None) -> None:
         self.team = team
         self.settings = settings or PredictorSettings()
-        self._known: tuple[NavigationState, int, Pairs, Tensor] | None = None
+        self._known: _Known | None = None
 
     def predict(self, state: NavigationState, chunks: tuple[Tensor, ...]) -> Prediction:
         """Roll all samples out; none ever fails.
@@ -50,20 +50,35 @@ class NavigationPredictor(Predictor):
             chunks: commands (B, M, K, 2) a robot.
         """
         commands = torch.stack(chunks, 1).permute(3, 4, 0, 1, 2).contiguous()  # (K, 2, B, N, M)
-        velocity = state.velocity.movedim(-1, 0).unsqueeze(-1)
-        velocities = self.team.respond(velocity, commands)
-        path = self.team.move(state.pose.unsqueeze(-1), velocities, PERIOD)
-        pairs, obstacles = self._surroundings(state, len(commands))
-        return Prediction(NavigationTrajectory(path, state, pairs, obstacles))
+        known = self._surroundings(state, len(commands))
+        velocities = self.team.respond(known.velocity, commands)
+        path = self.team.move(known.pose, velocities, PERIOD)
+        return Prediction(
+            NavigationTrajectory(path, state, known.pairs, known.obstacles, known.facts)
+        )
 
-    def _surroundings(self, state: NavigationState, steps: int) -> tuple[Pairs, Tensor]:
+    def _surroundings(self, state: NavigationState, steps: int) -> _Known:
         # A plan asks once for each denoising step, always from the same state.
-        if self._known is None or self._known[0] is not state or self._known[1] != steps:
+        if self._known is None or self._known.state is not state or self._known.steps != steps:
             settings, far = self.settings, TOP_SPEED * PERIOD * steps
             pairs = neighbours(state, 2 * far + settings.margin, settings.neighbours)
             obstacles = near_obstacles(state, far + settings.margin, settings.obstacles)
-            self._known = (state, steps, pairs, obstacles)
-        return self._known[2], self._known[3]
+            velocity, pose = state.velocity.movedim(-1, 0).unsqueeze(-1), state.pose.unsqueeze(-1)
+            self._known = _Known(state, steps, velocity, pose, pairs, obstacles)
+        return self._known
+
+
+@attrs.frozen(eq=False)
+class _Known:
+    """What all predictions from one state share."""
+
+    state: NavigationState
+    steps: int
+    velocity: Tensor
+    pose: Tensor
+    pairs: Pairs
+    obstacles: Tensor
+    facts: dict[str, Tensor] = attrs.field(factory=dict)
 
 
 def near_obstacles(state: NavigationState, reach: float, most: int) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, reduce
 from itertools import chain
 from typing import NamedTuple
 
@@ -44,12 +44,20 @@ class NavigationTrajectory:
         pairs: the robots that can meet within the chunk.
         obstacles: (B, N, k, 6), those that each robot can meet, rows as
             :data:`codi_navigation.maps.shapes.SHAPE_FIELDS`.
+        known: what costs have computed from the state alone, see :meth:`once`.
     """
 
     path: Tensor
     state: NavigationState
     pairs: Pairs
     obstacles: Tensor
+    known: dict[str, Tensor] = attrs.field(factory=dict)
+
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """A value that follows from :attr:`state` alone: made once a plan, not at each step."""
+        if name not in self.known:
+            self.known[name] = make()
+        return self.known[name]
 
     @property
     def position(self) -> Tensor:
@@ -65,7 +73,7 @@ class NavigationTrajectory:
     def nearest(self) -> Tensor:
         """How near each pair of neighbours comes, between centres, (P, M) [m]."""
         squares = [_squares(offset).amin(0) for offset in self._offsets()]
-        return torch.stack(squares).amin(0).sqrt()
+        return reduce(torch.minimum, squares).sqrt()
 
     @cached_property
     def approach(self) -> Approach:
@@ -85,7 +93,7 @@ class NavigationTrajectory:
         rows = self.path[:, :2].flatten(2, 3)  # (K, 2, B·N, M)
         # As many steps as fit into the cache together: that is three times as fast as all at once.
         steps = max(1, _CACHED // max(1, 2 * len(first) * rows.shape[-1]))
-        for places in rows.split(steps):
+        for places in map(torch.Tensor.contiguous, rows.split(steps)):
             yield places.index_select(2, second).sub_(places.index_select(2, first))
 
 

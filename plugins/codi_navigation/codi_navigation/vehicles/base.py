@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,8 +14,6 @@ ACCELERATION = 2.0
 """[m/s²] From standing to top speed in half a second and a quarter of a metre."""
 PERIOD = 0.1
 """[s] The control period, at 10 Hz."""
-
-_FEW = 2**15
 
 
 class Vehicle(ABC):
@@ -62,11 +61,12 @@ class Vehicle(ABC):
 
 
 def running_sum(steps: Tensor) -> Tensor:
-    """The sums of all first steps (K, ...)."""
-    if steps.numel() < _FEW:
-        return steps.cumsum(0)
-    # Several times as fast for many numbers, and slower for few.
-    sums = [steps[0]]
-    for step in steps[1:]:
-        sums.append(sums[-1] + step)
-    return torch.stack(sums)
+    """The sums of all first steps (K, ...); several times as fast as ``cumsum`` along that axis."""
+    flat = steps.reshape(len(steps), -1)
+    return torch.matmul(_ones_below(len(steps)).to(steps), flat).view(steps.shape)
+
+
+@lru_cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _ones_below(size: int) -> Tensor:
+    return torch.ones(size, size).tril()
