@@ -108,6 +108,15 @@ def test_terms_that_involve_one_agent_twice_count_once():
     assert terms_of([(1, 1), (0, 1)], [5.0, 2.0]).involving(2)[0, :, 0].tolist() == [2.0, 7.0]
 
 
+def test_no_term_at_all_adds_nothing():
+    like = torch.ones(2, 3, 5)
+    nothing = CostTerms.nothing(like)
+    assert torch.equal(nothing.total(), torch.zeros(2, 5))
+    assert torch.equal(nothing.involving(3), torch.zeros(2, 3, 5))
+    joined = CostTerms.joined([nothing, CostTerms.of_agents(like)])
+    assert torch.equal(joined.total(), torch.full((2, 5), 3.0))
+
+
 def test_joined_terms_keep_values_and_members():
     pairs, triples = terms_of([(0, 1)], [1.0]), terms_of([(2, 1, 0)], [10.0])
     both = CostTerms.joined([pairs.scaled(3.0), triples])

@@ -207,6 +207,22 @@ def test_standing_still_breaks_no_rule_of_a_roundabout():
     assert RoundaboutCost()(straight_trajectory(state, [(0.0, 0.0)])).item() == 0
 
 
+def test_what_follows_from_the_state_is_made_once_a_plan():
+    state, predictor = open_state([(0, 0)], [(3, 0)]), NavigationPredictor(Team.of("holonomic", 1))
+    made = []
+
+    def make():
+        made.append(len(made))
+        return torch.zeros(1)
+
+    for _ in range(3):
+        predictor.predict(state, random_chunks(0, 1)).trajectory.once("fact", make)
+    assert made == [0]
+    other = attrs.evolve(state, position=state.position + 1)
+    predictor.predict(other, random_chunks(0, 1)).trajectory.once("fact", make)
+    assert made == [0, 1]
+
+
 @pytest.mark.parametrize("cost", ALL, ids=lambda cost: type(cost).__name__)
 def test_a_cost_is_the_sum_of_its_terms_and_each_robot_has_its_share(cost):
     state = random_state(7, robots=7, worlds=2)

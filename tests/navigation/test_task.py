@@ -77,6 +77,43 @@ def test_the_time_limit_is_that_of_the_longest_path():
     assert parts.default_costs.keys() <= COSTS.keys()
 
 
+@pytest.mark.parametrize("vehicle", ["holonomic", "unicycle", "mixed"])
+def test_a_policy_of_each_kind_is_shipped(vehicle):
+    factors = load_factors(Team.of(vehicle, 4), None)
+    for factor in factors:
+        assert factor.policy.spec.action.horizon == 16
+
+
+def test_each_task_has_the_terms_that_its_maps_need():
+    def terms(task):
+        return set(task.parts(task.Options(agents=4)).default_costs)
+
+    shared = {"navigation-goal", "navigation-separation"}
+    assert terms(SwapTask()) == {*shared, "navigation-roundabout"}
+    assert terms(CorridorTask()) == {*shared, "navigation-obstacles", "navigation-junction"}
+    assert terms(WarehouseTask()) == {*shared, "navigation-obstacles"}
+
+
+@pytest.mark.slow
+def test_shipped_policies_swap_places_with_guidance_and_not_without(tmp_path):
+    """Eight robots, eight episodes: all succeed, and none without guidance or apart."""
+    shared = ["--task", "navigation-swap", "--agents", "8", "--episodes", "8", "--seed", "3"]
+    shared += ["--no-report", "--no-video"]
+    variants = {
+        "guided": ([], 1.0, 0.0),
+        "base": (["--method", "base"], 0.0, 1.0),
+        "apart": (["--cost", "navigation-goal"], 0.0, 1.0),
+    }
+    for name, (more, success, contact) in variants.items():
+        assert main([*shared, *more, "--output", str(tmp_path / name)]) == 0
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        assert metrics["success_rate"] == success
+        assert metrics["task_metrics"]["robot_contact_rate"] == contact
+        if name == "guided":
+            # It ends with its success, long before the time limit.
+            assert metrics["completion_time_s"]["mean"] < 3.5
+
+
 def test_the_tasks_are_registered():
     names = load_plugins().tasks.names()
     assert {"navigation-swap", "navigation-corridor", "navigation-warehouse"} <= set(names)

@@ -121,6 +121,30 @@ def test_decode_and_encode_are_inverse_with_factors_in_any_order():
     assert torch.equal(chunks[2], flat[..., :6].unflatten(-1, (2, 3))[..., :2])
 
 
+@pytest.mark.parametrize("sizes", [(2, 2, 2, 2), (2, 1, 2, 1), (3,)])
+@pytest.mark.parametrize("shared", [(0, 0, 0, 0), (0, 1, 0, 1), (0, 1, 2, 0)])
+def test_grouped_factors_do_what_each_does_alone(sizes, shared):
+    """Factors that share a policy are stacked, whatever their order and widths."""
+    generator = torch.Generator().manual_seed(1)
+    kinds = {}
+    for place in range(4):
+        key = (shared[place], sizes[place % len(sizes)])
+        if key not in kinds:
+            mixture = random_mixture(4 * key[1], 2, generator)
+            kinds[key] = MixturePolicy(mixture, action_spec(4, key[1]))
+    policies = [kinds[shared[place], sizes[place % len(sizes)]] for place in range(4)]
+    product = ProductPolicy([Factor(policy, (i,), blind) for i, policy in enumerate(policies)])
+    flat, level = torch.randn(3, product.size, generator=generator), torch.tensor([0.2, 1.0, 5.0])
+    observation = {"nothing": torch.zeros(3, 1, 0)}
+    together = product.denoiser(observation)(flat, level)
+    for factor, block, chunk in zip(
+        product.factors, product.blocks, product.decode(flat), strict=True
+    ):
+        alone = factor.policy.denoiser(factor.observe(observation))(flat[:, block], level)
+        assert torch.allclose(together[:, block], alone, atol=1e-6)
+        assert torch.equal(chunk, factor.decode(flat[:, block])[0])
+
+
 def test_factors_that_do_not_fit_are_refused_by_name():
     one, longer = (
         make_policy(0),
