@@ -156,6 +156,8 @@ def _each_agent(worlds: int, agents: int, device: torch.device) -> tuple[Tensor,
 
 def _padded(members: Tensor, width: int) -> Tensor:
     lacking = width - members.shape[1]
+    if lacking and members.shape[1] == 1:
+        return members.expand(-1, width)
     return torch.cat([members, members[:, -1:].expand(-1, lacking)], 1) if lacking else members
 
 

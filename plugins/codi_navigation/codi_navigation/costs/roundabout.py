@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 import torch
 from torch import Tensor
 
 from codi_core.costs import CostTerms, LocalCost
 from codi_navigation.prediction.trajectory import NavigationTrajectory
+from codi_navigation.state import NavigationState
 
 
 @attrs.frozen
@@ -27,27 +30,53 @@ class RoundaboutCost(LocalCost):
         state = trajectory.state
         if not state.maps.roundabouts.shape[1]:
             return CostTerms.nothing(trajectory.path[0, 0])
-        shares = [
-            self._share(trajectory, number) for number in range(state.maps.roundabouts.shape[1])
-        ]
+        islands = trajectory.once("roundabouts", lambda: _islands(state))
+        shares = [self._share(trajectory, island) for island in islands]
         return CostTerms.of_agents(torch.stack(shares).sum(0) if len(shares) > 1 else shares[0])
 
-    def _share(self, trajectory: NavigationTrajectory, number: int) -> Tensor:
+    def _share(self, trajectory: NavigationTrajectory, island: _Island) -> Tensor:
         """The time on an island and in the wrong direction around it, (B, N, M)."""
-        state = trajectory.state
-        island = state.maps.roundabouts[:, number]
-        centre, radius = island[:, :2], island[:, 5, None, None]
-        now = state.position - centre.unsqueeze(1)
-        crosses = trajectory.once(
-            f"crosses roundabout {number}",
-            lambda: _crosses(now, state.routes.goal - centre.unsqueeze(1), island[:, 5]).to(now),
-        )
-        path = trajectory.path[:, :2] - centre.mT[..., None, None]  # (K, 2, B, N, M)
+        path = trajectory.path[:, :2] - island.centre
+        x, y = path.unbind(1)
         # From ``middle`` at the centre to 1 at the rim, and 0 outside.
-        far, slope = torch.hypot(path[:, 0], path[:, 1]), (self.middle - 1) / radius.clamp_min(1e-6)
-        inside = torch.where(far < radius, self.middle - far * slope, 0.0)
-        wrong = _turns_clockwise(now, path).to(inside.dtype)
-        return torch.addcmul(inside.mean(0), wrong.mean(0), crosses.unsqueeze(-1))
+        far = torch.hypot(x, y) / island.radius
+        inside = torch.where(far < 1, self.middle - (self.middle - 1) * far, 0.0)
+        before_x, before_y = torch.cat((island.start.expand_as(path[:1]), path[:-1])).unbind(1)
+        clockwise = (before_x * y < before_y * x).to(inside.dtype)
+        return torch.addcmul(inside.mean(0), clockwise.mean(0), island.crosses)
+
+
+class _Island(NamedTuple):
+    """What of an island stays the same for a plan.
+
+    Attributes:
+        centre: (2, B, 1, 1) [m].
+        radius: (B, 1, 1) [m].
+        start: where the robots are now, seen from the centre, (1, 2, B, N, 1) [m].
+        crosses: 1 for a robot whose straight way to its goal leads across it, (B, N, 1).
+    """
+
+    centre: Tensor
+    radius: Tensor
+    start: Tensor
+    crosses: Tensor
+
+
+def _islands(state: NavigationState) -> list[_Island]:
+    made = []
+    for shape in state.maps.roundabouts.unbind(1):
+        centre, radius = shape[:, None, :2], shape[:, 5]
+        now = state.position - centre
+        crosses = _crosses(now, state.routes.goal - centre, radius)
+        made.append(
+            _Island(
+                centre.movedim(-1, 0).unsqueeze(-1),
+                radius.clamp_min(1e-6)[:, None, None],
+                now.movedim(-1, 0)[None, ..., None],
+                crosses.to(now.dtype).unsqueeze(-1),
+            )
+        )
+    return made
 
 
 def _crosses(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
@@ -56,10 +85,3 @@ def _crosses(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
     squared = way.square().sum(-1, keepdim=True).clamp_min(1e-12)
     share = (-(start * way).sum(-1, keepdim=True) / squared).clamp(0.0, 1.0)
     return (start + share * way).norm(dim=-1) < radius.unsqueeze(-1)
-
-
-def _turns_clockwise(now: Tensor, path: Tensor) -> Tensor:
-    """In which steps paths (K, 2, B, N, M) from (B, N, 2) turn clockwise around the origin."""
-    start = now.movedim(-1, 0)[None, ..., None].expand(1, *path.shape[1:])
-    before = torch.cat((start, path[:-1]))
-    return before[:, 0] * path[:, 1] < before[:, 1] * path[:, 0]

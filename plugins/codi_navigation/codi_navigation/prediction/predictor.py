@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import torch
 from torch import Tensor
@@ -78,7 +80,7 @@ class _Known:
     pose: Tensor
     pairs: Pairs
     obstacles: Tensor
-    facts: dict[str, Tensor] = attrs.field(factory=dict)
+    facts: dict[str, Any] = attrs.field(factory=dict)
 
 
 def near_obstacles(state: NavigationState, reach: float, most: int) -> Tensor:

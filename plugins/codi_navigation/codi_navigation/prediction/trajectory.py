@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property, reduce
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import attrs
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from codi_navigation.prediction.neighbours import Pairs
 from codi_navigation.state import NavigationState
+
+Made = TypeVar("Made")
 
 _CACHED = 2**17
 """How many numbers of a kind fit into the cache of a core."""
@@ -51,13 +53,14 @@ class NavigationTrajectory:
     state: NavigationState
     pairs: Pairs
     obstacles: Tensor
-    known: dict[str, Tensor] = attrs.field(factory=dict)
+    known: dict[str, Any] = attrs.field(factory=dict)
 
-    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """A value that follows from :attr:`state` alone: made once a plan, not at each step."""
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What follows from :attr:`state` alone: made once a plan, not at each step."""
         if name not in self.known:
             self.known[name] = make()
-        return self.known[name]
+        made: Made = self.known[name]
+        return made
 
     @property
     def position(self) -> Tensor:
