@@ -5,7 +5,8 @@
 
 Plans of navigation-swap for one world on one thread: M 64, 16 steps from pure noise, from states
 in the middle of the task. Each N is measured in a process of its own, for its peak memory. Success
-is that of --episodes episodes with the task's own settings.
+is that of the run in RUNS/swap-N, with the task's own settings; where there is none, --episodes
+episodes are run there.
 """
 
 from __future__ import annotations
@@ -92,14 +93,9 @@ def measure(agents: int, checkpoint: Path | None, repeats: int, seed: int) -> di
 
 
 def succeed(agents: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """Run episodes with the task's own settings, and return what is told of their success."""
-    command = [sys.executable, "-m", "codi_core.cli.run", "--task", "navigation-swap"]
-    command += ["--agents", str(agents), "--episodes", str(given.episodes)]
-    command += ["--seed", str(given.seed), "--worlds", str(min(10, given.episodes))]
-    command += ["--output", str(folder), "--overwrite", "--no-report", "--no-video"]
-    if given.checkpoint is not None:
-        command += ["--checkpoint", str(given.checkpoint)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    """What the run in a folder tells of its success; it is made if it is not there."""
+    if not (folder / "metrics.json").exists():
+        _run_episodes(agents, folder, given)
     metrics = json.loads((folder / "metrics.json").read_text())
     successes = round(metrics["success_rate"] * metrics["episodes"])
     return {
@@ -107,6 +103,16 @@ def succeed(agents: int, folder: Path, given: argparse.Namespace) -> dict[str, A
         "successes": successes,
         "interval_95": list(wilson_interval(successes, metrics["episodes"])),
     }
+
+
+def _run_episodes(agents: int, folder: Path, given: argparse.Namespace) -> None:
+    command = [sys.executable, "-m", "codi_core.cli.run", "--task", "navigation-swap"]
+    command += ["--agents", str(agents), "--episodes", str(given.episodes)]
+    command += ["--seed", str(given.seed), "--worlds", str(min(10, given.episodes))]
+    command += ["--output", str(folder), "--overwrite", "--no-report", "--no-video"]
+    if given.checkpoint is not None:
+        command += ["--checkpoint", str(given.checkpoint)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def exponent(rows: list[dict[str, Any]]) -> float | None:
@@ -205,8 +211,8 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--agents", type=int, nargs="+", default=list(AGENTS), metavar="N")
     parser.add_argument("--checkpoint", type=Path, help="default: the shipped one")
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--episodes", type=int, default=20, help="for success; 0 for none")
-    parser.add_argument("--runs", type=Path, default=Path("runs/scaling"), help="their folders")
+    parser.add_argument("--episodes", type=int, default=20, help="0: nothing about success")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are")
     parser.add_argument("--picture", type=Path, metavar="PATH", help="draw the plots there")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
