@@ -5,6 +5,7 @@ import torch
 
 from codi_navigation.costs import (
     GoalCost,
+    ImminentCost,
     JunctionCost,
     KeepRightCost,
     ObstacleCost,
@@ -32,6 +33,7 @@ ALL = (
     KeepRightCost(),
     JunctionCost(),
     RoundaboutCost(),
+    ImminentCost(),
 )
 
 
@@ -104,6 +106,15 @@ def test_separation_is_the_hinge_of_the_worst_gap():
     closing = straight_trajectory(state, [(0.05, 0.0), (0.0, 0.0), (0.0, 0.0)])
     # 5 cm/s for 1.6 s.
     assert SeparationCost(margin=0.06)(closing).item() == pytest.approx(0.04, abs=1e-5)
+
+
+def test_what_is_imminent_is_the_separation_of_the_next_steps():
+    state = open_state([(0, 0), (0.5, 0)], [(1, 0), (1, 1)])
+    closing = straight_trajectory(state, [(0.1, 0.0), (0.0, 0.0)])
+    # 10 cm/s for 0.6 s of a gap of 20 cm, and for 1.6 s.
+    assert ImminentCost(margin=0.2)(closing).item() == pytest.approx(0.06, abs=1e-5)
+    assert ImminentCost(margin=0.2, steps=16)(closing).item() == pytest.approx(0.16, abs=1e-5)
+    assert SeparationCost(margin=0.2)(closing).item() == pytest.approx(0.16, abs=1e-5)
 
 
 def test_progress_is_the_mean_distance_that_is_gained():

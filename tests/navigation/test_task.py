@@ -94,6 +94,11 @@ def test_each_task_has_the_terms_that_its_maps_need():
     assert terms(WarehouseTask()) == {*shared, "navigation-obstacles"}
 
 
+def test_in_a_crowd_what_is_imminent_counts_apart():
+    small, large = (SwapTask().parts(SwapTask.Options(agents=n)) for n in (63, 64))
+    assert set(large.default_costs) - set(small.default_costs) == {"navigation-imminent"}
+
+
 @pytest.mark.slow
 def test_shipped_policies_swap_places_with_guidance_and_not_without(tmp_path):
     """Eight robots, eight episodes: all succeed, and none without guidance or apart."""

@@ -19,6 +19,7 @@ from codi_core.training.checkpoint import load_checkpoint
 from codi_navigation.action import RATE_HZ, action_spec
 from codi_navigation.costs import (
     GoalCost,
+    ImminentCost,
     JunctionCost,
     KeepRightCost,
     ObstacleCost,
@@ -43,6 +44,7 @@ SHIPPED_CHECKPOINTS = Path(__file__).parent / "checkpoints"
 COSTS: Mapping[str, Callable[..., CostFunction]] = {
     "navigation-goal": GoalCost,
     "navigation-separation": SeparationCost,
+    "navigation-imminent": ImminentCost,
     "navigation-obstacles": ObstacleCost,
     "navigation-keep-right": KeepRightCost,
     "navigation-junction": JunctionCost,
@@ -62,11 +64,15 @@ SETTINGS = PlanSettings(
 WEIGHTS = {
     "navigation-goal": 1.0,
     "navigation-separation": 40.0,
+    "navigation-imminent": 80.0,
     "navigation-obstacles": 40.0,
     "navigation-junction": 1.5,
     "navigation-roundabout": 3.0,
 }
 """Of the terms that tasks use by default."""
+
+CROWD = 64
+"""So many robots meet so often that what is imminent counts apart."""
 
 
 class NavigationTask(Task):
@@ -105,7 +111,7 @@ class NavigationTask(Task):
             environment=environment,
             factors=lambda checkpoint: load_factors(team, checkpoint),
             predictors={"kinematic": lambda: NavigationPredictor(team)},
-            default_costs={name: WEIGHTS[name] for name in self.terms},
+            default_costs=self.default_costs(options.agents),
             metrics=NavigationMetrics(),
             renderer=_renderer(),
             settings=SETTINGS,
@@ -114,6 +120,11 @@ class NavigationTask(Task):
             advance=_Advance(team),
             demonstrator=demonstrator,
         )
+
+    def default_costs(self, agents: int) -> dict[str, float]:
+        """The weights of the task's own cost for a team of this size."""
+        crowd = ("navigation-imminent",) if agents >= CROWD else ()
+        return {name: WEIGHTS[name] for name in (*self.terms, *crowd)}
 
     def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
         """The costs of all navigation tasks."""

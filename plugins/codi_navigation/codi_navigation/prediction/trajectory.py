@@ -75,13 +75,17 @@ class NavigationTrajectory:
     @cached_property
     def nearest(self) -> Tensor:
         """How near each pair of neighbours comes, between centres, (P, M) [m]."""
-        squares = [_squares(offset).amin(0) for offset in self._offsets()]
+        return self.nearest_within(len(self.path))
+
+    def nearest_within(self, steps: int) -> Tensor:
+        """The same within the first control steps only."""
+        squares = [_squares(offset).amin(0) for offset in self._offsets(steps)]
         return reduce(torch.minimum, squares).sqrt()
 
     @cached_property
     def approach(self) -> Approach:
         """When and how each pair of neighbours is nearest."""
-        steps = chain.from_iterable(self._offsets())
+        steps = chain.from_iterable(self._offsets(len(self.path)))
         offsets = next(steps)
         nearest = offsets.square().sum(0)
         for offset in steps:
@@ -90,10 +94,10 @@ class NavigationTrajectory:
             nearest = torch.minimum(squared, nearest)
         return Approach(nearest.sqrt(), offsets[0], offsets[1])
 
-    def _offsets(self) -> Iterator[Tensor]:
+    def _offsets(self, count: int) -> Iterator[Tensor]:
         """From the first to the second robot of each pair, (k, 2, P, M) for some steps at once."""
         first, second = self.pairs.rows.unbind(-1)
-        rows = self.path[:, :2].flatten(2, 3)  # (K, 2, B·N, M)
+        rows = self.path[:count, :2].flatten(2, 3)  # (count, 2, B·N, M)
         # As many steps as fit into the cache together: that is three times as fast as all at once.
         steps = max(1, _CACHED // max(1, 2 * len(first) * rows.shape[-1]))
         for places in map(torch.Tensor.contiguous, rows.split(steps)):
