@@ -96,6 +96,7 @@ def test_built_in_parts_register_like_everybody() -> None:
     assert host.posteriors.names() == (
         "isotropic",
         "matched",
+        "correlated",
         "jacobian",
         "data-covariance",
         "denoised",

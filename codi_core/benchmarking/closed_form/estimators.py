@@ -146,6 +146,7 @@ BUILT_IN = (
     Estimator("exact posterior", FEW, Role.BOUND, posterior=EXACT),
     Estimator(PRINTED, MANY, Role.PRINTED, weight=2),
     Estimator("matched", FEW, posterior="matched"),
+    Estimator("correlated", FEW, posterior="correlated", overhead=96),
     Estimator("data-covariance", FEW, posterior="data-covariance", overhead=64),
     Estimator("jacobian", FEW, posterior="jacobian", overhead=96),
     Estimator("denoised", FEW[:2], posterior="denoised:steps=8", effort=12),
