@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from codi_core.costs import CostTerms, LocalCost
+from codi_navigation.costs.separation import lacking_room
 from codi_navigation.prediction.trajectory import NavigationTrajectory
 
 
@@ -23,7 +24,4 @@ class ImminentCost(LocalCost):
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
         """One term for each pair of neighbours."""
-        pairs = trajectory.pairs
-        wanted = pairs.reach.unsqueeze(-1) + self.margin
-        lacking = (wanted - trajectory.nearest_within(self.steps)).clamp_min(0.0)
-        return CostTerms(lacking, pairs.world, pairs.members, trajectory.state.worlds)
+        return lacking_room(trajectory, trajectory.nearest_within(self.steps), self.margin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from torch import Tensor
 
 from codi_core.costs import CostTerms, LocalCost
 from codi_navigation.prediction.trajectory import NavigationTrajectory
@@ -17,7 +18,18 @@ class SeparationCost(LocalCost):
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:
         """One term for each pair of neighbours."""
-        pairs = trajectory.pairs
-        wanted = pairs.reach.unsqueeze(-1) + self.margin
-        lacking = (wanted - trajectory.nearest).clamp_min(0.0)
-        return CostTerms(lacking, pairs.world, pairs.members, trajectory.state.worlds)
+        return lacking_room(trajectory, trajectory.nearest, self.margin)
+
+
+def lacking_room(trajectory: NavigationTrajectory, nearest: Tensor, margin: float) -> CostTerms:
+    """How much each pair lacks of a margin between its rims [m], one term a pair.
+
+    Args:
+        trajectory: has the pairs of neighbours.
+        nearest: how near each of them comes, between centres, (P, M) [m].
+        margin: [m]
+    """
+    pairs = trajectory.pairs
+    wanted = pairs.reach.unsqueeze(-1) + margin
+    lacking = (wanted - nearest).clamp_min(0.0)
+    return CostTerms(lacking, pairs.world, pairs.members, trajectory.state.worlds)
