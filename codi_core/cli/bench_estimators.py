@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from codi_core.benchmarking.closed_form.session import RESULTS
     from codi_core.benchmarking.folder import BenchmarkFolder
+    from codi_core.evaluation.exclusive import exclusive
     from codi_core.host.plugins import load_plugins
 
     torch.set_num_threads(given.threads)
@@ -43,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     benchmark = _benchmark(given, host)
     folder = BenchmarkFolder(given.output or _default_output(), RESULTS)
     document = _document(benchmark, host, ["codi-bench", "estimators", *arguments])
-    folder.prepare(document, given.resume, given.overwrite)
-    return _run(benchmark, folder, document, given.workers)
+    with exclusive(folder.path):
+        folder.prepare(document, given.resume, given.overwrite)
+        return _run(benchmark, folder, document, given.workers)
 
 
 def _parser() -> Parser:

@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from codi_core.benchmarking.folder import BenchmarkFolder
     from codi_core.benchmarking.locality.session import RESULTS
     from codi_core.cli import provenance
+    from codi_core.evaluation.exclusive import exclusive
     from codi_core.host.plugins import load_plugins
 
     torch.set_num_threads(given.threads)
@@ -47,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     output = given.output or Path("runs") / f"bench-locality-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = BenchmarkFolder(output, RESULTS)
-    folder.prepare(document, given.resume, given.overwrite)
-    return _run(study, folder, document)
+    with exclusive(folder.path):
+        folder.prepare(document, given.resume, given.overwrite)
+        return _run(study, folder, document)
 
 
 def _parser() -> Parser:

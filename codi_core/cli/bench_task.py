@@ -149,14 +149,17 @@ def _measure(
 ) -> tuple[Row | None, bool]:
     """One entry's row, as far as its run has come, and whether it has come to its end."""
     from codi_core.cli.session import Session
+    from codi_core.evaluation.exclusive import exclusive
     from codi_core.evaluation.run_folder import RunFolder
 
     session = Session(opened, parts, configuration)
     evaluation = session.evaluation()
     folder = RunFolder(path)
-    folder.prepare(session.document(command), given.resume, given.overwrite)
-    finished = session.run(evaluation, folder)
-    return _row(folder, session.write_metrics(folder)), finished
+    # An entry is claimed, not the whole comparison: two processes may measure different entries.
+    with exclusive(path):
+        folder.prepare(session.document(command), given.resume, given.overwrite)
+        finished = session.run(evaluation, folder)
+        return _row(folder, session.write_metrics(folder)), finished
 
 
 def _row(folder: RunFolder, metrics: Mapping[str, Any]) -> Row | None:

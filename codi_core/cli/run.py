@@ -174,6 +174,7 @@ def _run(
 ) -> int:
     from codi_core.cli.session import Session
     from codi_core.cli.summary import print_summary
+    from codi_core.evaluation.exclusive import exclusive
     from codi_core.evaluation.run_folder import RunFolder
 
     parts = opened.task.parts(options)
@@ -182,12 +183,13 @@ def _run(
     session = Session(opened, parts, config, video)
     folder = RunFolder(given.output or _default_output(config))
     evaluation = session.evaluation()
-    folder.prepare(session.document([PROG, *arguments]), given.resume, given.overwrite)
-    finished = session.run(evaluation, folder)
-    metrics = session.write_metrics(folder)
-    if not finished:
-        return _interrupted(folder, metrics["episodes"], config)
-    written = session.write_pictures(folder, metrics, given.report)
+    with exclusive(folder.path):
+        folder.prepare(session.document([PROG, *arguments]), given.resume, given.overwrite)
+        finished = session.run(evaluation, folder)
+        metrics = session.write_metrics(folder)
+        if not finished:
+            return _interrupted(folder, metrics["episodes"], config)
+        written = session.write_pictures(folder, metrics, given.report)
     print_summary(metrics, [folder.file("metrics.json"), folder.file("episodes.jsonl"), *written])
     return 0
 

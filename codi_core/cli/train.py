@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from codi_core.cli.errors import INTERRUPTED, guarded
 from codi_core.cli.options import Parser, not_negative, positive, whole
 from codi_core.errors import UsageError
+from codi_core.evaluation.exclusive import exclusive
 
 if TYPE_CHECKING:
     from codi_core.training.session import TrainingSession
@@ -45,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     resume, overwrite = given.pop("resume"), given.pop("overwrite")
     _check_folder(folder, resume, overwrite)
     session = _resumed(given, folder) if resume else _fresh(given)
-    if not resume:
-        _clear(folder)
-        session.start(["codi-train", *arguments])
-    finished = _train(session)
+    with exclusive(folder):
+        if not resume:
+            _clear(folder)
+            session.start(["codi-train", *arguments])
+        finished = _train(session)
     return _tell(session, finished)
 
 

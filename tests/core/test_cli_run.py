@@ -22,6 +22,7 @@ from plugin_path import (
 
 from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
+from codi_core.evaluation.exclusive import exclusive
 
 TASK = ["--task", "example-points"]
 PLAIN = ["--no-video", "--no-report"]
@@ -70,6 +71,17 @@ def test_a_run_writes_everything_and_names_it(capsys: pytest.CaptureFixture[str]
         f"episode-{number:05d}.npz" for number in range(4)
     ]
     assert "completion time [s] mean" in out
+
+
+def test_a_folder_that_another_process_writes_is_left_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with exclusive(Path("run")):
+        assert main([*FAST, "--output", "run"]) == 2
+        assert main([*FAST, "--output", "run", "--overwrite"]) == 2
+    assert "another process is writing 'run'" in capsys.readouterr().err
+    assert [path.name for path in Path("run").glob("[!.]*")] == []
+    assert run()["episodes"] == 4
 
 
 def test_without_guidance_the_points_do_not_meet() -> None:
@@ -251,7 +263,7 @@ def test_mistakes_exit_with_2_and_say_what_to_do(
 def test_an_unwritable_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").write_text("in the way")
     assert main([*FAST, "--output", "file/run"]) == 2
-    assert "cannot write the run folder 'file/run'" in capsys.readouterr().err
+    assert "cannot write the folder 'file/run'" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_kept_unless_told_otherwise(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from codi_core.errors import UsageError
+from codi_core.evaluation.exclusive import exclusive
 from codi_core.evaluation.metrics import mean_series, run_metrics
 from codi_core.evaluation.progress import PlainProgress, Silent, Tally
 from codi_core.evaluation.report import write_report
@@ -300,3 +303,40 @@ def test_a_report_is_drawn_for_any_number_of_episodes(
     )
     path = write_report(tmp_path / "report.png", metrics, found, [wave(0)] if found else [], 5.0)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+CLAIM = """
+import sys, time
+from pathlib import Path
+from codi_core.evaluation.exclusive import exclusive
+with exclusive(Path(sys.argv[1])):
+    print("claimed", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_has_one_writer_until_its_process_ends_however_it_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", CLAIM, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "claimed\n"
+        with (
+            pytest.raises(UsageError, match=rf"another process is writing '{folder}'.*--output"),
+            exclusive(folder),
+        ):
+            pytest.fail("two processes write one folder")
+        other.kill()
+    with exclusive(folder):
+        pass
+    with exclusive(folder):
+        pass
+
+
+def test_a_claim_on_a_folder_that_cannot_be_written_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(UsageError, match=r"cannot write the folder '.*file/run'.*--output"),
+        exclusive(tmp_path / "file" / "run"),
+    ):
+        pytest.fail("there is no such folder")
