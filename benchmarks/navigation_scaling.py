@@ -55,7 +55,7 @@ def make_planner(parts: TaskParts, checkpoint: Path | None) -> CoordinatedPolicy
         ProductPolicy(parts.factors(checkpoint)),
         FactoredGuidance(CorrelatedPosterior(), SAMPLES, settings.temperature),
         AncestralSampler(schedule),
-        next(iter(parts.predictors.values()))(),
+        next(iter(parts.predictors.values()))(1),
         WeightedCost(terms),
     )
 

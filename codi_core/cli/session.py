@@ -152,6 +152,7 @@ class Session:
             settings=settings,
             checkpoint=None if config.checkpoint is None else Path(config.checkpoint),
             device=config.device,
+            physics_threads=config.physics_threads or 1,
         )
 
     def _loop_settings(self, product: ProductPolicy) -> LoopSettings:

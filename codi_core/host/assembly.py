@@ -35,6 +35,7 @@ class PlannerChoice:
         settings: λ, M and the schedule.
         checkpoint: the base policies' checkpoint; None stands for the shipped one.
         device: where plans are made.
+        physics_threads: threads for a predictor that simulates.
     """
 
     method: Choice
@@ -45,6 +46,7 @@ class PlannerChoice:
     settings: PlanSettings
     checkpoint: Path | None = None
     device: str = "cpu"
+    physics_threads: int = 1
 
 
 def make_task(host: Host, name: str) -> Task:
@@ -97,11 +99,11 @@ def _unknown_cost(host: Host, task: str, name: str, valid: Mapping[str, Any]) ->
     return unknown_name("cost", name, valid, host.costs.hint)
 
 
-def make_predictor(parts: TaskParts, name: str) -> Predictor:
+def make_predictor(parts: TaskParts, name: str, physics_threads: int = 1) -> Predictor:
     """One of the task's predictors."""
     if name not in parts.predictors:
         raise unknown_name("predictor", name, parts.predictors)
-    predictor: Predictor = make_part(parts.predictors[name], f"predictor '{name}'")
+    predictor: Predictor = make_part(parts.predictors[name], f"predictor '{name}'", physics_threads)
     return predictor
 
 
@@ -117,7 +119,7 @@ def make_planner(
     # Names are checked before checkpoints are read: a typo is reported at once.
     method = host.methods.get(choice.method.name)
     sampler, guidance = _sampler(host, choice), _guidance(host, choice)
-    predictor = make_predictor(parts, choice.predictor)
+    predictor = make_predictor(parts, choice.predictor, choice.physics_threads)
     product = ProductPolicy(parts.factors(choice.checkpoint))
     _check_rate(product, parts)
     for module in (*(factor.policy for factor in product.factors), predictor, cost):

@@ -63,7 +63,8 @@ class TaskParts:
         rate_hz: the control rate [Hz].
         environment: makes the environment, with a number of physics threads.
         factors: makes the factors from a checkpoint; None stands for the shipped one.
-        predictors: makes each predictor by name; the first is the default.
+        predictors: makes each predictor by name, with a number of physics threads; the first is the
+            default.
         default_costs: the weights of the task's own cost, by registered cost name.
         metrics: scores episodes.
         renderer: draws episodes, or None if the task has no pictures.
@@ -82,7 +83,7 @@ class TaskParts:
     rate_hz: float
     environment: Callable[[int], Environment]
     factors: Callable[[Path | None], tuple[Factor, ...]]
-    predictors: Mapping[str, Callable[[], Predictor]]
+    predictors: Mapping[str, Callable[[int], Predictor]]
     default_costs: Mapping[str, float]
     metrics: Metrics
     renderer: Renderer | None = None

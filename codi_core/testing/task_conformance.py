@@ -56,7 +56,7 @@ def check_task(
     product = ProductPolicy(factors or parts.factors(None))
     _check_product(name, product, parts)
     for predictor in parts.predictors:
-        plan = _check_plan(name, product, parts.predictors[predictor](), cost, again)
+        plan = _check_plan(name, product, parts.predictors[predictor](1), cost, again)
     _check_acting(name, environment, plan, parts, steps)
 
 

@@ -23,6 +23,10 @@ from plugin_path import (
 from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
 from codi_core.evaluation.exclusive import exclusive
+from codi_core.host import assembly
+from codi_core.host.assembly import make_predictor
+from codi_core.predictors import Predictor
+from codi_core.tasks import TaskParts
 
 TASK = ["--task", "example-points"]
 PLAIN = ["--no-video", "--no-report"]
@@ -82,6 +86,18 @@ def test_a_folder_that_another_process_writes_is_left_alone(
     assert "another process is writing 'run'" in capsys.readouterr().err
     assert [path.name for path in Path("run").glob("[!.]*")] == []
     assert run()["episodes"] == 4
+
+
+def test_the_predictor_gets_the_physics_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+
+    def noted(parts: TaskParts, name: str, physics_threads: int) -> Predictor:
+        given.append(physics_threads)
+        return make_predictor(parts, name, physics_threads)
+
+    monkeypatch.setattr(assembly, "make_predictor", noted)
+    run("--physics-threads", "3")
+    assert given == [3]
 
 
 def test_without_guidance_the_points_do_not_meet() -> None:

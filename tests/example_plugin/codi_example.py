@@ -260,7 +260,7 @@ class PointsTask(Task):
             rate_hz=RATE_HZ,
             environment=lambda threads: PointsWorld(options),
             factors=make_factors,
-            predictors={"exact": ExactPredictor},
+            predictors={"exact": lambda threads: ExactPredictor()},
             default_costs={"gap": 1.0},
             metrics=PointsMetrics(),
             renderer=PointsRenderer(),

@@ -38,7 +38,7 @@ def test_the_costs(name: str) -> None:
     """On predicted trajectories of arms that drive at each other, in two worlds."""
     parts = HandoffTask().parts(HandoffOptions())
     step = parts.environment(1).reset([EpisodeKey(0, 0), EpisodeKey(0, 1)])
-    predictor: Predictor = parts.predictors["kinematic"]()
+    predictor: Predictor = parts.predictors["kinematic"](1)
     generator = torch.Generator().manual_seed(1)
     shape = (2, 3, ACTION_SPEC.horizon, ACTION_SPEC.dimension)
     chunks = tuple(0.5 * torch.randn(shape, generator=generator) for _ in ARMS)

@@ -32,6 +32,7 @@ from codi_franka.handoff.task import (
 )
 from codi_franka.observation import SHAPES, observe
 from codi_franka.plugin import TASK
+from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.state import tensors
 from franka.installed import install_franka
 from franka.scenes import random_states
@@ -111,7 +112,10 @@ def test_the_parts_of_the_task() -> None:
     assert isinstance(environment, FrankaEnvironment)
     assert environment.options is options
     for make in parts.predictors.values():
-        torch.testing.assert_close(make().goal, torch.tensor([0.3, 0.1, 0.025]))
+        torch.testing.assert_close(make(1).goal, torch.tensor([0.3, 0.1, 0.025]))
+    physics = parts.predictors["mujoco"](3)
+    assert isinstance(physics, MujocoPredictor)
+    assert physics.threads == 3
 
 
 def test_physics_in_the_loop_takes_an_eighth_of_the_rollouts() -> None:

@@ -110,7 +110,7 @@ class NavigationTask(Task):
             rate_hz=RATE_HZ,
             environment=environment,
             factors=lambda checkpoint: load_factors(team, checkpoint),
-            predictors={"kinematic": lambda: NavigationPredictor(team)},
+            predictors={"kinematic": lambda threads: NavigationPredictor(team)},
             default_costs=self.default_costs(options.agents),
             metrics=NavigationMetrics(),
             renderer=_renderer(),

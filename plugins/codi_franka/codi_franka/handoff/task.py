@@ -70,8 +70,8 @@ class HandoffTask(Task):
             environment=lambda threads: FrankaEnvironment(options, threads),
             factors=load_factors,
             predictors={
-                "kinematic": lambda: KinematicPredictor(ARMS, goal),
-                "mujoco": lambda: MujocoPredictor(ARMS, goal),
+                "kinematic": lambda threads: KinematicPredictor(ARMS, goal),
+                "mujoco": lambda threads: MujocoPredictor(ARMS, goal, threads),
             },
             default_costs=TABLE_I,
             metrics=HandoffMetrics(),
