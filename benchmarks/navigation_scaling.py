@@ -20,21 +20,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import torch
+from one_world import make_planner, plan
 from reporting import CONSOLE, options, save, spread, table, verdict
 
-from codi_core.composition import CoordinatedPolicy
-from codi_core.costs import CostTerm, WeightedCost
 from codi_core.errors import CodiError
 from codi_core.evaluation.statistics import wilson_interval
 from codi_core.guidance import FactoredGuidance
-from codi_core.planning import NoiseSource, Plan, PlanContext
-from codi_core.policies import ProductPolicy
 from codi_core.posteriors import CorrelatedPosterior
-from codi_core.samplers import AncestralSampler, KarrasSchedule
-from codi_core.tasks import EpisodeKey, Step, TaskParts
+from codi_core.tasks import EpisodeKey
 from codi_navigation.task import COSTS, SwapTask
 
 AGENTS = (2, 4, 8, 16, 32, 64, 128)
@@ -46,33 +41,13 @@ DRIVEN = 8
 """Control steps that are driven before anything is measured."""
 
 
-def make_planner(parts: TaskParts, checkpoint: Path | None) -> CoordinatedPolicy:
-    """CoDi from pure noise; ``codi-run`` begins from the previous plan, in half as many steps."""
-    settings = parts.settings
-    schedule = KarrasSchedule(STEPS, settings.sigma_max, settings.sigma_min, settings.rho)
-    terms = tuple(CostTerm(name, COSTS[name](), w) for name, w in parts.default_costs.items())
-    return CoordinatedPolicy(
-        ProductPolicy(parts.factors(checkpoint)),
-        FactoredGuidance(CorrelatedPosterior(), SAMPLES, settings.temperature),
-        AncestralSampler(schedule),
-        next(iter(parts.predictors.values()))(1),
-        WeightedCost(terms),
-    )
-
-
-def plan(planner: CoordinatedPolicy, step: Step, number: int, seed: int) -> Plan:
-    """Plan from what is seen in one world."""
-    observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
-    # A copy of the state: nothing that the predictor keeps for a state may help the next plan.
-    state = attrs.evolve(step.state)
-    return planner.plan(PlanContext(NoiseSource([(seed, 0, number)]), observation, state))
-
-
 def measure(agents: int, checkpoint: Path | None, repeats: int, seed: int) -> dict[str, Any]:
     """Milliseconds of plans and their stages for N robots, and the process's peak memory."""
     torch.set_num_threads(1)
     parts = SwapTask().parts(SwapTask.Options(agents=agents, stop_at_contact=False))
-    planner, environment = make_planner(parts, checkpoint), parts.environment(1)
+    guidance = FactoredGuidance(CorrelatedPosterior(), SAMPLES, parts.settings.temperature)
+    planner = make_planner(parts, parts.factors(checkpoint), COSTS, guidance, STEPS)
+    environment = parts.environment(1)
     step = environment.reset([EpisodeKey(seed, 0)])
     for number in range(DRIVEN):
         made = plan(planner, step, number, seed)

@@ -18,25 +18,21 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+from one_world import make_planner, plan
 from reporting import CONSOLE, options, save, spread, table, verdict
 
 from codi_core.composition import CoordinatedPolicy
-from codi_core.costs import CostTerm, WeightedCost
 from codi_core.errors import CodiError
 from codi_core.guidance import MonteCarloGuidance
-from codi_core.planning import NoiseSource, Plan, PlanContext
-from codi_core.policies import DiffusionPolicy, Factor, PolicySpec, ProductPolicy
+from codi_core.policies import DiffusionPolicy, Factor, PolicySpec
 from codi_core.posteriors import IsotropicPosterior
-from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.tasks import EpisodeKey, PlanSettings, Step
 from codi_franka.action import ACTION_SPEC, RATE_HZ
-from codi_franka.handoff.costs import TABLE_I
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import COSTS, load_factors
+from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
 from codi_franka.observation import SHAPES, arm_view
-from codi_franka.prediction.kinematic import KinematicPredictor
 
 BAR_MS = 60.0
 STAGES = ("denoise", "draw", "predict", "cost")
@@ -48,29 +44,6 @@ def untrained() -> tuple[Factor, ...]:
     policy = DiffusionPolicy.build(PolicySpec(ACTION_SPEC, SHAPES), "unet", widths=(64, 128))
     policy.requires_grad_(False).eval()
     return tuple(Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS))
-
-
-def make_planner(
-    factors: tuple[Factor, ...], settings: PlanSettings, goal: torch.Tensor
-) -> CoordinatedPolicy:
-    """CoDi from pure noise; ``codi-run`` begins from the previous plan, in half as many steps."""
-    schedule = KarrasSchedule(settings.steps, settings.sigma_max, settings.sigma_min, settings.rho)
-    terms = tuple(CostTerm(name, COSTS[name](), weight) for name, weight in TABLE_I.items())
-    return CoordinatedPolicy(
-        ProductPolicy(factors),
-        MonteCarloGuidance(IsotropicPosterior(), settings.samples, settings.temperature),
-        AncestralSampler(schedule),
-        KinematicPredictor(ARMS, goal),
-        WeightedCost(terms),
-    )
-
-
-def plan(planner: CoordinatedPolicy, step: Step, number: int, seed: int) -> Plan:
-    """Plan from what is seen in one world."""
-    observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
-    # A copy of the state: nothing that the predictor keeps for a state may help the next plan.
-    state = attrs.evolve(step.state)
-    return planner.plan(PlanContext(NoiseSource([(seed, 0, number)]), observation, state))
 
 
 def mid_task(planner: CoordinatedPolicy, seconds: float, execute: int, seed: int) -> Step:
@@ -121,9 +94,10 @@ def main() -> int:
     except CodiError as error:
         CONSOLE.print(f"[red]error:[/] {error}\n(--untrained measures without a checkpoint)")
         return 2
-    options_ = HandoffOptions()
-    goal = torch.tensor([*options_.goal, 0.025])
-    planner = make_planner(factors, settings, goal)
+    guidance = MonteCarloGuidance(IsotropicPosterior(), settings.samples, settings.temperature)
+    planner = make_planner(
+        HandoffTask().parts(HandoffOptions()), factors, COSTS, guidance, settings.steps
+    )
     step = mid_task(planner, given.seconds, settings.execute, given.seed)
     figures = measure(planner, step, given.repeats, given.seed)
     figures |= {

@@ -13,10 +13,9 @@ import argparse
 import sys
 from typing import Any
 
-import attrs
 import numpy as np
 import torch
-from planning import make_planner
+from one_world import make_planner
 from reporting import options, save, table
 from torch import Tensor
 
@@ -34,11 +33,11 @@ from codi_core.posteriors import (
     PosteriorApproximation,
 )
 from codi_core.predictors import Prediction, Predictor
-from codi_core.tasks import EpisodeKey, PlanSettings, Step
+from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import load_factors
+from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
 from codi_franka.prediction.kinematic import KinematicPredictor
 
 GOAL = torch.tensor([0.45, 0.0, 0.025])
@@ -135,8 +134,9 @@ def judged(planner: CoordinatedPolicy, step: Step, result: Plan) -> tuple[float,
 def main() -> int:
     given = _given()
     torch.set_num_threads(1)
-    settings = attrs.evolve(PlanSettings(), samples=given.samples, steps=given.steps)
-    planner = make_planner(load_factors(None), settings, GOAL)
+    parts = HandoffTask().parts(HandoffOptions())
+    printed = MonteCarloGuidance(IsotropicPosterior(), given.samples, parts.settings.temperature)
+    planner = make_planner(parts, load_factors(None), COSTS, printed, given.steps)
     with torch.no_grad():
         seen = states(planner, given.worlds, given.seconds, given.seed)
         figures: dict[str, Any] = {
