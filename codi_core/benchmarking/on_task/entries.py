@@ -112,6 +112,12 @@ BUILT_IN = (
     Entry("reparameterized", guidance="reparameterized"),
     Entry("data-covariance", posterior="data-covariance:estimate_from=32,steps=4"),
     Entry("hybrid", Spending.BOTH, guidance="hybrid:switch=2.0,steps=4"),
+    Entry(
+        "hybrid-correlated",
+        Spending.BOTH,
+        posterior="correlated",
+        guidance="hybrid:switch=2.0,steps=4",
+    ),
     Entry("denoised", posterior="denoised:steps=4"),
     Entry("library", Spending.PLAN, guidance="library:steps=4"),
     Entry("best-of", Spending.PLAN, method="best-of"),
