@@ -7,24 +7,18 @@ so the name is registered when somebody else imports gymnasium, before or after 
 
 from __future__ import annotations
 
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from typing import Any
+
+from codi_core.host.late_import import when_imported
 
 ENVIRONMENT_ID = "codi/FrankaHandoff-v0"
 MAX_EPISODE_STEPS = 600
 """60 s at 10 Hz."""
-_REGISTRY = "gymnasium.envs.registration"
 
 
 def register_with_gymnasium() -> None:
     """Register now if gymnasium is imported, or else as soon as it is."""
-    if _REGISTRY in sys.modules:
-        _register(sys.modules[_REGISTRY])
-    elif not any(isinstance(finder, _WaitForGymnasium) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WaitForGymnasium())
+    when_imported("gymnasium.envs.registration", _register)
 
 
 def _register(registration: Any) -> None:
@@ -35,24 +29,3 @@ def _register(registration: Any) -> None:
             vector_entry_point="codi_franka.gym.vector:HandoffVectorEnv",
             max_episode_steps=MAX_EPISODE_STEPS,
         )
-
-
-class _WaitForGymnasium(MetaPathFinder):
-    """Finds gymnasium's registry as usual, and registers once it has been executed."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != _REGISTRY:
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        loader: Any = None if spec is None else spec.loader
-        if loader is None:
-            return spec
-        execute = loader.exec_module
-
-        def execute_and_register(module: Any) -> None:
-            execute(module)
-            _register(module)
-
-        loader.exec_module = execute_and_register
-        return spec

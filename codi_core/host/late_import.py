@@ -1,0 +1,59 @@
+"""Acts on another library's module once somebody imports it, without importing it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+def when_imported(name: str, act: Callable[[ModuleType], None]) -> None:
+    """Call ``act`` with the module ``name``: now if it is imported, or else as soon as it is.
+
+    So a plugin can put its environments into gymnasium's registry whichever is imported first,
+    and no command waits for gymnasium that doesn't need it.
+
+    Args:
+        name: the module's full name.
+        act: must bear to be called again, as it is when a plugin is reloaded.
+    """
+    module = sys.modules.get(name)
+    if module is not None:
+        act(module)
+    else:
+        sys.meta_path.insert(0, _Waiting(name, act))
+
+
+class _Waiting(MetaPathFinder):
+    """Finds the module as usual, and acts once it has been executed."""
+
+    def __init__(self, name: str, act: Callable[[ModuleType], None]) -> None:
+        self.name = name
+        self.act = act
+        self._searching = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != self.name or self._searching:
+            return None
+        self._searching = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self._searching = False
+        loader: Any = None if spec is None else spec.loader
+        if loader is None:
+            return spec
+        execute = loader.exec_module
+
+        def execute_and_act(module: ModuleType) -> None:
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            self.act(module)
+
+        loader.exec_module = execute_and_act
+        return spec

@@ -1,0 +1,60 @@
+"""Acting on a module once it is imported."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from codi_core.host.late_import import when_imported
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an importable module that nobody has imported."""
+    (tmp_path / "imported_late.py").write_text("registry = []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.delitem(sys.modules, "imported_late", raising=False)
+    return "imported_late"
+
+
+def enter(name: str) -> Callable[[ModuleType], None]:
+    def act(module: ModuleType) -> None:
+        module.registry.append(name)
+
+    return act
+
+
+def test_it_acts_at_once_on_a_module_that_is_there(module: str) -> None:
+    made = importlib.import_module(module)
+    when_imported(module, enter("now"))
+    assert made.registry == ["now"]
+
+
+def test_it_waits_for_the_import_and_imports_nothing_itself(module: str) -> None:
+    finders = list(sys.meta_path)
+    when_imported(module, enter("first"))
+    when_imported(module, enter("second"))
+    assert module not in sys.modules
+    assert sorted(importlib.import_module(module).registry) == ["first", "second"]
+    assert sys.meta_path == finders
+
+
+def test_a_look_for_the_module_does_not_count_as_its_import(module: str) -> None:
+    when_imported(module, enter("later"))
+    assert find_spec(module) is not None
+    assert importlib.import_module(module).registry == ["later"]
+
+
+def test_a_module_that_never_comes_is_reported_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    when_imported("no_such_module_at_all", enter("never"))
+    assert find_spec("no_such_module_at_all") is None
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("no_such_module_at_all")
