@@ -35,8 +35,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for number, name in enumerate(columns):
         made.add_column(name, justify="right" if number else "left")
     for row in rows:
-        made.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+        made.add_row(*(_text(cell) for cell in row))
     CONSOLE.print(made)
+
+
+def _text(cell: object) -> str:
+    if not isinstance(cell, float):
+        return str(cell)
+    return "-" if np.isnan(cell) else f"{cell:.3g}"
 
 
 def verdict(what: str, met: bool) -> None:

@@ -1,16 +1,17 @@
-"""How far the samples of each posterior go, and what the plans that follow cost.
+"""How far the samples of each estimator go, and what the plans that follow cost.
 
     python benchmarks/search_breadth.py
 
 The same plans with the same noise are made with each posterior, from states of closed-loop
 episodes. At each noise level the samples' predicted trajectories tell how far apart the hands end,
-and their weights how many of them count.
+and their weights how many of them count. Beside them stands best-of with as many rollouts.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from one_world import make_planner
 from reporting import options, save, table
 from torch import Tensor
 
-from codi_core.composition import CoordinatedPolicy
+from codi_core.composition import BestOf, CoordinatedPolicy
 from codi_core.composition.evaluation import make_evaluate
 from codi_core.guidance import MonteCarloGuidance
-from codi_core.planning import NoiseSource, Plan, PlanContext
+from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
 from codi_core.posteriors import (
     CorrelatedPosterior,
     DataCovariancePosterior,
@@ -73,14 +74,23 @@ class Watched(Predictor):
         return prediction
 
 
-def with_posterior(
-    planner: CoordinatedPolicy, posterior: PosteriorApproximation, predictor: Predictor
-) -> CoordinatedPolicy:
-    guidance = MonteCarloGuidance(posterior, planner.guidance.samples, planner.guidance.temperature)
-    return CoordinatedPolicy(planner.product, guidance, planner.sampler, predictor, planner.cost)
+Make = Callable[[Predictor], Planner]
 
 
-def plan(planner: CoordinatedPolicy, step: Step, number: int, seed: int) -> Plan:
+def guided(like: CoordinatedPolicy, posterior: PosteriorApproximation) -> Make:
+    guidance = MonteCarloGuidance(posterior, like.guidance.samples, like.guidance.temperature)
+    return lambda predictor: CoordinatedPolicy(
+        like.product, guidance, like.sampler, predictor, like.cost
+    )
+
+
+def selecting(like: CoordinatedPolicy) -> Make:
+    """best-of with as many rollouts as the steps of ``like`` take together."""
+    samples = like.guidance.samples * like.sampler.schedule.steps
+    return lambda predictor: BestOf(like.product, like.sampler, predictor, like.cost, samples)
+
+
+def plan(planner: Planner, step: Step, number: int, seed: int) -> Plan:
     keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
     return planner.plan(PlanContext(NoiseSource(keys), with_history(step), step.state))
 
@@ -104,16 +114,17 @@ def states(planner: CoordinatedPolicy, worlds: int, seconds: float, seed: int) -
 
 
 def measure(
-    planner: CoordinatedPolicy, posterior: PosteriorApproximation, seen: list[Step], seed: int
+    like: CoordinatedPolicy, make: Make, seen: list[Step], seed: int
 ) -> dict[str, list[float] | float]:
     """Means over the states; of what is measured on samples, one value a noise level."""
     predictor, found = Watched(), []
-    made = with_posterior(planner, posterior, predictor)
+    planner = make(predictor)
     for number, step in enumerate(seen):
         predictor.apart = []
-        result = plan(made, step, FIRST + number, seed)
-        sizes = [float(v.mean()) for v in result.diagnostics.series["effective_sample_size"]]
-        found.append((predictor.apart, sizes, *judged(made, step, result)))
+        result = plan(planner, step, FIRST + number, seed)
+        series = result.diagnostics.series.get("effective_sample_size", ())
+        sizes = [float(value.mean()) for value in series]
+        found.append((predictor.apart, sizes, *judged(like, step, result)))
     apart, sizes, cost, off = (np.mean(values, 0).tolist() for values in zip(*found, strict=True))
     return {"apart_m": apart, "effective_sample_size": sizes, "cost": cost, "off_policy": off}
 
@@ -131,6 +142,13 @@ def judged(planner: CoordinatedPolicy, step: Step, result: Plan) -> tuple[float,
     return float(cost.mean()), float(moved.square().mean().sqrt())
 
 
+def shown(values: list[float], chosen: list[int]) -> list[float]:
+    """Values at the chosen noise levels; best-of has samples at the end alone, and no weights."""
+    if len(values) > max(chosen):
+        return [values[k] for k in chosen]
+    return [float("nan")] * (len(chosen) - len(values)) + values
+
+
 def main() -> int:
     given = _given()
     torch.set_num_threads(1)
@@ -139,9 +157,10 @@ def main() -> int:
     planner = make_planner(parts, load_factors(None), COSTS, printed, given.steps)
     with torch.no_grad():
         seen = states(planner, given.worlds, given.seconds, given.seed)
+        ways = {name: guided(planner, posterior) for name, posterior in POSTERIORS.items()}
+        ways["best-of"] = selecting(planner)
         figures: dict[str, Any] = {
-            name: measure(planner, posterior, seen, given.seed)
-            for name, posterior in POSTERIORS.items()
+            name: measure(planner, make, seen, given.seed) for name, make in ways.items()
         }
     levels = planner.sampler.schedule.levels()[:-1].tolist()
     chosen = [int(np.argmin([abs(level - at) for level in levels])) for at in (10.0, 1.0, 0.2)]
@@ -149,8 +168,8 @@ def main() -> int:
     rows = [
         [
             name,
-            *(100 * entry["apart_m"][k] for k in chosen),
-            *(entry["effective_sample_size"][k] for k in chosen),
+            *(100 * value for value in shown(entry["apart_m"], chosen)),
+            *shown(entry["effective_sample_size"], chosen),
             entry["cost"],
             entry["off_policy"],
         ]
@@ -158,7 +177,7 @@ def main() -> int:
     ]
     sizes = [f"n_eff at t {levels[k]:.2g}" for k in chosen]
     title = f"{len(seen) * given.worlds} plans, M {given.samples}, {given.steps} steps"
-    table(title, ["posterior", *heads, *sizes, "J of the plan", "off policy"], rows)
+    table(title, ["estimator", *heads, *sizes, "J of the plan", "off policy"], rows)
     save(given.json, {"levels": levels, **figures})
     return 0
 
