@@ -12,17 +12,16 @@ import argparse
 import sys
 import time
 
-import attrs
 import numpy as np
 from reporting import options, save, table
 
 from codi_core.benchmarking.on_task.entries import Entry, entries
+from codi_core.cli.bench_task import for_entry
 from codi_core.cli.configuration import RunConfig, resolve
 from codi_core.cli.opening import Opened, open_task
 from codi_core.cli.session import Session
 from codi_core.execution import SimulatedPlant
 from codi_core.planning import Plan, PlanContext, Planner
-from codi_core.samplers import KarrasSchedule
 from codi_core.tasks import EpisodeKey
 
 SAMPLER = "warm-start:sigma_warm=5.0,steps=4,cold=0.1"
@@ -51,9 +50,7 @@ def milliseconds(opened: Opened, entry: Entry, given: argparse.Namespace) -> flo
         task=opened.name, episodes=given.worlds, sampler=SAMPLER, max_seconds=given.seconds,
         physics_threads=1,
     )  # fmt: skip
-    config = resolve(asked, parts, task_options)
-    schedule = KarrasSchedule(config.steps, config.sigma_max, config.sigma_min, config.rho)
-    config = attrs.evolve(config, **entry.options(given.rollouts, schedule, SAMPLER))
+    config = for_entry(entry, resolve(asked, parts, task_options), given.rollouts)
     evaluation = Session(opened, parts, config).evaluation()
     loop = evaluation.loop
     loop.planner = timed = Timed(loop.planner)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from one_world import make_planner, plan
+from plans import make_planner, plan
 from reporting import CONSOLE, options, save, spread, table, verdict
 
 from codi_core.errors import CodiError

@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from one_world import make_planner, plan
+from plans import make_planner, plan
 from reporting import CONSOLE, options, save, spread, table, verdict
 
 from codi_core.composition import CoordinatedPolicy

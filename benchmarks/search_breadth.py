@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from one_world import make_planner
+from plans import make_planner, plan, with_history
 from reporting import options, save, table
 from torch import Tensor
 
@@ -88,16 +88,6 @@ def selecting(like: CoordinatedPolicy) -> Make:
     """best-of with as many rollouts as the steps of ``like`` take together."""
     samples = like.guidance.samples * like.sampler.schedule.steps
     return lambda predictor: BestOf(like.product, like.sampler, predictor, like.cost, samples)
-
-
-def plan(planner: Planner, step: Step, number: int, seed: int) -> Plan:
-    keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
-    return planner.plan(PlanContext(NoiseSource(keys), with_history(step), step.state))
-
-
-def with_history(step: Step) -> dict[str, Tensor]:
-    """The observation (B, 1, ...), as policies see it."""
-    return {name: value.unsqueeze(1) for name, value in step.observation.items()}
 
 
 def states(planner: CoordinatedPolicy, worlds: int, seconds: float, seed: int) -> list[Step]:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from codi_core.errors import UsageError
-from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably
+from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably, writing
 
 CONFIG, CELLS = "config.json", "cells.jsonl"
 
@@ -46,19 +46,13 @@ class BenchmarkFolder:
             UsageError: the folder can't be written, holds a benchmark already, or holds one of
                 another configuration.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path):
             if overwrite:
                 for name in (CONFIG, CELLS, *self.results):
                     self.file(name).unlink(missing_ok=True)
             if self.file(CONFIG).exists():
                 self._check_same(document, resume)
             write_durably(self.file(CONFIG), to_json(document))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the folder '{self.path}': {error.strerror or error}; "
-                "choose another one with --output"
-            ) from error
 
     def commit(self, cell: Mapping[str, Any]) -> None:
         """Keep a measured cell, durably."""

@@ -95,7 +95,7 @@ def _compare(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
     base = resolve(_configuration(given, opened.name), parts, options)
     budget = given.rollouts or int(base.samples or 1) * _replan_schedule(base).steps
     wanted = chosen(opened.host, given.entries)
-    configurations = {entry.label: _for_entry(entry, base, budget) for entry in wanted}
+    configurations = {entry.label: for_entry(entry, base, budget) for entry in wanted}
     folder = given.output or Path("runs") / time.strftime(f"bench-{opened.name}-%Y%m%d-%H%M%S")
     title = f"{opened.name}, predictor {base.predictor}"
     order = [entry.label for entry in entries(opened.host)]
@@ -135,7 +135,8 @@ def _replan_schedule(base: RunConfig) -> KarrasSchedule:
     return replan_schedule(str(base.sampler), _schedule(base))
 
 
-def _for_entry(entry: Entry, base: RunConfig, budget: int) -> RunConfig:
+def for_entry(entry: Entry, base: RunConfig, budget: int) -> RunConfig:
+    """The resolved configuration ``base`` for an entry that spends ``budget`` rollouts a replan."""
     return attrs.evolve(base, **entry.options(budget, _schedule(base), str(base.sampler)))
 
 

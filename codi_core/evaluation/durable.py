@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from codi_core.errors import UsageError
 
 
 def to_json(value: Any) -> str:
@@ -23,6 +26,27 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not JSON-able: {value!r}")
+
+
+@contextmanager
+def writing(folder: Path, what: str = "folder") -> Iterator[None]:
+    """Make a folder if it isn't there, for a body that writes into it.
+
+    Args:
+        folder: where the body writes.
+        what: what messages call it.
+
+    Raises:
+        UsageError: the folder can't be made, or the body can't write.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the {what} '{folder}': {error.strerror or error}; "
+            "choose another one with --output"
+        ) from error
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from codi_core.errors import UsageError
+from codi_core.evaluation.durable import writing
 
 LOCK_FILE = ".lock"
 
@@ -26,20 +27,15 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: another process is writing there, or the folder can't be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_FILE, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(
-            f"another process is writing '{folder}': wait for its end (or stop it, and go on with "
-            "--resume), or choose another folder with --output"
-        ) from error
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the folder '{folder}': {error.strerror or error}; "
-            "choose another one with --output"
-        ) from error
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    with writing(folder):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UsageError(
+                f"another process is writing '{folder}': wait for its end (or stop it, and go on "
+                "with --resume), or choose another folder with --output"
+            ) from error
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from codi_core.errors import UsageError
-from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably
+from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably, writing
 
 if TYPE_CHECKING:
     from codi_core.tasks import EpisodeRecord, Trace
@@ -62,18 +62,12 @@ class RunFolder:
             UsageError: the folder can't be written, holds a run already, or holds a run of
                 another configuration.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path, "run folder"):
             if overwrite:
                 self._clear()
             if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
                 self._check_same(config, resume)
             write_durably(self.file("config.json"), to_json(config))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the run folder '{self.path}': {error.strerror or error}; "
-                "choose another one with --output"
-            ) from error
 
     def config(self) -> dict[str, Any]:
         """The content of ``config.json``.

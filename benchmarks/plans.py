@@ -1,15 +1,16 @@
-"""Plans for one world, as they are measured: from pure noise, each with noise of its own."""
+"""Plans as they are measured: from pure noise, each with noise of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 import attrs
+from torch import Tensor
 
 from codi_core.composition import CoordinatedPolicy
 from codi_core.costs import CostFunction, CostTerm, WeightedCost
 from codi_core.guidance import Guidance
-from codi_core.planning import NoiseSource, Plan, PlanContext
+from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
 from codi_core.policies import Factor, ProductPolicy
 from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.tasks import Step, TaskParts
@@ -35,9 +36,14 @@ def make_planner(
     )
 
 
-def plan(planner: CoordinatedPolicy, step: Step, number: int, seed: int) -> Plan:
-    """Plan from what is seen in one world."""
-    observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
+def plan(planner: Planner, step: Step, number: int, seed: int) -> Plan:
+    """Plan from what is seen in each world."""
+    keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
     # A copy of the state: nothing that the predictor keeps for a state may help the next plan.
     state = attrs.evolve(step.state)
-    return planner.plan(PlanContext(NoiseSource([(seed, 0, number)]), observation, state))
+    return planner.plan(PlanContext(NoiseSource(keys), with_history(step), state))
+
+
+def with_history(step: Step) -> dict[str, Tensor]:
+    """The observation (B, 1, ...), as policies see it."""
+    return {name: value.unsqueeze(1) for name, value in step.observation.items()}
