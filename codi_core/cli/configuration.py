@@ -77,7 +77,7 @@ class RunConfig:
         metavar="S",
     )
     latency: float = _option(
-        "how late a plan arrives [s]; rounded up to whole control periods",
+        "how long a plan is in the making [s], rounded up to whole control periods",
         0.0,
         type=not_negative,
         metavar="S",

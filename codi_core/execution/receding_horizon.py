@@ -41,15 +41,16 @@ class LoopSettings:
     Attributes:
         rate_hz: the control rate [Hz].
         horizon: K, the number of actions in a chunk.
-        execute: E, how many actions of a plan are executed before the next observation that is
-            planned from.
+        execute: E, how many actions of a plan are executed before the next plan takes over.
         max_seconds: the time limit of an episode [s].
         after_success: how long an episode goes on after its success [s], if the environment tells
             when that is; None for up to the time limit.
         latency: how long a plan takes to arrive [s]. A plan made from the observation at time t
             takes effect at t + latency, rounded up to whole control periods. Meanwhile the
-            previous plan goes on, so that E + latency·rate of its actions are executed. Episodes
-            start when their first plan has arrived: agents at rest wait for it.
+            previous plan goes on. The next plan is begun in time for E executed actions, but not
+            before this one has arrived: with a latency longer than them, as many actions are
+            executed as the latency has control periods. Episodes start when their first plan has
+            arrived: agents at rest wait for it.
         history: H, how many observations a plan sees; before the first one it is repeated.
         offset: the control step, relative to a plan's start, of the chunk's first action; at
             most 0. Actions for steps before the start are dropped.
@@ -81,6 +82,11 @@ class LoopSettings:
         """The latency in control periods, rounded up."""
         return math.ceil(self.latency * self.rate_hz - 1e-9)
 
+    @property
+    def executed(self) -> int:
+        """How many actions of each plan are executed: E, or those that the latency takes."""
+        return max(self.execute, self.latency_steps)
+
     def check(self, can_advance: bool) -> None:
         """Check that the settings fit together.
 
@@ -94,12 +100,12 @@ class LoopSettings:
                 f"the policies' chunks start {self.offset} control steps after the plan "
                 "(action offset): the loop needs an offset of at most 0"
             )
-        usable, needed = self.horizon + self.offset, self.execute + self.latency_steps
-        if self.execute < 1 or needed > usable:
+        usable = self.horizon + self.offset
+        if self.execute < 1 or self.executed > usable:
             raise UsageError(
                 f"a plan has {usable} usable actions, but --execute {self.execute} and --latency "
-                f"{self.latency:g} s ({self.latency_steps} control steps) take {needed}: "
-                "lower one of them"
+                f"{self.latency:g} s ({self.latency_steps} control steps) take {self.executed}: "
+                "lower the greater one"
             )
         if self.latency_steps and not can_advance:
             raise UsageError(
@@ -199,9 +205,10 @@ class _Run:
         events, next_plan = [_copied(step.events)], 0
         endings.note(step.events)
         for tick in range(settings.steps):
-            if tick == next_plan:
+            # The first plan is waited for; if plans are late, the second one is begun at once.
+            while tick == next_plan:
                 self._replan(step, tick)
-                next_plan = self.start + settings.execute
+                next_plan = self.start + settings.executed - settings.latency_steps
             step = self.plant.observe((tick + 1) / settings.rate_hz)
             self.history.push(step.observation)
             events.append(_copied(step.events))

@@ -36,7 +36,7 @@ class PlanSettings:
         sigma_max: the first noise level.
         sigma_min: the last noise level above zero.
         rho: the spacing of the Karras schedule.
-        execute: E, how many of the K planned actions are executed before the next plan.
+        execute: E, how many of the K planned actions are executed before the next plan takes over.
         posterior: the posterior approximation, NAME[:option=value,...].
         guidance: the guidance, likewise.
         sampler: the sampler, likewise.

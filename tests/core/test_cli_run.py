@@ -182,8 +182,8 @@ def test_a_run_is_reproduced_from_its_folder() -> None:
 
 
 def test_latency_and_horizon_must_fit() -> None:
-    assert main([*FAST, "--execute", "7", "--latency", "0.15", "--output", "run"]) == 2
-    assert main([*FAST, "--execute", "7", "--latency", "0.1", "--output", "run"]) == 0
+    assert main([*FAST, "--execute", "7", "--latency", "0.85", "--output", "run"]) == 2
+    assert main([*FAST, "--execute", "7", "--latency", "0.8", "--output", "run"]) == 0
     assert metrics()["episodes"] == 4
 
 

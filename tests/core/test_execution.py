@@ -105,23 +105,35 @@ def test_a_plan_carries_the_previous_one() -> None:
 
 
 def test_latency_shifts_what_is_applied_and_what_is_planned_from() -> None:
-    # 0.15 s at 10 Hz are two control steps, rounded up. The first plan starts the clock.
-    rollout, world, planner = run(12, execute=3, latency=0.15)
+    # 0.15 s at 10 Hz are two control steps, rounded up. The first plan starts the clock. Each
+    # plan is begun two steps before the three actions of the one before are done.
+    rollout, world, planner = run(9, execute=3, latency=0.15)
     applied = [first for first, _ in world.actions]
-    assert applied == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 200, 201]
-    assert [replan.time for replan in rollout.replans] == [0.0, 0.3, 0.8]
-    assert [context.committed for context in planner.contexts] == [0, 5, 5]
-    # The second plan starts from the state at step 3 advanced by actions 3 and 4 of the first.
-    assert float(planner.contexts[1].state[0]) == 3 + 1000 + 3 + 4
-    assert float(planner.contexts[2].state[0]) == 8 + 1000 + 103 + 104
+    assert applied == [0, 1, 2, 100, 101, 102, 200, 201, 202]
+    assert [replan.time for replan in rollout.replans] == [0.0, 0.1, 0.4, 0.7]
+    assert [context.committed for context in planner.contexts] == [0, 3, 3, 3]
+    # The second plan starts from the state at step 1 advanced by actions 1 and 2 of the first.
+    assert float(planner.contexts[1].state[0]) == 1 + 1000 + 1 + 2
+    assert float(planner.contexts[2].state[0]) == 4 + 1000 + 101 + 102
     observed = planner.contexts[1].observation["clock"]
     assert observed.shape == (2, 1, 1)
-    assert float(observed[0, -1, 0]) == 1010
+    assert float(observed[0, -1, 0]) == 1004
 
 
-def test_latency_of_whole_control_steps_is_not_rounded_up() -> None:
-    _, world, _ = run(10, execute=3, latency=0.3)
-    assert [first for first, _ in world.actions] == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103]
+def test_a_planner_as_slow_as_the_executed_actions_is_always_busy() -> None:
+    # 0.3 s are three control steps, not rounded up. The second plan is begun as the first arrives.
+    rollout, world, planner = run(9, execute=3, latency=0.3)
+    assert [first for first, _ in world.actions] == [0, 1, 2, 100, 101, 102, 200, 201, 202]
+    assert [replan.time for replan in rollout.replans] == [0.0, 0.0, 0.3, 0.6]
+    assert float(planner.contexts[1].state[0]) == 1000 + 0 + 1 + 2
+    assert float(planner.contexts[2].state[0]) == 3 + 1000 + 100 + 101 + 102
+
+
+def test_a_planner_slower_than_that_has_more_actions_executed() -> None:
+    rollout, world, planner = run(9, execute=3, latency=0.4)
+    assert [first for first, _ in world.actions] == [0, 1, 2, 3, 100, 101, 102, 103, 200]
+    assert [replan.time for replan in rollout.replans] == [0.0, 0.0, 0.4, 0.8]
+    assert [context.committed for context in planner.contexts] == [0, 4, 4, 4]
 
 
 def test_history_is_padded_at_the_start_and_stacked_oldest_first() -> None:
@@ -132,7 +144,7 @@ def test_history_is_padded_at_the_start_and_stacked_oldest_first() -> None:
 
 
 def test_history_holds_the_foreseen_observations_under_latency() -> None:
-    _, _, planner = run(6, execute=3, latency=0.2, history=2)
+    _, _, planner = run(8, execute=5, latency=0.2, history=2)
     # Advanced step by step: 3 → 3 + 1000 + 3 → that + 1000 + 4.
     assert planner.contexts[1].observation["clock"][0, :, 0].tolist() == [1006, 2010]
     assert float(planner.contexts[1].state[0]) == 2010
@@ -188,8 +200,8 @@ def settings(**changes: Any) -> LoopSettings:
 
 def test_settings_that_take_more_actions_than_a_plan_has_are_refused() -> None:
     with pytest.raises(UsageError, match=r"8 usable actions, but --execute 6 .* take 9"):
-        RecedingHorizon(CountingPlanner(), settings(execute=6, latency=0.25), advance)
-    RecedingHorizon(CountingPlanner(), settings(execute=6, latency=0.2), advance)
+        RecedingHorizon(CountingPlanner(), settings(execute=6, latency=0.85), advance)
+    RecedingHorizon(CountingPlanner(), settings(execute=6, latency=0.8), advance)
     with pytest.raises(UsageError, match="7 usable actions"):
         RecedingHorizon(CountingPlanner(), settings(execute=8, offset=-1))
 
