@@ -16,7 +16,8 @@ class Prediction:
     Attributes:
         trajectory: the task's typed trajectory; its tensors start with (B, M, K, ...).
         valid: (B, M) booleans, False where the prediction failed (a diverged simulation) or must
-            not come true (an object that nothing can pick up again).
+            not come true (an object that nothing can pick up again, a robot where its policy has
+            never been).
             None says that all are valid.
     """
 

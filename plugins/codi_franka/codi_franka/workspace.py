@@ -1,4 +1,4 @@
-"""The part of the table on which arms pick and place the cube."""
+"""Where arms pick and place the cube, and where demonstrations have shown their hands."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import torch
 from torch import Tensor
 
 from codi_franka.robot.layout import ARM_BASES, TABLE_SIZE
+from codi_franka.robot.parameters import LINKS
 from codi_franka.robot.reach import MAX_BEARING, MAX_RADIUS, MIN_RADIUS, reachable
 
 EDGE_MARGIN = 0.04
 """[m] Between the cube's centre and the table's edge: the whole cube stands on the table."""
+
+KNOWN_REACH = 0.84
+"""[m] From the shoulder, 0.78 m from the base's axis at table height: arms get further, but few
+demonstrations do."""
+KNOWN_HEIGHT = 0.55
+"""[m] Above the table; demonstrations begin at up to 0.45 m, and disturbances lift some hands."""
+COASTING = 0.01
+"""[m] By which a hand may overshoot before it turns back."""
 
 
 def graspable(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
@@ -55,3 +64,22 @@ def sample_graspable(
         drawn = torch.stack((radius * bearing.cos(), radius * bearing.sin()), -1)
         points = torch.cat((points, drawn[graspable(drawn, max_radius)]))
     return points[:count]
+
+
+def stays_known(path: Tensor, start: Tensor) -> Tensor:
+    """Whether all hands stay where demonstrations were, or at least go no further away: (B, M).
+
+    Args:
+        path: (B, M, K, N, 3) [m], each hand's TCP in its arm's base frame.
+        start: (B, N, 3) [m], the same before the first step.
+    """
+    shoulder = path.new_tensor((0.0, 0.0, LINKS[0].d))
+    far = torch.linalg.vector_norm(path - shoulder, dim=-1)
+    far_at_start = torch.linalg.vector_norm(start - shoulder, dim=-1)
+    near = _goes_no_further(far, far_at_start, KNOWN_REACH)
+    return near & _goes_no_further(path[..., 2], start[..., 2], KNOWN_HEIGHT)
+
+
+def _goes_no_further(values: Tensor, at_start: Tensor, limit: float) -> Tensor:
+    allowed = (at_start + COASTING).clamp_min(limit).unsqueeze(1)
+    return (values.amax(2) <= allowed).all(-1)

@@ -24,6 +24,7 @@ from codi_franka.robot.kinematics import curvature
 from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import LINKS, MAX_WIDTH
 from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
+from codi_franka.workspace import KNOWN_REACH
 
 
 @attrs.frozen
@@ -40,10 +41,9 @@ class KinematicSettings:
     turned, and the hand leaves the commanded straight line."""
     width_decay: float = 0.366
     """How much of a gripper's distance to its commanded width is left after a control step."""
-    reach: float = 0.84
-    """[m] How far from the shoulder a hand gets: 0.78 m from the base's axis at table height. The
-    arm is longer, but stretched out it is where no demonstration was: foreseeing progress there
-    would lure it out of what its policy knows."""
+    reach: float = KNOWN_REACH
+    """[m] How far from the shoulder a hand gets. The arm is longer, but stretched out it is where
+    no demonstration was: foreseeing progress there would lure it out of what its policy knows."""
     lowest_tcp: float = 0.012
     """[m] The fingertips touch the table there."""
     grasp_radius: float = 0.008

@@ -17,6 +17,7 @@ from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import NUM_JOINTS, forward_kinematics
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.state import BaseFrames, FrankaState
+from codi_franka.workspace import stays_known
 
 
 class MujocoPredictor(Predictor):
@@ -51,8 +52,9 @@ class MujocoPredictor(Predictor):
     def predict(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> Prediction:
         """Roll all samples out.
 
-        A sample is marked invalid if its simulation diverges, and if it loses the cube: no cost of
-        Table I says that a cube beside the table can't be picked up again.
+        A sample is marked invalid if its simulation diverges, and if it leads to what the costs of
+        Table I don't mind but nothing repairs: a cube beside the table, which no arm picks up, or
+        a hand further away than demonstrations were, whose policy knows no way back.
 
         Args:
             state: the state estimate of B worlds.
@@ -82,7 +84,8 @@ class MujocoPredictor(Predictor):
         sound = torch.from_numpy(simulator.valid.copy()).unflatten(0, (worlds, samples))
         # Only beside the table can a cube's centre be below the table's top.
         kept = (trajectory.cube_position[..., 2] > 0.0).all(-1)
-        return Prediction(trajectory, sound & kept)
+        known = stays_known(position, forward_kinematics(state.joint_position)[0])
+        return Prediction(trajectory, sound & kept & known)
 
     def advance(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> FrankaState:
         """The state after the worlds have followed ``chunks``, (B, c, 7) an arm."""
