@@ -6,8 +6,13 @@ import torch
 from torch import Tensor
 
 from codi_franka.robot.layout import ARM_BASES, TABLE_SIZE
-from codi_franka.robot.parameters import LINKS
-from codi_franka.robot.reach import MAX_BEARING, MAX_RADIUS, MIN_RADIUS, reachable
+from codi_franka.robot.reach import (
+    MAX_BEARING,
+    MAX_RADIUS,
+    MIN_RADIUS,
+    reachable,
+    shoulder_distance,
+)
 
 EDGE_MARGIN = 0.04
 """[m] Between the cube's centre and the table's edge: the whole cube stands on the table."""
@@ -73,10 +78,7 @@ def stays_known(path: Tensor, start: Tensor) -> Tensor:
         path: (B, M, K, N, 3) [m], each hand's TCP in its arm's base frame.
         start: (B, N, 3) [m], the same before the first step.
     """
-    shoulder = path.new_tensor((0.0, 0.0, LINKS[0].d))
-    far = torch.linalg.vector_norm(path - shoulder, dim=-1)
-    far_at_start = torch.linalg.vector_norm(start - shoulder, dim=-1)
-    near = _goes_no_further(far, far_at_start, KNOWN_REACH)
+    near = _goes_no_further(shoulder_distance(path), shoulder_distance(start), KNOWN_REACH)
     return near & _goes_no_further(path[..., 2], start[..., 2], KNOWN_HEIGHT)
 
 

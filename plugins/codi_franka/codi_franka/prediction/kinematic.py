@@ -43,7 +43,8 @@ class KinematicSettings:
     """How much of a gripper's distance to its commanded width is left after a control step."""
     reach: float = KNOWN_REACH
     """[m] How far from the shoulder a hand gets. The arm is longer, but stretched out it is where
-    no demonstration was: foreseeing progress there would lure it out of what its policy knows."""
+    few demonstrations were: foreseeing progress there would lure it beyond what its policy knows.
+    """
     lowest_tcp: float = 0.012
     """[m] The fingertips touch the table there."""
     grasp_radius: float = 0.008

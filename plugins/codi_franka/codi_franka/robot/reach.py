@@ -93,6 +93,12 @@ def reachable(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
     return (radius >= MIN_RADIUS) & (radius <= max_radius) & (bearing <= MAX_BEARING)
 
 
+def shoulder_distance(position: Tensor) -> Tensor:
+    """How far points (..., 3) [m] in the base frame are from the shoulder: (...) [m]."""
+    shoulder = position.new_tensor((0.0, 0.0, LINKS[0].d))
+    return torch.linalg.vector_norm(position - shoulder, dim=-1)
+
+
 def shoulder_distance_bound() -> float:
     r"""An upper bound [m] on the TCP's distance from the shoulder, at any angles within the limits.
 
@@ -115,8 +121,7 @@ def beyond_reach(position: Tensor) -> Tensor:
     Args:
         position: (..., 3) [m] in the base frame.
     """
-    shoulder = position.new_tensor((0.0, 0.0, LINKS[0].d))
-    return torch.linalg.vector_norm(position - shoulder, dim=-1) > shoulder_distance_bound()
+    return shoulder_distance(position) > shoulder_distance_bound()
 
 
 def pose_twist(
