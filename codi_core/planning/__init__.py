@@ -10,10 +10,12 @@ from codi_core.planning.context import (
     prepare,
 )
 from codi_core.planning.diagnostics import Diagnostics
+from codi_core.planning.layout import ChunkLayout
 from codi_core.planning.noise import NoiseSource, StreamKey
 from codi_core.planning.planner import Planner
 
 __all__ = [
+    "ChunkLayout",
     "Denoiser",
     "Diagnostics",
     "Evaluate",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
-from codi_core.planning import Denoiser, Observation, prepare
+from codi_core.planning import ChunkLayout, Denoiser, Observation, prepare
 from codi_core.policies.base import ActionSpec
 from codi_core.policies.columns import Columns, joined
 from codi_core.policies.factor import Factor
@@ -39,6 +39,26 @@ class ProductPolicy:
         if low >= high:
             raise SpecificationError("the base policies' ranges of noise levels do not overlap")
         self.sigma_range = (low, high)
+
+    @property
+    def layout(self) -> ChunkLayout:
+        """What the flat joint chunks mean, and what the policies read."""
+        sizes = {
+            agent: size
+            for factor in self.factors
+            for agent, size in zip(factor.agents, factor.action_sizes, strict=True)
+        }
+        return ChunkLayout(
+            agents=tuple(factor.agents for factor in self.factors),
+            blocks=self.blocks,
+            action_sizes=tuple(sizes[agent] for agent in range(self.agents)),
+            horizon=self.action.horizon,
+            rate_hz=self.action.rate_hz,
+            offset=self.action.offset,
+            history=max(factor.policy.spec.history for factor in self.factors),
+            observations=tuple(factor.policy.spec.observation for factor in self.factors),
+            sigma_range=self.sigma_range,
+        )
 
     @property
     def action(self) -> ActionSpec:

@@ -55,8 +55,17 @@ class Environment(ABC):
     """
 
     @abstractmethod
-    def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
-        """Start one episode a world; the number of keys sets the number of worlds B."""
+    def reset(self, episodes: Sequence[EpisodeKey], rows: Sequence[int] | None = None) -> Step:
+        """Start episodes, in all worlds or in some of them.
+
+        Args:
+            episodes: one key a world that starts.
+            rows: the worlds that start, one a key; the others go on untouched. None starts all,
+                and the number of keys sets the number of worlds B.
+
+        Returns:
+            What all B worlds look like now.
+        """
 
     @abstractmethod
     def step(self, actions: tuple[Tensor, ...]) -> Step:
