@@ -24,7 +24,7 @@ from reporting import CONSOLE, options, save, spread, table, verdict
 from codi_core.composition import CoordinatedPolicy
 from codi_core.errors import CodiError
 from codi_core.guidance import MonteCarloGuidance
-from codi_core.policies import DiffusionPolicy, Factor, PolicySpec
+from codi_core.policies import AgentView, DiffusionPolicy, Factor, PolicySpec
 from codi_core.posteriors import IsotropicPosterior
 from codi_core.tasks import EpisodeKey, PlanSettings, Step
 from codi_franka.action import ACTION_SPEC, RATE_HZ
@@ -32,7 +32,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
 from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
-from codi_franka.observation import SHAPES, arm_view
+from codi_franka.observation import SHAPES
 
 BAR_MS = 60.0
 STAGES = ("denoise", "draw", "predict", "cost")
@@ -43,7 +43,7 @@ def untrained() -> tuple[Factor, ...]:
     """A policy of the usual size that has learned nothing: enough for timing."""
     policy = DiffusionPolicy.build(PolicySpec(ACTION_SPEC, SHAPES), "unet", widths=(64, 128))
     policy.requires_grad_(False).eval()
-    return tuple(Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS))
+    return tuple(Factor(policy, (index,), AgentView(arm)) for index, arm in enumerate(ARMS))
 
 
 def mid_task(planner: CoordinatedPolicy, seconds: float, execute: int, seed: int) -> Step:

@@ -28,6 +28,25 @@ def when_imported(name: str, act: Callable[[ModuleType], None]) -> None:
         sys.meta_path.insert(0, _Waiting(name, act))
 
 
+def register_with_gymnasium(name: str, entry_point: str, **details: Any) -> None:
+    """Make ``gymnasium.make("PACKAGE:NAME")`` find an environment, without importing gymnasium.
+
+    Such a call imports PACKAGE, whose ``__init__`` calls this, and then looks the name up.
+    Importing gymnasium there as well would cost every command a tenth of a second.
+
+    Args:
+        name: the environment's id, ``NAMESPACE/NAME-vVERSION``.
+        entry_point: ``MODULE:CLASS``, imported when the environment is made.
+        details: what else ``gymnasium.register`` takes, such as ``max_episode_steps``.
+    """
+
+    def register(registration: Any) -> None:
+        if name not in registration.registry:
+            registration.register(id=name, entry_point=entry_point, **details)
+
+    when_imported("gymnasium.envs.registration", register)
+
+
 class _Waiting(MetaPathFinder):
     """Finds the module as usual, and acts once it has been executed."""
 

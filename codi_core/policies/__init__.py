@@ -7,9 +7,11 @@ from codi_core.policies.epsilon import EpsilonModel, EpsilonPolicy
 from codi_core.policies.factor import Factor, ObservationMap
 from codi_core.policies.normalisation import Normaliser
 from codi_core.policies.product import ProductPolicy
+from codi_core.policies.views import AgentView
 
 __all__ = [
     "ActionSpec",
+    "AgentView",
     "BasePolicy",
     "Batch",
     "DiffusionPolicy",

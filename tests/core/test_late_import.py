@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from codi_core.host.late_import import when_imported
+from codi_core.host.late_import import register_with_gymnasium, when_imported
 
 
 @pytest.fixture
@@ -58,3 +58,24 @@ def test_a_module_that_never_comes_is_reported_as_usual(monkeypatch: pytest.Monk
     assert find_spec("no_such_module_at_all") is None
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("no_such_module_at_all")
+
+
+class Registry(ModuleType):
+    """What is used of ``gymnasium.envs.registration``."""
+
+    def __init__(self) -> None:
+        super().__init__("gymnasium.envs.registration")
+        self.registry: dict[str, dict[str, object]] = {}
+
+    def register(self, **details: object) -> None:
+        self.registry[str(details.pop("id"))] = details
+
+
+def test_an_environment_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gymnasium = Registry()
+    monkeypatch.setitem(sys.modules, gymnasium.__name__, gymnasium)
+    for steps in (600, 700):  # the second call is that of a package that is reloaded
+        register_with_gymnasium("codi/Test-v0", "package.env:Env", max_episode_steps=steps)
+    assert gymnasium.registry == {
+        "codi/Test-v0": {"entry_point": "package.env:Env", "max_episode_steps": 600}
+    }

@@ -13,6 +13,7 @@ import torch
 
 from codi_core.cli.collect import main as collect
 from codi_core.data import DatasetWriter, DemonstrationDataset, segments
+from codi_core.policies import AgentView
 from codi_core.tasks import EpisodeKey
 from codi_franka.action import ACTION_NAMES, ACTION_SPEC, actuator_targets
 from codi_franka.collection.demonstrator import PICK, YIELD, HandoffDemonstrator
@@ -23,7 +24,6 @@ from codi_franka.observation import (
     SHAPES,
     STATE,
     STATE_NAMES,
-    arm_view,
     observe,
 )
 from codi_franka.perception import CubeNoise
@@ -77,7 +77,7 @@ def test_recorded_observations_are_those_of_the_recorded_states(
     """The robot's own part exactly; the cube's with the noise of tracking."""
     noise = CubeNoise()
     for frames in demonstrations[:2]:
-        seen = arm_view("left")(observe(restored(frames, slice(None)), ("left",)))
+        seen = AgentView("left")(observe(restored(frames, slice(None)), ("left",)))
         np.testing.assert_allclose(frames[STATE], seen[STATE].numpy(), atol=1e-5)
         error = frames[ENVIRONMENT][:, :3] - seen[ENVIRONMENT][:, :3].numpy()
         assert error.std() == pytest.approx(noise.position_std, rel=0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from codi_core.policies import DiffusionPolicy, Factor, PolicySpec
+from codi_core.policies import AgentView, DiffusionPolicy, Factor, PolicySpec
 from codi_core.predictors import Predictor
 from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_base_policy, check_cost_function, check_task
@@ -13,14 +13,14 @@ from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
 from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
-from codi_franka.observation import SHAPES, arm_view
+from codi_franka.observation import SHAPES
 
 
 def untrained() -> tuple[Factor, ...]:
     """Factors that need no checkpoint."""
     torch.manual_seed(0)
     policy = DiffusionPolicy.build(PolicySpec(ACTION_SPEC, SHAPES), "mlp", width=16, depth=1)
-    return tuple(Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS))
+    return tuple(Factor(policy, (index,), AgentView(arm)) for index, arm in enumerate(ARMS))
 
 
 def test_the_task_with_an_untrained_policy() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from codi_core.policies import AgentView
 from codi_franka.geometry import (
     quaternion_exp,
     quaternion_from_matrix,
@@ -22,7 +23,6 @@ from codi_franka.observation import (
     SHAPES,
     STATE,
     STATE_NAMES,
-    arm_view,
     nearest_cube_rotation,
     observe,
     towards,
@@ -87,7 +87,7 @@ def test_turned_worlds_look_alike_to_the_other_arm() -> None:
 
 def test_the_parts_of_an_observation_are_where_their_names_say() -> None:
     worlds = random_states(8)
-    seen = arm_view("right")(observe(worlds, ARMS))
+    seen = AgentView("right")(observe(worlds, ARMS))
     assert {name: value.shape[1:] for name, value in seen.items()} == SHAPES
     own, around = seen[STATE], seen[ENVIRONMENT]
     assert (own.shape[1], around.shape[1]) == (len(STATE_NAMES), len(ENVIRONMENT_NAMES))
@@ -106,7 +106,7 @@ def test_the_parts_of_an_observation_are_where_their_names_say() -> None:
 
 def test_the_cube_in_the_hand_is_turned_by_the_smallest_angle_that_looks_alike() -> None:
     worlds = random_states(64)
-    seen = arm_view("left")(observe(worlds, ARMS))[ENVIRONMENT]
+    seen = AgentView("left")(observe(worlds, ARMS))[ENVIRONMENT]
     _, rotation = forward_kinematics(worlds.joint_position[:, 0])
     cube = quaternion_to_matrix(worlds.cube_quaternion)  # the left base is not turned
     candidates = rotation.mT.unsqueeze(1) @ cube.unsqueeze(1) @ symmetries()

@@ -1,5 +1,5 @@
 """The Franka two-arm task for CoDi."""
 
-from codi_franka.gym.registration import register_with_gymnasium
+from codi_franka.gym.registration import register
 
-register_with_gymnasium()
+register()

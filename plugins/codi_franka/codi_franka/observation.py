@@ -134,16 +134,3 @@ def _in_hand(hands: HandState, cube: Tensor, cube_rotation: Tensor) -> tuple[Ten
     offset = (inverse @ (cube - hands.position).unsqueeze(-1)).squeeze(-1)
     held = nearest_cube_rotation(inverse @ cube_rotation, torch.eye(3).to(inverse))
     return torch.tanh(offset / NEAR), quaternion_log(quaternion_from_matrix(held))
-
-
-def arm_view(arm: str) -> _ArmView:
-    """f_single^(i): the part of a joint observation that one arm's policy reads."""
-    return _ArmView(arm)
-
-
-class _ArmView:
-    def __init__(self, arm: str) -> None:
-        self.arm = arm
-
-    def __call__(self, observation: Observation) -> Observation:
-        return {name: observation[f"{self.arm}/{name}"] for name in (STATE, ENVIRONMENT)}

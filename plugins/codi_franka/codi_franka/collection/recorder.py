@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codi_core.policies import AgentView
 from codi_franka.action import actuator_targets
 from codi_franka.collection.expert import Expert, ExpertSettings
 from codi_franka.geometry import quaternion_exp
-from codi_franka.observation import ENVIRONMENT, STATE, arm_view, observe
+from codi_franka.observation import ENVIRONMENT, STATE, observe
 from codi_franka.perception import CubeNoise, normal_draw
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
 from codi_franka.physics.variation import CubeVariation, vary_cube
@@ -133,7 +134,7 @@ class Recorder:
 
     def _frame(self, state: FrankaState, action: Tensor) -> dict[str, Tensor]:
         estimate = self.noise.apply(state, normal_draw(self.count, self.generator))
-        seen = arm_view(ARM)(observe(estimate, (ARM,)))
+        seen = AgentView(ARM)(observe(estimate, (ARM,)))
         frame = {STATE: seen[STATE], ENVIRONMENT: seen[ENVIRONMENT], "action": action}
         for name, value in tensors(state):
             frame[f"state.{name}"] = value.flatten(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import Factor, PolicySpec
+from codi_core.policies import AgentView, Factor, PolicySpec
 from codi_core.tasks import PlanSettings, Task, TaskParts
 from codi_core.training.checkpoint import load_checkpoint
 from codi_franka.action import ACTION_SPEC, RATE_HZ
@@ -26,7 +26,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.observation import SHAPES, arm_view, observe
+from codi_franka.observation import SHAPES, observe
 from codi_franka.prediction.kinematic import KinematicPredictor
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.robot.layout import CUBE_SIZE
@@ -92,7 +92,7 @@ def load_factors(checkpoint: Path | None) -> tuple[Factor, ...]:
     """One factor an arm. Both share one policy, because in base frames the arms are alike."""
     expected = PolicySpec(ACTION_SPEC, SHAPES)
     policy = load_checkpoint(checkpoint or SHIPPED_CHECKPOINT, expected)
-    return tuple(Factor(policy, (index,), arm_view(arm)) for index, arm in enumerate(ARMS))
+    return tuple(Factor(policy, (index,), AgentView(arm)) for index, arm in enumerate(ARMS))
 
 
 class _Advance:
