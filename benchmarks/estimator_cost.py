@@ -32,6 +32,7 @@ class Timed(Planner):
 
     def __init__(self, inner: Planner) -> None:
         self.inner = inner
+        self.layout = inner.layout
         self.seconds: list[float] = []
 
     def plan(self, context: PlanContext) -> Plan:

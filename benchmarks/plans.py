@@ -41,7 +41,8 @@ def plan(planner: Planner, step: Step, number: int, seed: int) -> Plan:
     keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
     # A copy of the state: nothing that the predictor keeps for a state may help the next plan.
     state = attrs.evolve(step.state)
-    return planner.plan(PlanContext(NoiseSource(keys), with_history(step), state))
+    context = PlanContext(NoiseSource(keys), with_history(step), planner.layout, state)
+    return planner.plan(context)
 
 
 def with_history(step: Step) -> dict[str, Tensor]:

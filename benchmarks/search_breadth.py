@@ -124,7 +124,8 @@ def judged(planner: CoordinatedPolicy, step: Step, result: Plan) -> tuple[float,
 
     The latter is the root mean square of D(a, t) - a at a low noise level, in normalised units.
     """
-    context = PlanContext(NoiseSource([(0, 0, 0)] * len(result.flat)), {}, step.state)
+    noise = NoiseSource([(0, 0, 0)] * len(result.flat))
+    context = PlanContext(noise, {}, planner.layout, step.state)
     evaluate = make_evaluate(planner.product, planner.predictor, planner.cost, context)
     denoiser = planner.product.denoiser(with_history(step))
     moved = denoiser(result.flat, torch.tensor(NEAR)) - result.flat

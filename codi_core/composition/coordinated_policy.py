@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from codi_core.composition.evaluation import make_evaluate
-from codi_core.composition.layout import check_range, fill_layout, finish
+from codi_core.composition.finish import finish
+from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.costs import CostFunction
 from codi_core.guidance import Guidance
 from codi_core.planning import Plan, PlanContext, Planner, prepare
@@ -36,8 +37,9 @@ class CoordinatedPolicy(Planner):
         predictor: Predictor,
         cost: CostFunction,
     ) -> None:
-        check_range(product, sampler)
+        check_levels(product, sampler)
         self.product = product
+        self.layout = product.layout
         self.guidance = guidance
         self.sampler = sampler
         self.predictor = predictor
@@ -50,7 +52,7 @@ class CoordinatedPolicy(Planner):
         Raises:
             PlanError: an action is not finite.
         """
-        fill_layout(context, self.product, self.sampler)
+        context = at_levels_of(self.sampler, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             prepare(denoiser, self.sampler.schedule.levels(context.noise.device)[:-1])

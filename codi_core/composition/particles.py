@@ -8,10 +8,11 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.composition.evaluation import make_evaluate
-from codi_core.composition.layout import check_range, fill_layout, finish
+from codi_core.composition.finish import finish
+from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.costs import CostFunction
 from codi_core.guidance import sample_weights
-from codi_core.planning import Denoiser, Evaluate, Plan, PlanContext, Planner
+from codi_core.planning import ChunkLayout, Denoiser, Evaluate, Plan, PlanContext, Planner
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.samplers import Sampler
@@ -50,13 +51,19 @@ class BestOf(Planner):
     cost: CostFunction
     samples: int = attrs.field(default=64, validator=validators.gt(0))
 
+    layout: ChunkLayout = attrs.field(init=False)
+
     def __attrs_post_init__(self) -> None:
-        check_range(self.product, self.sampler)
+        check_levels(self.product, self.sampler)
+
+    @layout.default
+    def _layout(self) -> ChunkLayout:
+        return self.product.layout
 
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
         """Draw M samples for each world, and keep the one with the least finite cost."""
-        fill_layout(context, self.product, self.sampler)
+        context = at_levels_of(self.sampler, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
@@ -96,13 +103,19 @@ class Resampling(Planner):
     temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
     share: float = attrs.field(default=0.5, validator=[validators.ge(0), validators.le(1)])
 
+    layout: ChunkLayout = attrs.field(init=False)
+
     def __attrs_post_init__(self) -> None:
-        check_range(self.product, self.sampler)
+        check_levels(self.product, self.sampler)
+
+    @layout.default
+    def _layout(self) -> ChunkLayout:
+        return self.product.layout
 
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
         """Denoise and resample M particles for each world, and draw one."""
-        fill_layout(context, self.product, self.sampler)
+        context = at_levels_of(self.sampler, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)

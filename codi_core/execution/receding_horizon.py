@@ -253,6 +253,7 @@ class _Run:
         return PlanContext(
             noise=NoiseSource([(key.seed, key.episode, replan) for key in episodes], device),
             observation=to_device(observation, device),
+            layout=self.loop.planner.layout,
             state=to_device(state, device),
             previous=previous,
             committed=0 if self.previous is None else start - self.start,

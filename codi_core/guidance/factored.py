@@ -10,11 +10,18 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.costs import CostTerms
-from codi_core.errors import LocalityError, SpecificationError
+from codi_core.errors import LocalityError
 from codi_core.guidance.base import Guidance
 from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import SampleWeights, finite_mean, sample_weights
-from codi_core.planning import Denoiser, Diagnostics, Evaluate, LocalEvaluate, PlanContext
+from codi_core.planning import (
+    ChunkLayout,
+    Denoiser,
+    Diagnostics,
+    Evaluate,
+    LocalEvaluate,
+    PlanContext,
+)
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
 
 
@@ -49,15 +56,9 @@ class FactoredGuidance(Guidance):
 
         Raises:
             LocalityError: ``evaluate`` has no terms; planners' own has them, if the cost has.
-            SpecificationError: the context lacks the layout of the flat joint chunk.
         """
         if not isinstance(evaluate, LocalEvaluate):
             raise LocalityError([type(evaluate).__name__])
-        if not context.blocks:
-            raise SpecificationError(
-                "factored guidance needs context.blocks, the columns of each factor; planners "
-                "fill them in"
-            )
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
             # Many small tensors are made for many agents, and cheaper without their history.
@@ -82,22 +83,22 @@ class FactoredGuidance(Guidance):
             query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
             drawn = self.posterior.draw(query, self.samples)
         terms = evaluate.terms(drawn.samples)
-        cost, own = near_cost(terms, self.hops, context), drawn.log_weights
+        cost, own = near_cost(terms, self.hops, context.layout), drawn.log_weights
         own = None if own is None else own.unsqueeze(1).expand_as(cost)
         temperature = least_temperature(cost, self.temperature, self.ess_share, own)
         weights = sample_weights(cost, temperature, own)
         _record(context.diagnostics, terms, weights)
-        return denoised, block_shift(drawn.samples, weights, context.blocks)
+        return denoised, block_shift(drawn.samples, weights, context.layout.blocks)
 
 
-def near_cost(terms: CostTerms, hops: int, context: PlanContext) -> Tensor:
+def near_cost(terms: CostTerms, hops: int, layout: ChunkLayout) -> Tensor:
     """J^(h) of the agents of each of F blocks, (B, F, M)."""
-    if all(len(covered) == 1 for covered in context.agents):
-        order = [covered[0] for covered in context.agents]
-        cost = terms.within(len(context.blocks), hops)
+    if all(len(covered) == 1 for covered in layout.agents):
+        order = [covered[0] for covered in layout.agents]
+        cost = terms.within(len(layout.blocks), hops)
         return cost if order == sorted(order) else cost[:, order]
-    groups = torch.empty(sum(map(len, context.agents)), dtype=torch.int64)
-    for block, covered in enumerate(context.agents):
+    groups = torch.empty(sum(map(len, layout.agents)), dtype=torch.int64)
+    for block, covered in enumerate(layout.agents):
         groups[list(covered)] = block
     return terms.within(len(groups), hops, groups.to(terms.members.device))
 

@@ -37,23 +37,13 @@ class LibraryGuidance(Guidance):
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """Draw and roll out the library, and return the denoiser that it guides."""
-        size = max((block.stop for block in context.blocks), default=0)
-        library: list[tuple[Tensor, Tensor]] = []
-
-        def collect(width: int) -> None:
-            with context.diagnostics.stage("draw"):
-                samples = base_samples(denoiser, width, self.samples, self.steps, context)
-            library.append((samples, evaluate(samples)))
-
-        if size:
-            # Before the sampler draws anything: a world's noise must not depend on when, in a
-            # batch, the first step needs the library.
-            collect(size)
+        # Before the sampler draws anything: a world's noise must not depend on when, in a batch,
+        # the first step needs the library.
+        with context.diagnostics.stage("draw"):
+            samples = base_samples(denoiser, self.samples, self.steps, context)
+        cost = evaluate(samples)
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
-            if not library:
-                collect(noisy.shape[-1])
-            samples, cost = library[0]
             with context.diagnostics.stage("denoise"):
                 denoised = denoiser(noisy, sigma)
             nearness = log_nearness(samples, noisy, sigma)

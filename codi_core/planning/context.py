@@ -9,6 +9,7 @@ import attrs
 from torch import Tensor
 
 from codi_core.planning.diagnostics import Diagnostics
+from codi_core.planning.layout import ChunkLayout
 from codi_core.planning.noise import NoiseSource
 
 if TYPE_CHECKING:
@@ -46,39 +47,39 @@ class LocalEvaluate(Protocol):
         """The terms of the cost of flat joint chunks (B, M, D)."""
 
 
-@attrs.define
+@attrs.frozen(eq=False)
 class PlanContext:
     """One plan of B worlds: what its parts may read, and where they may write.
 
     Attributes:
         noise: the random streams of this plan.
         observation: the joint observation, named tensors (B, H, ...).
+        layout: what a flat joint chunk means; the planner's ``layout``.
         state: the task's typed state estimate at the time when the plan starts.
         previous: the previous plan's flat joint chunk, normalised, (B, D), or None.
         committed: how many actions of the previous plan run before this one starts.
         deadline: the `time.monotonic()` by which the plan is wanted, or None.
-        blocks: the columns of the flat joint chunk that belong to each factor; the product
-            policy fills it in.
-        agents: the agents that each factor covers, filled in likewise; () says one a factor, in
-            order.
-        horizon: K, the number of actions in a chunk, filled in likewise; 0 says unknown.
-        sigma_range: the noise levels (lowest, highest) of the plan's sampler, filled in likewise.
+        sigma_range: the noise levels (lowest, highest) between which the plan is made. A planner
+            hands its parts a context with its sampler's; by default they are those that all
+            policies know.
         diagnostics: where measurements go.
         cache: scratch space for parts that share work within the plan.
     """
 
     noise: NoiseSource
     observation: Observation
+    layout: ChunkLayout
     state: Any = None
     previous: Tensor | None = None
     committed: int = 0
     deadline: float | None = None
-    blocks: tuple[slice, ...] = ()
-    agents: tuple[tuple[int, ...], ...] = ()
-    horizon: int = 0
-    sigma_range: tuple[float, float] = (0.05, 40.0)
+    sigma_range: tuple[float, float] = attrs.field()
     diagnostics: Diagnostics = attrs.field(factory=Diagnostics)
     cache: dict[Any, Any] = attrs.field(factory=dict)
+
+    @sigma_range.default
+    def _known_levels(self) -> tuple[float, float]:
+        return self.layout.sigma_range
 
     @property
     def worlds(self) -> int:

@@ -39,4 +39,4 @@ class ChunkLayout:
     @property
     def size(self) -> int:
         """D, the number of values in a flat joint chunk."""
-        return self.blocks[-1].stop
+        return int(self.blocks[-1].stop)

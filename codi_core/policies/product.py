@@ -23,6 +23,11 @@ class ProductPolicy:
     Args:
         factors: they partition the agents 0 … N-1 and agree on horizon, rate and offset.
 
+    Attributes:
+        factors: the factors.
+        agents: N.
+        layout: what the flat joint chunks mean, and what the policies read.
+
     Raises:
         SpecificationError: the factors overlap, leave an agent out, or disagree.
     """
@@ -31,34 +36,23 @@ class ProductPolicy:
         self.factors = tuple(factors)
         self.agents = self._check_partition()
         self._check_agreement()
-        self.blocks = self._layout()
-        self.size = self.blocks[-1].stop
+        self.layout = self._layout()
         self._groups = self._grouped()
-        low = max(factor.policy.spec.sigma_range[0] for factor in self.factors)
-        high = min(factor.policy.spec.sigma_range[1] for factor in self.factors)
-        if low >= high:
-            raise SpecificationError("the base policies' ranges of noise levels do not overlap")
-        self.sigma_range = (low, high)
 
     @property
-    def layout(self) -> ChunkLayout:
-        """What the flat joint chunks mean, and what the policies read."""
-        sizes = {
-            agent: size
-            for factor in self.factors
-            for agent, size in zip(factor.agents, factor.action_sizes, strict=True)
-        }
-        return ChunkLayout(
-            agents=tuple(factor.agents for factor in self.factors),
-            blocks=self.blocks,
-            action_sizes=tuple(sizes[agent] for agent in range(self.agents)),
-            horizon=self.action.horizon,
-            rate_hz=self.action.rate_hz,
-            offset=self.action.offset,
-            history=max(factor.policy.spec.history for factor in self.factors),
-            observations=tuple(factor.policy.spec.observation for factor in self.factors),
-            sigma_range=self.sigma_range,
-        )
+    def size(self) -> int:
+        """D, the number of values in a flat joint chunk."""
+        return self.layout.size
+
+    @property
+    def blocks(self) -> tuple[slice, ...]:
+        """The columns of each factor in a flat joint chunk."""
+        return self.layout.blocks
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """The noise levels (lowest, highest) that all policies know."""
+        return self.layout.sigma_range
 
     @property
     def action(self) -> ActionSpec:
@@ -108,12 +102,37 @@ class ProductPolicy:
             groups.setdefault(id(factor.policy), []).append(index)
         return tuple(Columns(self.blocks, tuple(members)) for members in groups.values())
 
-    def _layout(self) -> tuple[slice, ...]:
+    def _layout(self) -> ChunkLayout:
+        sizes = {
+            agent: size
+            for factor in self.factors
+            for agent, size in zip(factor.agents, factor.action_sizes, strict=True)
+        }
+        return ChunkLayout(
+            agents=tuple(factor.agents for factor in self.factors),
+            blocks=self._blocks(),
+            action_sizes=tuple(sizes[agent] for agent in range(self.agents)),
+            horizon=self.action.horizon,
+            rate_hz=self.action.rate_hz,
+            offset=self.action.offset,
+            history=max(factor.policy.spec.history for factor in self.factors),
+            observations=tuple(factor.policy.spec.observation for factor in self.factors),
+            sigma_range=self._sigma_range(),
+        )
+
+    def _blocks(self) -> tuple[slice, ...]:
         blocks, start = [], 0
         for factor in self.factors:
             blocks.append(slice(start, start + factor.size))
             start += factor.size
         return tuple(blocks)
+
+    def _sigma_range(self) -> tuple[float, float]:
+        low = max(factor.policy.spec.sigma_range[0] for factor in self.factors)
+        high = min(factor.policy.spec.sigma_range[1] for factor in self.factors)
+        if low >= high:
+            raise SpecificationError("the base policies' ranges of noise levels do not overlap")
+        return low, high
 
     def _check_partition(self) -> int:
         covered = sorted(agent for factor in self.factors for agent in factor.agents)

@@ -19,7 +19,7 @@ class PosteriorQuery:
         sigma: the noise level t, () or (B,).
         denoised: E[a | a_t], the posterior's mean (Eq. 16), (B, D).
         denoiser: the unguided denoiser, for approximations that need more than the mean.
-        context: the plan that asks; it has the noise streams and the factors' blocks.
+        context: the plan that asks; it has the noise streams and the layout of chunks.
     """
 
     noisy: Tensor

@@ -6,10 +6,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.errors import SpecificationError
 from codi_core.planning import PlanContext
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
-from codi_core.posteriors.covariance import factor_blocks
 
 
 @attrs.frozen
@@ -30,14 +28,10 @@ class CorrelatedPosterior(PosteriorApproximation):
     sigma_data: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world.
-
-        Raises:
-            SpecificationError: the plan's context lacks the horizon.
-        """
+        """Draw ``count`` samples a world."""
         size = query.noisy.shape[-1]
         noise = query.context.noise.normal(count, size)
-        blocks = factor_blocks(query.context, size)
+        blocks = query.context.layout.blocks
         widths = [block.stop - block.start for block in blocks]
         roots = {width: self._root(width, query.context, noise) for width in set(widths)}
         if len(roots) == 1:
@@ -53,18 +47,14 @@ class CorrelatedPosterior(PosteriorApproximation):
 
     def _root(self, width: int, context: PlanContext, like: Tensor) -> Tensor:
         """The symmetric root of R for each value of an action on its own, (width, width)."""
-        if not context.horizon or width % context.horizon:
-            raise SpecificationError(
-                "the posterior 'correlated' needs the horizon in the plan's context; planners "
-                "fill it in"
-            )
         cache, key = context.cache, ("correlated", self.steps, width)
         if key not in cache:
-            at = torch.arange(context.horizon, dtype=torch.float64, device=context.noise.device)
+            horizon = context.layout.horizon
+            at = torch.arange(horizon, dtype=torch.float64, device=context.noise.device)
             gap = (at.unsqueeze(0) - at.unsqueeze(1)).abs()
             values, vectors = torch.linalg.eigh(torch.exp(-gap / self.steps))
             root = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
-            each = torch.eye(width // context.horizon).to(root)
+            each = torch.eye(width // horizon).to(root)
             cache[key] = torch.kron(root, each).to(like)
         made: Tensor = cache[key]
         return made

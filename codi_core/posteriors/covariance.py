@@ -10,17 +10,11 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
-from codi_core.planning import PlanContext
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
 from codi_core.posteriors.denoising import base_samples
 
 RELATIVE_FLOOR = 1e-6
 """Eigenvalues far below this share of the largest one count as zero (see `symmetric_root`)."""
-
-
-def factor_blocks(context: PlanContext, size: int) -> tuple[slice, ...]:
-    """The columns of each factor; all columns as one where the plan doesn't say."""
-    return context.blocks or (slice(0, size),)
 
 
 def symmetric_root(matrices: Tensor, cap: float | None = None) -> Tensor:
@@ -48,7 +42,7 @@ def factor_jacobians(query: PosteriorQuery) -> list[Tensor]:
     once: as many tangents as the largest block has columns, not as the joint chunk has. All go
     through the denoiser in one batched pass that evaluates it once.
     """
-    noisy, blocks = query.noisy, factor_blocks(query.context, query.noisy.shape[-1])
+    noisy, blocks = query.noisy, query.context.layout.blocks
     widths = [block.stop - block.start for block in blocks]
     tangents = noisy.new_zeros(max(widths), noisy.shape[-1])
     for block, width in zip(blocks, widths, strict=True):
@@ -95,7 +89,7 @@ class JacobianPosterior(PosteriorApproximation):
         size = query.noisy.shape[-1]
         noise = query.sigma_column() * query.context.noise.normal(count, size)
         parts = []
-        blocks = factor_blocks(query.context, size)
+        blocks = query.context.layout.blocks
         for jacobian, block in zip(factor_jacobians(query), blocks, strict=True):
             root = symmetric_root(jacobian.double(), self.cap).to(noise.dtype)
             parts.append(noise[..., block] @ root)
@@ -127,9 +121,8 @@ class DataCovariancePosterior(PosteriorApproximation):
         noise = query.context.noise.normal(count, size)
         variance = query.sigma.double().reshape(-1, 1).square()
         parts = []
-        for block, (values, vectors) in zip(
-            factor_blocks(query.context, size), self._spectra(query), strict=True
-        ):
+        blocks = query.context.layout.blocks
+        for block, (values, vectors) in zip(blocks, self._spectra(query), strict=True):
             # v t²/(v + t²) for each eigenvalue v of Σ0: fine where v = 0.
             root = (values * variance / (values + variance)).sqrt().unsqueeze(-2)
             turned = ((vectors * root) @ vectors.mT).to(noise.dtype)
@@ -146,7 +139,7 @@ class DataCovariancePosterior(PosteriorApproximation):
 
     def _make_spectra(self, query: PosteriorQuery) -> list[tuple[Tensor, Tensor]]:
         context, size = query.context, query.noisy.shape[-1]
-        blocks = factor_blocks(context, size)
+        blocks = context.layout.blocks
         if self.covariance is not None:
             if self.covariance.shape != (size, size):
                 raise SpecificationError(
@@ -155,7 +148,7 @@ class DataCovariancePosterior(PosteriorApproximation):
                 )
             given = self.covariance.double().to(query.noisy.device)
             return [_spectrum(given[None, block, block]) for block in blocks]
-        samples = base_samples(query.denoiser, size, self.estimate_from, self.steps, context)
+        samples = base_samples(query.denoiser, self.estimate_from, self.steps, context)
         centred = samples.double() - samples.double().mean(1, keepdim=True)
         share = 1 / (self.estimate_from - 1)
         return [_spectrum(centred[..., block].mT @ centred[..., block] * share) for block in blocks]

@@ -49,16 +49,14 @@ def ancestral_steps(
     return noisy
 
 
-def base_samples(
-    denoiser: Denoiser, size: int, count: int, steps: int, context: PlanContext
-) -> Tensor:
-    """Draw ``count`` samples a world from the base policies in a few steps, (B, count, size).
+def base_samples(denoiser: Denoiser, count: int, steps: int, context: PlanContext) -> Tensor:
+    """Draw ``count`` samples a world from the base policies in a few steps, (B, count, D).
 
     The noise levels span the range of the plan's sampler, ``context.sigma_range``.
     """
     low, high = context.sigma_range
     start = torch.tensor(high, device=context.noise.device)
-    noisy = high * context.noise.normal(count, size)
+    noisy = high * context.noise.normal(count, context.layout.size)
     return ancestral_steps(denoiser, noisy, falling_levels(start, low, steps), context)
 
 

@@ -75,22 +75,13 @@ def shifted_previous(context: PlanContext) -> Tensor | None:
     """The previous plan as seen from the start of this one, (B, D), or None without one.
 
     Row k becomes row k + committed of each factor's chunk; its last action is repeated.
-
-    Raises:
-        SpecificationError: the context doesn't say how a flat joint chunk is laid out.
     """
-    previous, committed = context.previous, context.committed
-    if previous is None or (context.horizon and committed >= context.horizon):
+    previous, committed, horizon = context.previous, context.committed, context.layout.horizon
+    if previous is None or committed >= horizon:
         return None
-    if not context.horizon or not context.blocks:
-        raise SpecificationError(
-            "a warm start needs the horizon and the factors' blocks in the plan's context"
-        )
-    rows = (torch.arange(context.horizon, device=previous.device) + committed).clamp_max(
-        context.horizon - 1
-    )
+    rows = (torch.arange(horizon, device=previous.device) + committed).clamp_max(horizon - 1)
     chunks = [
-        torch.unflatten(previous[:, block], -1, (context.horizon, -1))[:, rows].flatten(1)
-        for block in context.blocks
+        torch.unflatten(previous[:, block], -1, (horizon, -1))[:, rows].flatten(1)
+        for block in context.layout.blocks
     ]
     return torch.cat(chunks, -1)

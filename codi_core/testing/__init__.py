@@ -40,6 +40,7 @@ from codi_core.testing.problem import Problem, random_covariance
 from codi_core.testing.propagation import (
     ImpulseNoise,
     Moments,
+    plain_layout,
     propagate,
     reverse_sde_moments,
     sampler_moments,
@@ -87,6 +88,7 @@ __all__ = [
     "linear_cost",
     "mixture_product",
     "mode_shares",
+    "plain_layout",
     "propagate",
     "quadratic_cost",
     "random_covariance",

@@ -15,7 +15,7 @@ from codi_core.guidance import Guidance
 from codi_core.planning import Denoiser, Evaluate, NoiseSource, PlanContext
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
-from codi_core.samplers import Sampler
+from codi_core.samplers import KarrasSchedule, Sampler
 from codi_core.testing.costs import PassThroughPredictor, QuadraticCost
 from codi_core.testing.oracle import FactoredOracle, Oracle
 from codi_core.testing.policies import MixturePolicy, conditioned_product, mixture_product
@@ -64,10 +64,14 @@ class Problem:
 
     def context_of(self, keys: Sequence[Sequence[int]]) -> PlanContext:
         """A context for planning one world a (seed, episode, replan) key."""
-        context = PlanContext(noise=NoiseSource(keys), observation=self.observation)
-        context.blocks = self.product.blocks
-        context.horizon = self.product.action.horizon
-        return context
+        # The exact policies know all noise levels; the parts see those that samplers have.
+        usual = KarrasSchedule()
+        return PlanContext(
+            NoiseSource(keys),
+            self.observation,
+            self.product.layout,
+            sigma_range=(usual.sigma_min, usual.sigma_max),
+        )
 
     def denoiser(self) -> Denoiser:
         """The unguided denoiser of the product policy."""

@@ -15,7 +15,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.planning import Denoiser, NoiseSource, PlanContext
+from codi_core.planning import ChunkLayout, Denoiser, NoiseSource, PlanContext
 from codi_core.samplers import Sampler
 
 
@@ -54,16 +54,17 @@ class Moments:
     covariance: Tensor
 
 
-def propagate(run: Callable[[PlanContext], Tensor], impulses: int) -> Moments:
+def propagate(run: Callable[[PlanContext], Tensor], context: PlanContext, impulses: int) -> Moments:
     """The moments of an affine function of noise.
 
     Args:
         run: from a context to flat joint chunks (B, D); it may use ``context.noise.normal`` only,
             and must be affine in it.
+        context: what the run is given, but for its noise.
         impulses: at least as many as the noise values that it draws for a world.
     """
-    noise = ImpulseNoise(impulses)
-    result = run(PlanContext(noise=cast(NoiseSource, noise), observation={})).double()
+    noise = cast(NoiseSource, ImpulseNoise(impulses))
+    result = run(attrs.evolve(context, noise=noise)).double()
     response = result[:-1] - result[-1:]
     return Moments(result[-1], response.mT @ response)
 
@@ -71,7 +72,13 @@ def propagate(run: Callable[[PlanContext], Tensor], impulses: int) -> Moments:
 def sampler_moments(sampler: Sampler, denoiser: Denoiser, size: int) -> Moments:
     """The moments of what a sampler draws with an affine denoiser of D = ``size`` values."""
     impulses = size * (sampler.schedule.steps + 1)
-    return propagate(lambda context: sampler.sample(denoiser, size, context), impulses)
+    context = PlanContext(NoiseSource([]), {}, plain_layout(size))
+    return propagate(lambda context: sampler.sample(denoiser, size, context), context, impulses)
+
+
+def plain_layout(size: int, horizon: int = 1) -> ChunkLayout:
+    """The layout of one agent's chunks of D = ``size`` values."""
+    return ChunkLayout(((0,),), (slice(0, size),), (size // horizon,), horizon)
 
 
 def reverse_sde_moments(mean: Tensor, covariance: Tensor, start: float, end: float) -> Moments:

@@ -121,7 +121,7 @@ def _check_plan(
         key: value.unsqueeze(1).repeat_interleave(history, 1)
         for key, value in step.observation.items()
     }
-    context = PlanContext(NoiseSource(keys), observation, state=step.state)
+    context = PlanContext(NoiseSource(keys), observation, product.layout, step.state)
     plan = CoordinatedPolicy(product, guidance, sampler, predictor, cost).plan(context)
     lost = plan.diagnostics.counts["nan_costs"]
     predicted = f"{name} with {type(predictor).__name__}"

@@ -16,7 +16,7 @@ from codi_core.execution import LoopSettings, RecedingHorizon, Rollout, Simulate
 from codi_core.execution.endings import Endings
 from codi_core.execution.history import History
 from codi_core.execution.placement import to_device
-from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
+from codi_core.planning import ChunkLayout, NoiseSource, Plan, PlanContext, Planner
 from codi_core.tasks import Environment, EpisodeKey, Step
 
 HORIZON = 8
@@ -51,6 +51,10 @@ class RecordingWorld(Environment):
 
 class CountingPlanner(Planner):
     """Action k of plan r is 100 r + k for agent 0, and its negative for agent 1."""
+
+    layout = ChunkLayout(
+        ((0,), (1,)), (slice(0, HORIZON), slice(HORIZON, 2 * HORIZON)), (1, 1), HORIZON
+    )
 
     def __init__(self) -> None:
         self.contexts: list[PlanContext] = []

@@ -165,7 +165,7 @@ def _sample(
         flat = None
         for replan in range(cell.estimator.replans + 1):
             context = solved.context_of([(cell.seed, number, replan) for number in numbers])
-            context.previous = flat
+            context = attrs.evolve(context, previous=flat)
             flat, spent = _plan(planner, context)
         assert flat is not None
         parts.append(flat)

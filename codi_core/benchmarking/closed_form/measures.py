@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -39,8 +40,8 @@ def guidance_error(
     clean = problem.oracle.sample(worlds, generator)
     noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
     noisy, level = (clean + sigma * noise).float(), torch.tensor(sigma)
-    context = problem.context(worlds, seed)
-    context.sigma_range = (schedule.sigma_min, schedule.sigma_max)
+    levels = (schedule.sigma_min, schedule.sigma_max)
+    context = attrs.evolve(problem.context(worlds, seed), sigma_range=levels)
     denoiser = problem.denoiser()
     evaluate = make_evaluate(problem.product, problem.predictor, problem.cost, context)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from codi_core.benchmarking.locality.cells import Cell, estimates, measure
 from codi_core.benchmarking.locality.teams import SIGMA, GaussianTeam
 from codi_core.composition import make_evaluate
 from codi_core.costs import CostTerms, LocalCost
-from codi_core.errors import LocalityError, SpecificationError
+from codi_core.errors import LocalityError
 from codi_core.guidance import FactoredGuidance, MonteCarloGuidance
 from codi_core.host.plugins import load_plugins
 from codi_core.policies import Factor, ProductPolicy
@@ -223,9 +223,7 @@ def joint_product():
 def test_the_block_of_several_agents_has_their_terms_together(members):
     product = joint_product()
     samples = torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(4)).double()
-    problem = product_of(3)
-    context = problem.context(1)
-    context.blocks, context.agents = product.blocks, ((2, 0), (1,))
+    context = attrs.evolve(product_of(3).context(1), layout=product.layout)
     cost = Coupled(tuple(members), (0, 2, 4))
     evaluate = make_evaluate(product, PassThroughPredictor(), cost, context)
     guidance = FactoredGuidance(Given(samples), 8, TEMPERATURE)
@@ -233,7 +231,7 @@ def test_the_block_of_several_agents_has_their_terms_together(members):
         samples[:, 0], torch.tensor(1.0)
     )
     first = PassThroughPredictor().predict(None, product.decode(samples)).trajectory[0, :, ::2]
-    for block, covered in zip(context.blocks, context.agents, strict=True):
+    for block, covered in zip(product.blocks, product.layout.agents, strict=True):
         rows = [row for row in members if set(row) & set(covered)]
         weights = torch.softmax(
             -sum(first[:, list(row)].sum(-1).abs() for row in rows) / TEMPERATURE, 0
@@ -242,7 +240,7 @@ def test_the_block_of_several_agents_has_their_terms_together(members):
         assert torch.allclose(found[0, block], expected, atol=1e-9)
 
 
-def test_planners_tell_which_agents_a_block_has():
+def test_planners_have_the_layout_of_their_product():
     product = joint_product()
     from codi_core.composition import CoordinatedPolicy
 
@@ -250,9 +248,10 @@ def test_planners_tell_which_agents_a_block_has():
     guidance = FactoredGuidance(IsotropicPosterior(), 8, TEMPERATURE)
     sampler = AncestralSampler(KarrasSchedule(4))
     planner = CoordinatedPolicy(product, guidance, sampler, PassThroughPredictor(), cost)
-    context = product_of(3).context(2)
+    assert planner.layout.agents == ((2, 0), (1,))
+    assert planner.layout.action_sizes == (1, 1, 1)
+    context = attrs.evolve(product_of(3).context(2), layout=planner.layout)
     assert torch.isfinite(planner.plan(context).flat).all()
-    assert context.agents == ((2, 0), (1,))
     assert context.diagnostics.counts["rollouts"] == 2 * 8 * 4
 
 
@@ -276,16 +275,6 @@ def test_a_cost_without_locality_is_refused_by_name():
         planner.plan(problem.context(1))
     with pytest.raises(LocalityError, match="function"):
         guidance.guide(problem.denoiser(), lambda flat: flat.sum(-1), problem.context(1))
-
-
-def test_the_layout_is_needed():
-    problem = product_of(2)
-    context = problem.context(1)
-    cost = Coupled(((0, 1),), (0, 2))
-    evaluate = make_evaluate(problem.product, PassThroughPredictor(), cost, context)
-    context.blocks = ()
-    with pytest.raises(SpecificationError, match="blocks"):
-        FactoredGuidance(IsotropicPosterior()).guide(problem.denoiser(), evaluate, context)
 
 
 @pytest.mark.parametrize("settings", [{"hops": -1}, {"hops": 0.5}, {"ess_share": 1.0}])

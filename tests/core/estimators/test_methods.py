@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 import torch
 
@@ -78,8 +79,8 @@ def test_best_of_gets_cheaper_with_more_samples():
 
 def test_best_of_starts_warm():
     problem = gaussian_problem()
-    context, previous = problem.context(2), torch.full((2, 6), 3.0)
-    context.previous, context.committed = previous, 0
+    previous = torch.full((2, 6), 3.0)
+    context = attrs.evolve(problem.context(2), previous=previous)
     warm = WarmStartSampler(SAMPLER, sigma_warm=0.03, cold=0.0)
     planner = BestOf(problem.product, warm, problem.predictor, problem.cost, 4)
     expected = problem.product.denoiser({})(previous, torch.tensor(0.03))

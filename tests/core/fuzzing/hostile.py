@@ -163,12 +163,12 @@ class Case:
         )
 
     def context(self, problem: Problem):
-        context = problem.context(self.worlds, self.seed)
-        context.sigma_range = (self.schedule.sigma_min, self.schedule.sigma_max)
-        if self.previous is not None:
-            context.previous = torch.full((self.worlds, problem.size), self.previous)
-            context.committed = self.committed
-        return context
+        levels = (self.schedule.sigma_min, self.schedule.sigma_max)
+        context = attrs.evolve(problem.context(self.worlds, self.seed), sigma_range=levels)
+        if self.previous is None:
+            return context
+        previous = torch.full((self.worlds, problem.size), self.previous)
+        return attrs.evolve(context, previous=previous, committed=self.committed)
 
     def evaluated(self, problem: Problem) -> CostFunction:
         """The cost as the host makes it: a named term of a weighted sum."""

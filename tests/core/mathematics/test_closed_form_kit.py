@@ -151,7 +151,7 @@ def test_impulses_find_an_affine_map():
     def run(context):
         return torch.cat([context.noise.normal(2), context.noise.normal(1)], -1) @ matrix + 7.0
 
-    moments = propagate(run, 5)
+    moments = propagate(run, TrajectoryFamily().problem().context(), 5)
     assert torch.allclose(moments.mean, torch.full((2,), 7.0).double())
     assert torch.allclose(moments.covariance, matrix.mT @ matrix)
     with pytest.raises(ValueError, match="noise values"):

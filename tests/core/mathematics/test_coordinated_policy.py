@@ -49,7 +49,8 @@ def test_exact_guidance_reaches_the_exact_moments(sampler_type):
     def plan_moments(steps):
         sampler = sampler_type(KarrasSchedule(steps, 80.0, 0.002, 7.0))
         planner = problem.coordinated(ExactGuidance(oracle), sampler)
-        return propagate(lambda context: planner.plan(context).flat, 4 * (steps + 1))
+        context, impulses = problem.context(), 4 * (steps + 1)
+        return propagate(lambda context: planner.plan(context).flat, context, impulses)
 
     coarse, fine = plan_moments(128), plan_moments(256)
     assert torch.allclose(fine.mean, oracle.mean(), atol=1e-3)

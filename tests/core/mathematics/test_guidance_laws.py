@@ -119,7 +119,7 @@ def test_permuting_agents_permutes_the_result(problem, data, posterior, sampler,
     guidance = MonteCarloGuidance(posterior, 8, problem.temperature)
     one = problem.coordinated(guidance, sampler).plan(problem.context(2, seed)).flat
     context = other.context(2, seed)
-    context.noise = PermutedNoise(context.noise, columns)
+    context = attrs.evolve(context, noise=PermutedNoise(context.noise, columns))
     two = other.coordinated(guidance, sampler).plan(context).flat
     assert torch.allclose(one[:, columns], two, rtol=1e-3, atol=1e-3)
 

@@ -15,6 +15,7 @@ from codi_core.testing import (
     GaussianMixture,
     Oracle,
     energy_distance,
+    plain_layout,
     reverse_sde_moments,
     sampler_moments,
 )
@@ -125,7 +126,8 @@ def test_mixtures_are_sampled(sampler_type):
     """Modes, weights and shapes come out right beyond Gaussians."""
     generator = torch.Generator().manual_seed(1)
     mixture = random_mixture(2, 3, generator)
-    context = PlanContext(NoiseSource([(2, world, 0) for world in range(1_500)]), {})
+    noise = NoiseSource([(2, world, 0) for world in range(1_500)])
+    context = PlanContext(noise, {}, plain_layout(2))
     sampler = sampler_type(KarrasSchedule(64, 40.0, 0.01, 7.0))
     drawn = sampler.sample(mixture.denoise, 2, context)
     assert energy_distance(drawn, mixture.sample(1_500, generator)) < 0.02
