@@ -1,7 +1,7 @@
 """Tasks: environments, plants, simulators, metrics, pictures."""
 
 from codi_core.tasks.demonstrator import Demonstrator
-from codi_core.tasks.environment import Environment, EpisodeKey, Step
+from codi_core.tasks.environment import Environment, EpisodeKey, Step, check_rows
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
 from codi_core.tasks.plant import Plant
 from codi_core.tasks.renderer import Renderer, Trace
@@ -22,4 +22,5 @@ __all__ = [
     "Task",
     "TaskParts",
     "Trace",
+    "check_rows",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codi_core.errors import SpecificationError
 from codi_core.planning import Observation
 
 
@@ -32,7 +33,7 @@ class Step:
     """What B worlds look like at one instant.
 
     Attributes:
-        time: virtual time since the reset [s].
+        time: virtual time since all worlds were reset [s].
         state: the task's typed state ESTIMATE, as a real system would have it, tensors (B, ...).
         observation: the joint observation made from that estimate, named tensors (B, ...)
             without a history axis; the execution loop keeps the history.
@@ -70,3 +71,20 @@ class Environment(ABC):
     @abstractmethod
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one action an agent, (B, A_i) each, for one control period."""
+
+
+def check_rows(rows: Sequence[int], episodes: Sequence[EpisodeKey], worlds: int) -> None:
+    """Check what :meth:`Environment.reset` is told to start.
+
+    Raises:
+        SpecificationError: not one key a row, a row twice, or one that no world has.
+    """
+    if len(rows) != len(episodes):
+        raise SpecificationError(
+            f"a reset of {len(rows)} worlds needs one episode key a world, not {len(episodes)}"
+        )
+    if len(set(rows)) != len(rows) or not set(rows) <= set(range(worlds)):
+        raise SpecificationError(
+            f"a reset got rows {list(rows)}: each must be another one of the {worlds} worlds; the "
+            "first reset starts all of them"
+        )

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
@@ -73,6 +76,22 @@ def test_episodes_are_those_of_a_run_with_the_same_seed():
     second, _ = environment.reset()
     alone = World("navigation-warehouse", {"agents": 3}).reset(EpisodeKey(7, 1))
     assert np.array_equal(second, alone)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_environments_pickle_and_copy_in_the_middle_of_an_episode(duplicate):
+    team = gymnasium.make("codi_navigation:codi/NavigationCorridor-v0", vehicle="mixed").unwrapped
+    team.reset(seed=3)
+    robots = NavigationParallelEnv("navigation-warehouse", agents=3, render_mode="rgb_array")
+    robots.reset(seed=3)
+    twin, twins = duplicate(team), duplicate(robots)
+    forward = np.tile(np.float32([0.7, 0.1]), (4, 1))
+    assert np.array_equal(team.step(forward)[0], twin.step(forward)[0])
+    assert np.array_equal(team.reset()[0], twin.reset()[0])
+    actions = dict(zip(robots.agents, forward, strict=False))
+    seen, same = robots.step(actions)[0], twins.step(actions)[0]
+    assert all(np.array_equal(seen[robot], same[robot]) for robot in robots.possible_agents)
+    assert np.array_equal(robots.render(), twins.render())
 
 
 def test_pictures_are_rendered():

@@ -1,13 +1,16 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codi_core.errors import UsageError
+from codi_core.errors import SpecificationError, UsageError
 from codi_core.tasks import EpisodeKey
 from codi_navigation.maps.problem import Problem
-from codi_navigation.maps.shapes import Map, Obstacle
+from codi_navigation.maps.shapes import Map, Obstacle, walls
 from codi_navigation.scenarios.base import Scenario, time_limit, travel_time
 from codi_navigation.scenarios.swap import Swap, SwapOptions
 from codi_navigation.simulation.contacts import drive
@@ -166,3 +169,118 @@ def test_a_problem_without_solution_is_refused_at_the_reset():
     environment = NavigationEnvironment(Bad(), Team.of("holonomic", 2), SwapOptions())
     with pytest.raises(UsageError, match=r"robot 0's goal .* is inside an obstacle"):
         environment.reset([EpisodeKey(0, 0)])
+
+
+class Anywhere(Scenario):
+    """Two robots cross an open map, or a walled one of some size with some pillars."""
+
+    longest = 8.0
+
+    def problem(self, generator):
+        half, pillars = generator.choice([2.0, 3.0, 3.5]), generator.integers(0, 3)
+        extent = (-half, -half, half, half)
+        shapes = [Obstacle.circle(0.8 * number, 0.1, 0.2) for number in range(pillars)]
+        shapes += walls(extent) if pillars else []
+        places = 0.6 * half * generator.choice([-1.0, 1.0], 2)
+        starts = np.array([(places[0], -1.2), (places[1], 1.2)])
+        return Problem(Map(extent, shapes), starts, -starts, [0, 0])
+
+
+def anywhere():
+    options = SwapOptions(agents=2, vehicle="mixed")
+    return NavigationEnvironment(Anywhere(), Team.of("mixed", 2), options)
+
+
+def keys(*episodes):
+    return [EpisodeKey(0, episode) for episode in episodes]
+
+
+def drive_anywhere(environment, seed, worlds, steps):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        actions = torch.rand(2, 1, 2, generator=generator).expand(-1, worlds, -1)
+        step = environment.step(tuple(actions))
+    return step
+
+
+MOVING = ("position", "heading", "closest_m", "goal_distance_m", "failed", "succeeded")
+
+
+def assert_same_world(one, row, other, other_row):
+    for name in (*MOVING, "goal", "time_limit_s", "extent", "shortest_path_m"):
+        assert one.events[name][row] == pytest.approx(other.events[name][other_row], abs=1e-5), name
+    for name, value in one.observation.items():
+        assert torch.allclose(value[row], other.observation[name][other_row], atol=1e-5), name
+
+
+def test_worlds_of_many_sizes_move_as_they_do_alone():
+    together = anywhere()
+    together.reset(keys(*range(8)))
+    assert len(set(together.state.routes.open.tolist())) == 2
+    last = drive_anywhere(together, 1, 8, 12)
+    for world in range(8):
+        alone = anywhere()
+        alone.reset(keys(world))
+        assert_same_world(last, world, drive_anywhere(alone, 1, 1, 12), 0)
+
+
+@pytest.mark.parametrize("first", [(0, 1, 7), (0, 1, 2), (4, 5, 4), (6, 7, 0)])
+def test_some_worlds_start_anew_while_others_go_on(first):
+    environment, untouched = anywhere(), anywhere()
+    environment.reset(keys(*first))
+    untouched.reset(keys(*first))
+    before = drive_anywhere(environment, 1, 3, 9)
+    drive_anywhere(untouched, 1, 3, 9)
+    kept = before.state.position.clone()
+    now = environment.reset(keys(4, 9), rows=[2, 0])
+    assert now.time == pytest.approx(0.9)
+    assert torch.equal(before.state.position, kept)  # what was handed out stays as it was
+    assert torch.equal(now.state.position[1], before.state.position[1])
+    for name in ("robot_contact", "obstacle_contact", *MOVING):
+        assert np.array_equal(now.events[name][1], before.events[name][1])
+    fresh = anywhere()
+    started = fresh.reset(keys(9, 9, 4))
+    for row in (0, 2):
+        assert_same_world(now, row, started, row)
+    after = drive_anywhere(environment, 2, 3, 6)
+    expected, others = drive_anywhere(fresh, 2, 3, 6), drive_anywhere(untouched, 2, 3, 6)
+    for row in (0, 2):
+        assert_same_world(after, row, expected, row)
+    assert_same_world(after, 1, others, 1)
+
+
+def test_time_limits_count_from_a_worlds_own_start():
+    environment = lane()
+    environment.reset(keys(0, 1))
+    still = (torch.zeros(2, 2), torch.zeros(2, 2))
+    for _ in range(20):
+        environment.step(still)
+    environment.reset(keys(2), rows=[1])
+    # The limit is 3.75 s.
+    failed = [environment.step(still).events["failed"].tolist() for _ in range(38)]
+    assert failed[17] == [True, False]
+    assert failed[16] == [False, False]
+    assert failed[36:] == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [([0], "1 worlds needs one episode key a world, not 2"), ([1, 1], "rows"), ([0, 2], "rows")],
+)
+def test_rows_that_do_not_exist_are_refused(rows, message):
+    environment = anywhere()
+    environment.reset(keys(0, 1))
+    with pytest.raises(SpecificationError, match=message):
+        environment.reset(keys(2, 3), rows=rows)
+    with pytest.raises(SpecificationError, match="the first reset starts all of them"):
+        anywhere().reset(keys(0), rows=[0])
+
+
+def test_an_environment_pickles_and_copies():
+    environment = anywhere()
+    environment.reset(keys(0, 3))
+    drive_anywhere(environment, 1, 2, 3)
+    twins = (pickle.loads(pickle.dumps(environment)), copy.deepcopy(environment))
+    expected = drive_anywhere(environment, 2, 2, 4)
+    for twin in twins:
+        assert_same_world(drive_anywhere(twin, 2, 2, 4), 1, expected, 1)

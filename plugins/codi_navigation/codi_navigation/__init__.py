@@ -1,5 +1,5 @@
 """Teams of disk robots in the plane, for CoDi."""
 
-from codi_navigation.gym.registration import register_with_gymnasium
+from codi_navigation.gym.registration import register
 
-register_with_gymnasium()
+register()

@@ -82,7 +82,8 @@ def _around(state: NavigationState) -> Tensor:
 
 def clearances(state: NavigationState) -> Tensor:
     """The clearances along the rays, (B, N, 24) [m], from the robots' rims, at most ``RANGE``."""
-    angle = state.heading.unsqueeze(-1) + torch.arange(RAYS) * (2 * math.pi / RAYS)
+    rays = torch.arange(RAYS, dtype=state.heading.dtype, device=state.heading.device)
+    angle = state.heading.unsqueeze(-1) + rays * (2 * math.pi / RAYS)
     direction = torch.stack((angle.cos(), angle.sin()), -1)
     reach = RANGE + float(state.radius.max())
     length = cast(state.maps, state.position, direction, reach)

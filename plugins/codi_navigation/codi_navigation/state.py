@@ -12,7 +12,7 @@ from codi_navigation.routing import Routes
 
 @attrs.frozen(eq=False)
 class NavigationState:
-    """B worlds with N robots, SI units, float32, world frame.
+    """B worlds with N robots, SI units, world frame; each world has its own map and goals.
 
     Attributes:
         position: (B, N, 2) [m].
@@ -50,6 +50,28 @@ class NavigationState:
             radius=self.radius[rows],
             maps=self.maps.of_worlds(rows),
             routes=self.routes.of_worlds(rows),
+        )
+
+    def replaced(self, rows: Tensor, other: NavigationState) -> NavigationState:
+        """The same with the worlds of ``other`` in place of those numbered ``rows``, (b,)."""
+        return NavigationState(
+            position=self.position.index_copy(0, rows, other.position),
+            heading=self.heading.index_copy(0, rows, other.heading),
+            velocity=self.velocity.index_copy(0, rows, other.velocity),
+            radius=self.radius.index_copy(0, rows, other.radius),
+            maps=self.maps.replaced(rows, other.maps),
+            routes=self.routes.replaced(rows, other.routes),
+        )
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> NavigationState:
+        """The same state on a device, with floating-point numbers of a type."""
+        return NavigationState(
+            position=self.position.to(device, dtype),
+            heading=self.heading.to(device, dtype),
+            velocity=self.velocity.to(device, dtype),
+            radius=self.radius.to(device, dtype),
+            maps=self.maps.to(device, dtype),
+            routes=self.routes.to(device, dtype),
         )
 
     @property

@@ -1,16 +1,8 @@
-"""Registers the environments with gymnasium without importing it.
-
-``gymnasium.make("codi_navigation:codi/NavigationSwap-v0")`` imports ``codi_navigation`` and then
-looks the name up. Importing gymnasium here as well would cost every command line call a tenth of a
-second, so the names are registered when somebody else imports gymnasium, before or after this
-package.
-"""
+"""The names under which gymnasium finds the environments."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from codi_core.host.late_import import when_imported
+from codi_core.host.late_import import register_with_gymnasium
 
 ENVIRONMENT_IDS = {
     "codi/NavigationSwap-v0": "navigation-swap",
@@ -20,16 +12,8 @@ ENVIRONMENT_IDS = {
 """gymnasium's names of the tasks."""
 
 
-def register_with_gymnasium() -> None:
-    """Register now if gymnasium is imported, or else as soon as it is."""
-    when_imported("gymnasium.envs.registration", _register)
-
-
-def _register(registration: Any) -> None:
+def register() -> None:
+    """Make the environments known to gymnasium, now or as soon as somebody imports it."""
     for name, task in ENVIRONMENT_IDS.items():
-        if name not in registration.registry:
-            registration.register(
-                id=name,
-                entry_point="codi_navigation.gym.environment:NavigationEnv",
-                kwargs={"task": task},
-            )
+        entry_point = "codi_navigation.gym.environment:NavigationEnv"
+        register_with_gymnasium(name, entry_point, kwargs={"task": task})

@@ -126,6 +126,27 @@ class Maps:
         """The maps of some worlds, chosen by their numbers (b,)."""
         return Maps(self.obstacles[rows], self.passages[rows], self.roundabouts[rows])
 
+    def replaced(self, rows: Tensor, other: Maps) -> Maps:
+        """The same with the maps of ``other`` in the worlds with the numbers ``rows``, (b,)."""
+
+        def put(mine: Tensor, others: Tensor) -> Tensor:
+            most = max(mine.shape[1], others.shape[1])
+            return _filled_up(mine, most).index_copy(0, rows, _filled_up(others, most))
+
+        return Maps(
+            put(self.obstacles, other.obstacles),
+            put(self.passages, other.passages),
+            put(self.roundabouts, other.roundabouts),
+        )
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> Maps:
+        """The same on a device, with floating-point numbers of a type."""
+        return Maps(
+            self.obstacles.to(device, dtype),
+            self.passages.to(device, dtype),
+            self.roundabouts.to(device, dtype),
+        )
+
     def distance(self, points: Tensor) -> Tensor:
         """Signed distance from points (B, ..., 2) to the nearest obstacle, (B, ...) [m].
 
@@ -158,11 +179,19 @@ def in_frame(points: Tensor, shapes: Tensor) -> tuple[Tensor, Tensor]:
     return cos * x + sin * y, cos * y - sin * x
 
 
+_FILLER = attrs.astuple(Obstacle(FAR, FAR))
+
+
 def _stacked(groups: Sequence[Sequence[Obstacle]]) -> Tensor:
     most = max((len(group) for group in groups), default=0)
-    filler = attrs.astuple(Obstacle(FAR, FAR))
     rows = [
-        [attrs.astuple(shape) for shape in group] + [filler] * (most - len(group))
+        [attrs.astuple(shape) for shape in group] + [_FILLER] * (most - len(group))
         for group in groups
     ]
     return torch.tensor(rows, dtype=torch.float32).reshape(len(groups), most, 6)
+
+
+def _filled_up(shapes: Tensor, most: int) -> Tensor:
+    """(B, O, 6) with ``most`` obstacles."""
+    missing = shapes.new_tensor(_FILLER).expand(len(shapes), most - shapes.shape[1], 6)
+    return torch.cat((shapes, missing), 1)

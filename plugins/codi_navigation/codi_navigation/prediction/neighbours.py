@@ -37,6 +37,8 @@ class Pairs:
 def neighbours(state: NavigationState, reach: float, most: int) -> Pairs:
     """The pairs whose rims are nearer than ``reach`` [m].
 
+    SciPy searches on the host, whatever the device of the state; what it finds goes back there.
+
     Args:
         state: B worlds.
         reach: two robots farther apart than that do not count.

@@ -32,7 +32,8 @@ class PredictorSettings:
 class NavigationPredictor(Predictor):
     """Foresees free motion: limits of speed and acceleration hold, and nobody is in the way.
 
-    Whether robots then overlap is for the costs to judge.
+    Whether robots then overlap is for the costs to judge. It works on the device of the chunks and
+    with their type of numbers, but for the neighbours: see :func:`neighbours`.
 
     Args:
         team: the robots' kinds.
@@ -52,30 +53,34 @@ class NavigationPredictor(Predictor):
             chunks: commands (B, M, K, 2) a robot.
         """
         commands = torch.stack(chunks, 1).permute(3, 4, 0, 1, 2).contiguous()  # (K, 2, B, N, M)
-        known = self._surroundings(state, len(commands))
+        known = self._surroundings(state, commands)
         velocities = self.team.respond(known.velocity, commands)
         path = self.team.move(known.pose, velocities, PERIOD)
         return Prediction(
-            NavigationTrajectory(path, state, known.pairs, known.obstacles, known.facts)
+            NavigationTrajectory(path, known.state, known.pairs, known.obstacles, known.facts)
         )
 
-    def _surroundings(self, state: NavigationState, steps: int) -> _Known:
+    def _surroundings(self, given: NavigationState, commands: Tensor) -> _Known:
         # A plan asks once for each denoising step, always from the same state.
-        if self._known is None or self._known.state is not state or self._known.steps != steps:
-            settings, far = self.settings, TOP_SPEED * PERIOD * steps
+        known, asked = self._known, (len(commands), commands.dtype, commands.device)
+        if known is None or known.given is not given or known.asked != asked:
+            state = given.to(commands.device, commands.dtype)
+            settings, far = self.settings, TOP_SPEED * PERIOD * len(commands)
             pairs = neighbours(state, 2 * far + settings.margin, settings.neighbours)
             obstacles = near_obstacles(state, far + settings.margin, settings.obstacles)
             velocity, pose = state.velocity.movedim(-1, 0).unsqueeze(-1), state.pose.unsqueeze(-1)
-            self._known = _Known(state, steps, velocity, pose, pairs, obstacles)
-        return self._known
+            known = _Known(given, asked, state, velocity, pose, pairs, obstacles)
+            self._known = known
+        return known
 
 
 @attrs.frozen(eq=False)
 class _Known:
     """What all predictions from one state share."""
 
+    given: NavigationState
+    asked: tuple[int, torch.dtype, torch.device]
     state: NavigationState
-    steps: int
     velocity: Tensor
     pose: Tensor
     pairs: Pairs

@@ -35,14 +35,15 @@ class Routes:
         field: (B, N, 3, rows, columns): the distance to the goal [m] and its slope along x and y
             (unit vectors), at the nodes of a grid; None where all worlds are open.
         corner: (B, 2), the place of the field's first node [m], world frame.
-        cell: between the field's nodes [m].
-        open: (B,) booleans: worlds without obstacles, in which routes are straight.
+        cell: (B,), between the field's nodes [m].
+        open: (B,) booleans: worlds without obstacles, in which routes are straight and the field
+            means nothing.
     """
 
     goal: Tensor
     field: Tensor | None
     corner: Tensor
-    cell: float
+    cell: Tensor
     open: Tensor
 
     def distance(self, points: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ class Routes:
 
     def of(self, rows: Tensor) -> Routes:
         """The routes of one robot (of N) in each world, chosen by its index (B,): N becomes 1."""
-        worlds = torch.arange(len(rows))
+        worlds = torch.arange(len(rows), device=rows.device)
         return attrs.evolve(
             self,
             goal=self.goal[worlds, rows].unsqueeze(1),
@@ -98,7 +99,28 @@ class Routes:
             goal=self.goal[rows],
             field=None if self.field is None else self.field[rows],
             corner=self.corner[rows],
+            cell=self.cell[rows],
             open=self.open[rows],
+        )
+
+    def replaced(self, rows: Tensor, other: Routes) -> Routes:
+        """The same with the routes of ``other`` in the worlds with the numbers ``rows``, (b,)."""
+        return Routes(
+            goal=self.goal.index_copy(0, rows, other.goal),
+            field=_replaced_fields(self.field, rows, other.field, len(self.goal)),
+            corner=self.corner.index_copy(0, rows, other.corner),
+            cell=self.cell.index_copy(0, rows, other.cell),
+            open=self.open.index_copy(0, rows, other.open),
+        )
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> Routes:
+        """The same on a device, with floating-point numbers of a type."""
+        return Routes(
+            goal=self.goal.to(device, dtype),
+            field=None if self.field is None else self.field.to(device, dtype),
+            corner=self.corner.to(device, dtype),
+            cell=self.cell.to(device, dtype),
+            open=self.open.to(device),
         )
 
     def _step(self, points: Tensor) -> Tensor:
@@ -121,8 +143,8 @@ class Routes:
         """Values (B, N, C, rows, columns) at points (B, N, ..., 2), bilinear: (B, N, ..., C)."""
         worlds, robots, channels, rows, columns = field.shape
         corner = self.corner.view(-1, *[1] * (points.ndim - 2), 2)
-        size = points.new_tensor([columns - 1, rows - 1])
-        place = (points - corner) / (self.cell * size) * 2 - 1
+        size = torch.stack((self.cell * (columns - 1), self.cell * (rows - 1)), -1)
+        place = (points - corner) / size.view(corner.shape) * 2 - 1
         sampled = functional.grid_sample(
             field.flatten(0, 1),
             place.reshape(worlds * robots, 1, -1, 2),
@@ -139,7 +161,7 @@ def _like(flags: Tensor, values: Tensor) -> Tensor:
 def plan_routes(
     maps: Sequence[Map], goals: np.ndarray, radii: np.ndarray, roads: Sequence[RoadMap] = ()
 ) -> Routes:
-    """Search the ways from everywhere to each goal.
+    """Search the ways from everywhere to each goal, on the host.
 
     Args:
         maps: one a world.
@@ -147,25 +169,19 @@ def plan_routes(
         radii: (B, N) [m]; the robots of one world plan with the largest of theirs.
         roads: road maps of these worlds that were made already.
     """
-    open_worlds = [not one.obstacles for one in maps]
     goal = torch.as_tensor(np.asarray(goals), dtype=torch.float32)
-    if all(open_worlds):
-        nowhere = torch.zeros(len(maps), 2)
-        return Routes(goal, None, nowhere, 1.0, torch.ones(len(maps), dtype=torch.bool))
-    cell = grid_cell(float(np.min(radii)))
-    roads = roads or [
-        road_map(one, float(radius.max()), cell) for one, radius in zip(maps, radii, strict=True)
-    ]
-    fields = [
-        road.distances(np.asarray(ends, np.float32))
-        for road, ends in zip(roads, goals, strict=True)
-    ]
-    rows, columns = (max(field.shape[axis] for field in fields) for axis in (1, 2))
-    stacked = np.stack([_widened(field, rows, columns) for field in fields])
-    corner = torch.tensor([[road.grid.x, road.grid.y] for road in roads])
-    return Routes(
-        goal, _with_slope(stacked, cell), corner, roads[0].grid.cell, torch.tensor(open_worlds)
-    )
+    free = torch.tensor([not one.obstacles for one in maps])
+    corner, cell = torch.zeros(len(maps), 2), torch.ones(len(maps))
+    fields: list[Tensor | None] = [None] * len(maps)
+    step = grid_cell(float(np.min(radii)))
+    for world in torch.nonzero(~free).flatten().tolist():
+        road = roads[world] if roads else road_map(maps[world], float(radii[world].max()), step)
+        found = road.distances(np.asarray(goals[world], np.float32))
+        fields[world] = _with_slope(found, road.grid.cell).unsqueeze(0)
+        corner[world] = torch.tensor([road.grid.x, road.grid.y])
+        cell[world] = road.grid.cell
+    joined = _of_one_size(fields)
+    return Routes(goal, None if joined is None else torch.cat(joined), corner, cell, free)
 
 
 def grid_cell(radius: float) -> float:
@@ -186,13 +202,43 @@ def road_map(one: Map, radius: float, cell: float) -> RoadMap:
 
 
 def _with_slope(fields: np.ndarray, cell: float) -> Tensor:
-    """Add the unit slope: (B, N, rows, columns) -> (B, N, 3, rows, columns)."""
+    """Add the unit slope: (N, rows, columns) -> (N, 3, rows, columns)."""
     finite = np.where(np.isfinite(fields), fields, 1e3)
     along_y, along_x = np.gradient(finite, cell, axis=(-2, -1))
     steep = np.maximum(np.hypot(along_x, along_y), 1e-6)
-    return torch.from_numpy(np.stack((finite, along_x / steep, along_y / steep), 2)).float()
+    return torch.from_numpy(np.stack((finite, along_x / steep, along_y / steep), 1)).float()
 
 
-def _widened(field: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    missing = ((0, 0), (0, rows - field.shape[1]), (0, columns - field.shape[2]))
-    return np.pad(field, missing, mode="edge")
+def _replaced_fields(
+    field: Tensor | None, rows: Tensor, other: Tensor | None, worlds: int
+) -> Tensor | None:
+    fields = _of_one_size([field, other])
+    if fields is None:
+        return None
+    mine, others = (
+        one.expand(count, -1, -1, -1, -1)
+        for one, count in zip(fields, (worlds, len(rows)), strict=True)
+    )
+    return mine.index_copy(0, rows, others)
+
+
+def _of_one_size(fields: Sequence[Tensor | None]) -> list[Tensor] | None:
+    """Fields (b, N, 3, rows, columns) with as many rows and columns as the largest one has.
+
+    What is missing continues the edge, as values outside of a grid do anyway. None stands for the
+    field of open worlds, which may be anything; if all are open there is no field.
+    """
+    given = [field for field in fields if field is not None]
+    if not given:
+        return None
+    rows, columns = (max(field.shape[axis] for field in given) for axis in (-2, -1))
+    anything = torch.zeros_like(given[0][:1])
+    return [_widened(anything if field is None else field, rows, columns) for field in fields]
+
+
+def _widened(field: Tensor, rows: int, columns: int) -> Tensor:
+    missing = (0, columns - field.shape[-1], 0, rows - field.shape[-2])
+    if not any(missing):
+        return field
+    wide = functional.pad(field.flatten(0, 1), missing, mode="replicate")
+    return wide.unflatten(0, field.shape[:2])

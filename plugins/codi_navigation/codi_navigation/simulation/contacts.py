@@ -38,6 +38,15 @@ class Outcome:
     obstacle_contact: Tensor
     closest: Tensor
 
+    def replaced(self, rows: Tensor, other: Outcome) -> Outcome:
+        """The same with the worlds of ``other`` in place of those numbered ``rows``, (b,)."""
+        return Outcome(
+            self.state.replaced(rows, other.state),
+            self.robot_contact.index_copy(0, rows, other.robot_contact),
+            self.obstacle_contact.index_copy(0, rows, other.obstacle_contact),
+            self.closest.index_copy(0, rows, other.closest),
+        )
+
 
 @attrs.frozen(eq=False)
 class _Pairs:
@@ -109,7 +118,7 @@ def _apart(
 def _near_pairs(state: NavigationState) -> tuple[_Pairs, Tensor]:
     """The pairs that may touch in the coming period, and the least gap (B,) now."""
     robots = state.robots
-    first, second = torch.triu_indices(robots, robots, 1)
+    first, second = torch.triu_indices(robots, robots, 1, device=state.position.device)
     x, y, radius = state.position[..., 0], state.position[..., 1], state.radius
     reach = radius[:, first] + radius[:, second]
     gap = torch.hypot(x[:, first] - x[:, second], y[:, first] - y[:, second]) - reach

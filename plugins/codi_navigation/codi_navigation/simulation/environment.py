@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import attrs
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from codi_core.tasks import Environment, EpisodeKey, Step
+from codi_core.resources import Resources
+from codi_core.tasks import Environment, EpisodeKey, Step, check_rows
 from codi_navigation.maps.problem import Problem, check_problem, check_reachable
 from codi_navigation.maps.shapes import Maps
 from codi_navigation.observation import observe
@@ -32,7 +36,8 @@ class NavigationEnvironment(Environment):
 
     An episode is over for a world, ``failed``, when its time limit has passed without all robots
     at their goals, or at its first contact (unless the options say otherwise). The time limit is
-    2.5 times what the robot with the longest shortest path needs alone.
+    2.5 times what the robot with the longest shortest path needs alone, and counts from the start
+    of the world's own episode.
 
     Events, besides ``failed`` and ``succeeded``: ``position`` (B, N, 2), ``heading`` (B, N),
     ``goal`` (B, N, 2), ``radius`` (B, N), ``goal_distance_m`` (B, N) along a straight line,
@@ -45,60 +50,90 @@ class NavigationEnvironment(Environment):
         scenario: draws the episodes' problems.
         team: the robots' kinds.
         options: the task's options.
+        resources: where the worlds' tensors are. Problems are drawn, and paths searched, on the
+            host.
     """
 
-    def __init__(self, scenario: Scenario, team: Team, options: NavigationOptions) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        team: Team,
+        options: NavigationOptions,
+        resources: Resources | None = None,
+    ) -> None:
         self.scenario = scenario
         self.team = team
         self.options = options
+        self.resources = resources or Resources()
+        self.worlds = 0
 
-    def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
-        """Start one episode a world.
+    @property
+    def state(self) -> NavigationState:
+        """The true state of all worlds."""
+        return self._outcome.state
+
+    @property
+    def solved(self) -> NDArray[np.bool_]:
+        """Which worlds have succeeded, (B,)."""
+        return self._books.solved
+
+    def reset(self, episodes: Sequence[EpisodeKey], rows: Sequence[int] | None = None) -> Step:
+        """Start episodes, in all worlds or in those numbered ``rows``.
 
         Raises:
-            UsageError: a problem that cannot be solved; the message says what is wrong.
+            UsageError: a problem that cannot be solved; the message says what is wrong. No world
+                has started then.
         """
-        problems = [self._problem(key) for key in episodes]
-        self.state = initial_state(problems, self.team, self.options.radius)
-        shortest = self.state.routes.distance(self.state.position).numpy()
-        for problem, lengths in zip(problems, shortest, strict=True):
-            check_reachable(problem, lengths, self.options.radius)
-        self.time = 0.0
-        self.constant = self._constant_events(problems, shortest)
-        self.failed = np.zeros(len(episodes), dtype=bool)
-        self.solved = np.zeros(len(episodes), dtype=bool)
-        nobody = torch.zeros_like(self.state.heading, dtype=torch.bool)
-        return self._observe(Outcome(self.state, nobody, nobody, _least_gap(self.state)))
+        if rows is not None:
+            check_rows(rows, episodes, self.worlds)
+        outcome, books = self._start(episodes)
+        if rows is None:
+            self._outcome, self._books = outcome, books
+            self.worlds, self.time = len(episodes), 0.0
+        else:
+            numbers = torch.tensor(list(rows), device=self.resources.device)
+            self._outcome = self._outcome.replaced(numbers, outcome)
+            self._books = self._books.replaced(rows, books)
+        self._constant = self._constant_events()
+        return self._look()
 
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one command a robot, (B, 2) each, for 0.1 s."""
-        commands = torch.nan_to_num(torch.stack(actions, 1))
-        outcome = drive(self.state, self.team, commands)
-        self.state = outcome.state
+        commands = torch.nan_to_num(torch.stack(actions, 1)).to(self.state.position)
+        self._outcome = drive(self.state, self.team, commands)
         self.time = round(self.time + PERIOD, 6)
-        return self._observe(outcome)
+        self._books.elapsed[:] = np.round(self._books.elapsed + PERIOD, 6)
+        return self._look()
 
-    def _observe(self, outcome: Outcome) -> Step:
-        state = outcome.state
-        gap = (state.routes.goal - state.position).norm(dim=-1).numpy()
-        touched = (outcome.robot_contact | outcome.obstacle_contact).any(-1).numpy()
-        self.solved |= (gap <= GOAL_RADIUS).all(-1) & ~self.failed & ~touched
-        late = self.time >= self.constant["time_limit_s"] - 1e-6
-        self.failed |= late & ~self.solved
-        if self.options.stop_at_contact:
-            self.failed |= touched & ~self.solved
+    def _look(self) -> Step:
+        """Judge all episodes, and tell what there is to see."""
+        outcome, state, books = self._outcome, self.state, self._books
+        gap = _array((state.routes.goal - state.position).norm(dim=-1))
+        touched = _array((outcome.robot_contact | outcome.obstacle_contact).any(-1))
+        books.judge(gap, touched, self.options.stop_at_contact)
         events = {
-            **self.constant,
-            "failed": self.failed.copy(),
-            "succeeded": self.solved.copy(),
-            "position": state.position.numpy(),
-            "heading": state.heading.numpy(),
+            **self._constant,
+            "failed": books.failed.copy(),
+            "succeeded": books.solved.copy(),
+            "position": _array(state.position),
+            "heading": _array(state.heading),
             "goal_distance_m": gap,
-            "robot_contact": outcome.robot_contact.numpy(),
-            "obstacle_contact": outcome.obstacle_contact.numpy(),
-            "closest_m": outcome.closest.numpy(),
+            "robot_contact": _array(outcome.robot_contact),
+            "obstacle_contact": _array(outcome.obstacle_contact),
+            "closest_m": _array(outcome.closest),
         }
         return Step(self.time, state, observe(state, self.team), events)
+
+    def _start(self, episodes: Sequence[EpisodeKey]) -> tuple[Outcome, _Books]:
+        problems = [self._problem(key) for key in episodes]
+        state = initial_state(problems, self.team, self.options.radius)
+        shortest = _array(state.routes.distance(state.position))
+        for problem, lengths in zip(problems, shortest, strict=True):
+            check_reachable(problem, lengths, self.options.radius)
+        state = state.to(self.resources.device, self.resources.dtype)
+        nobody = torch.zeros_like(state.heading, dtype=torch.bool)
+        extent = np.array([problem.map.extent for problem in problems])
+        return Outcome(state, nobody, nobody, _least_gap(state)), _Books.opened(shortest, extent)
 
     def _problem(self, key: EpisodeKey) -> Problem:
         mixed = np.random.SeedSequence([key.seed, key.episode, _PROBLEM_STREAM])
@@ -106,25 +141,71 @@ class NavigationEnvironment(Environment):
         check_problem(problem, self.options.radius)
         return problem
 
-    def _constant_events(
-        self, problems: Sequence[Problem], shortest: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def _constant_events(self) -> dict[str, NDArray[Any]]:
         """What does not change in an episode."""
-        state = self.state
-        limits = [time_limit(float(lengths.max())) for lengths in shortest]
+        state, books = self.state, self._books
         unicycle = np.array([kind == "unicycle" for kind in self.team.kinds])
         return {
-            "goal": state.routes.goal.numpy(),
-            "radius": state.radius.numpy(),
-            "shortest_path_m": shortest,
-            "shortest_time_s": np.vectorize(travel_time, otypes=[float])(shortest),
-            "time_limit_s": np.array(limits),
-            "unicycle": np.tile(unicycle, (len(problems), 1)),
-            "obstacles": state.maps.obstacles.numpy(),
-            "passages": state.maps.passages.numpy(),
-            "roundabouts": state.maps.roundabouts.numpy(),
-            "extent": np.array([problem.map.extent for problem in problems]),
+            "goal": _array(state.routes.goal),
+            "radius": _array(state.radius),
+            "shortest_path_m": books.shortest,
+            "shortest_time_s": np.vectorize(travel_time, otypes=[float])(books.shortest),
+            "time_limit_s": books.limit,
+            "unicycle": np.tile(unicycle, (self.worlds, 1)),
+            "obstacles": _array(state.maps.obstacles),
+            "passages": _array(state.maps.passages),
+            "roundabouts": _array(state.maps.roundabouts),
+            "extent": books.extent,
         }
+
+
+@attrs.frozen(eq=False)
+class _Books:
+    """What is kept on the host about the episodes of B worlds.
+
+    Attributes:
+        shortest: the shortest path of each robot, (B, N) [m].
+        limit: the time limits, (B,) [s].
+        extent: of the maps, (B, 4) [m].
+        elapsed: how long each episode has taken, (B,) [s].
+        solved: who has succeeded, (B,).
+        failed: who has failed, (B,).
+    """
+
+    shortest: NDArray[np.float32]
+    limit: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    elapsed: NDArray[np.float64]
+    solved: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+
+    @classmethod
+    def opened(cls, shortest: NDArray[np.float32], extent: NDArray[np.float64]) -> _Books:
+        """For episodes that start."""
+        worlds = len(shortest)
+        limit = np.array([time_limit(float(lengths.max())) for lengths in shortest])
+        flags = np.zeros((2, worlds), dtype=bool)
+        return cls(shortest, limit, extent, np.zeros(worlds), *flags)
+
+    def replaced(self, rows: Sequence[int], other: _Books) -> _Books:
+        """The same with the episodes of ``other`` in the worlds numbered ``rows``."""
+        merged = {}
+        for field in attrs.fields(_Books):
+            merged[field.name] = getattr(self, field.name).copy()
+            merged[field.name][list(rows)] = getattr(other, field.name)
+        return _Books(**merged)
+
+    def judge(self, gap: NDArray[np.floating], touched: NDArray[np.bool_], stops: bool) -> None:
+        """Note who succeeds and who fails.
+
+        Args:
+            gap: the robots' distances to their goals, (B, N) [m].
+            touched: the worlds with a contact in the last period, (B,).
+            stops: whether a contact ends an episode.
+        """
+        self.solved[:] |= (gap <= GOAL_RADIUS).all(-1) & ~self.failed & ~touched
+        late = self.elapsed >= self.limit - 1e-6
+        self.failed[:] |= (late | touched if stops else late) & ~self.solved
 
 
 def initial_state(problems: Sequence[Problem], team: Team, radius: float) -> NavigationState:
@@ -148,5 +229,9 @@ def initial_state(problems: Sequence[Problem], team: Team, radius: float) -> Nav
 def _least_gap(state: NavigationState) -> Tensor:
     gap = torch.cdist(state.position, state.position)
     gap = gap - state.radius.unsqueeze(1) - state.radius.unsqueeze(2)
-    itself = torch.eye(state.robots, dtype=torch.bool)
+    itself = torch.eye(state.robots, dtype=torch.bool, device=gap.device)
     return gap.masked_fill(itself, torch.inf).flatten(1).amin(-1)
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    return values.cpu().numpy()

@@ -63,10 +63,10 @@ class Vehicle(ABC):
 def running_sum(steps: Tensor) -> Tensor:
     """The sums of all first steps (K, ...); several times as fast as ``cumsum`` along that axis."""
     flat = steps.reshape(len(steps), -1)
-    return torch.matmul(_ones_below(len(steps)).to(steps), flat).view(steps.shape)
+    return torch.matmul(_ones_below(len(steps), steps.dtype, steps.device), flat).view(steps.shape)
 
 
 @lru_cache
 @torch.inference_mode(False)  # it outlives the plan that asks first
-def _ones_below(size: int) -> Tensor:
-    return torch.ones(size, size).tril()
+def _ones_below(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones(size, size, dtype=dtype, device=device).tril()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -28,11 +30,6 @@ class Team:
     def __init__(self, kinds: Sequence[str]) -> None:
         self.kinds = tuple(kinds)
         self.names = tuple(f"robot{number}" for number in range(len(self.kinds)))
-        self._rows = {
-            kind: torch.tensor([row for row, other in enumerate(self.kinds) if other == kind])
-            for kind in dict.fromkeys(self.kinds)
-        }
-        self._back = torch.cat(list(self._rows.values())).argsort()
 
     @classmethod
     def of(cls, vehicle: str, count: int) -> Team:
@@ -51,13 +48,13 @@ class Team:
             velocity: (2, B, N, ...).
             commands: (K, 2, B, N, ...).
         """
-        if len(self._rows) == 1:
+        if len(set(self.kinds)) == 1:
             return VEHICLES[self.kinds[0]].respond(velocity, commands)
-        parts = [
-            VEHICLES[kind].respond(_rows(velocity, rows, 2), _rows(commands, rows, 3))
-            for kind, rows in self._rows.items()
-        ]
-        return self._joined(parts)
+        order = _order(self.kinds, commands.device)
+        return order.joined(
+            VEHICLES[kind].respond(velocity.index_select(2, rows), commands.index_select(3, rows))
+            for kind, rows in order.rows.items()
+        )
 
     def move(self, pose: Tensor, velocities: Tensor, seconds: float) -> Tensor:
         """As :meth:`Vehicle.move`, each robot as its kind does.
@@ -67,17 +64,40 @@ class Team:
             velocities: (K, 2, B, N, ...).
             seconds: how long each of them is held.
         """
-        if len(self._rows) == 1:
+        if len(set(self.kinds)) == 1:
             return VEHICLES[self.kinds[0]].move(pose, velocities, seconds)
-        parts = [
-            VEHICLES[kind].move(_rows(pose, rows, 2), _rows(velocities, rows, 3), seconds)
-            for kind, rows in self._rows.items()
-        ]
-        return self._joined(parts)
+        order = _order(self.kinds, velocities.device)
+        return order.joined(
+            VEHICLES[kind].move(
+                pose.index_select(2, rows), velocities.index_select(3, rows), seconds
+            )
+            for kind, rows in order.rows.items()
+        )
 
-    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(parts), 3).index_select(3, self._back.to(parts[0].device))
+
+@attrs.frozen(eq=False)
+class _Order:
+    """Where the robots of each kind stand in a team, on one device.
+
+    Attributes:
+        rows: their numbers, by kind.
+        back: from the kinds one after another to the team's order.
+    """
+
+    rows: Mapping[str, Tensor]
+    back: Tensor
+
+    def joined(self, parts: Iterable[Tensor]) -> Tensor:
+        """One tensor in the team's order, of one part a kind; robots are axis 3."""
+        return torch.cat(list(parts), 3).index_select(3, self.back)
 
 
-def _rows(values: Tensor, rows: Tensor, axis: int) -> Tensor:
-    return values.index_select(axis, rows.to(values.device))
+@lru_cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _order(kinds: tuple[str, ...], device: torch.device) -> _Order:
+    rows = {
+        kind: torch.tensor([row for row, other in enumerate(kinds) if other == kind])
+        for kind in dict.fromkeys(kinds)
+    }
+    back = torch.cat(list(rows.values())).argsort()
+    return _Order({kind: row.to(device) for kind, row in rows.items()}, back.to(device))
