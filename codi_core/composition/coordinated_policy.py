@@ -37,7 +37,7 @@ class CoordinatedPolicy(Planner):
         predictor: Predictor,
         cost: CostFunction,
     ) -> None:
-        check_levels(product, sampler)
+        check_levels(product, sampler.schedule)
         self.product = product
         self.layout = product.layout
         self.guidance = guidance
@@ -52,7 +52,7 @@ class CoordinatedPolicy(Planner):
         Raises:
             PlanError: an action is not finite.
         """
-        context = at_levels_of(self.sampler, context)
+        context = at_levels_of(self.sampler.schedule, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             prepare(denoiser, self.sampler.schedule.levels(context.noise.device)[:-1])

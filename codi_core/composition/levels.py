@@ -1,4 +1,4 @@
-"""The noise levels of a plan: those of its sampler, which all base policies must know."""
+"""The noise levels of a plan: those of its schedule, which all base policies must know."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import attrs
 from codi_core.errors import SpecificationError
 from codi_core.planning import PlanContext
 from codi_core.policies import ProductPolicy
-from codi_core.samplers import Sampler
+from codi_core.samplers import Schedule
 
 
-def check_levels(product: ProductPolicy, sampler: Sampler) -> None:
-    """Check that the base policies know the sampler's noise levels.
+def check_levels(product: ProductPolicy, schedule: Schedule) -> None:
+    """Check that the base policies know the schedule's noise levels.
 
     Raises:
-        SpecificationError: the sampler's noise levels leave the base policies' range.
+        SpecificationError: the noise levels leave the base policies' range.
     """
     low, high = product.sigma_range
-    schedule = sampler.schedule
     if schedule.sigma_min < low or schedule.sigma_max > high:
         raise SpecificationError(
             f"the schedule's noise levels [{schedule.sigma_min}, {schedule.sigma_max}] leave "
@@ -25,7 +24,6 @@ def check_levels(product: ProductPolicy, sampler: Sampler) -> None:
         )
 
 
-def at_levels_of(sampler: Sampler, context: PlanContext) -> PlanContext:
-    """The same plan with the sampler's noise levels; diagnostics and cache are shared."""
-    schedule = sampler.schedule
+def at_levels_of(schedule: Schedule, context: PlanContext) -> PlanContext:
+    """The same plan with the schedule's noise levels; diagnostics and cache are shared."""
     return attrs.evolve(context, sigma_range=(schedule.sigma_min, schedule.sigma_max))

@@ -12,10 +12,22 @@ from codi_core.composition.finish import finish
 from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.costs import CostFunction
 from codi_core.guidance import sample_weights
-from codi_core.planning import ChunkLayout, Denoiser, Evaluate, Plan, PlanContext, Planner
+from codi_core.planning import (
+    ChunkLayout,
+    Denoiser,
+    Descent,
+    Evaluate,
+    Pace,
+    Plan,
+    PlanContext,
+    Planner,
+)
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
-from codi_core.samplers import Sampler
+from codi_core.samplers import Sampler, Schedule
+
+PARTS = 4
+"""In how many parts :class:`BestOf` draws its samples, if it may have to stop at a deadline."""
 
 
 def sample_many(
@@ -37,6 +49,8 @@ def sample_many(
 class BestOf(Planner):
     """The cheapest of M samples of the product policy: M rollouts a plan, no guidance.
 
+    A plan with a deadline draws them in parts, and stops where no time is left for another one.
+
     Attributes:
         product: the product of the base policies (Eq. 13).
         sampler: draws the samples.
@@ -54,7 +68,7 @@ class BestOf(Planner):
     layout: ChunkLayout = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        check_levels(self.product, self.sampler)
+        check_levels(self.product, self.sampler.schedule)
 
     @layout.default
     def _layout(self) -> ChunkLayout:
@@ -63,16 +77,30 @@ class BestOf(Planner):
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
         """Draw M samples for each world, and keep the one with the least finite cost."""
-        context = at_levels_of(self.sampler, context)
+        context = at_levels_of(self.sampler.schedule, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
-            samples = sample_many(self.sampler, denoiser, self.samples, self.product.size, context)
-            cost = evaluate(samples)
+            samples, cost = self._draw(denoiser, evaluate, context)
             # Without any finite cost, argmin takes the first sample.
             cheapest = torch.where(torch.isfinite(cost), cost, torch.inf).argmin(-1)
             flat = take(samples, cheapest.unsqueeze(-1))[:, 0]
         return finish(flat, self.product, context)
+
+    def _draw(
+        self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext
+    ) -> tuple[Tensor, Tensor]:
+        """Samples (B, m, D) and their costs (B, m); m = M, if the deadline leaves time for all."""
+        parts = 1 if context.deadline is None else min(PARTS, self.samples)
+        pace, samples, costs = Pace(context), [], []
+        for part in range(parts):
+            count = len(range(part, self.samples, parts))
+            samples.append(sample_many(self.sampler, denoiser, count, self.product.size, context))
+            costs.append(evaluate(samples[-1]))
+            if part + 1 < parts and pace.fits() < 1:
+                pace.shorten()
+                break
+        return torch.cat(samples, 1), torch.cat(costs, 1)
 
 
 @attrs.frozen(eq=False)
@@ -87,7 +115,7 @@ class Resampling(Planner):
 
     Attributes:
         product: the product of the base policies (Eq. 13).
-        sampler: has the noise levels; the steps are ancestral.
+        schedule: the noise levels; the steps between them are ancestral.
         predictor: foresees what joint actions lead to.
         cost: J(s, a) on the predicted trajectory.
         samples: M.
@@ -96,7 +124,7 @@ class Resampling(Planner):
     """
 
     product: ProductPolicy
-    sampler: Sampler
+    schedule: Schedule
     predictor: Predictor
     cost: CostFunction
     samples: int = attrs.field(default=64, validator=validators.gt(0))
@@ -106,7 +134,7 @@ class Resampling(Planner):
     layout: ChunkLayout = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        check_levels(self.product, self.sampler)
+        check_levels(self.product, self.schedule)
 
     @layout.default
     def _layout(self) -> ChunkLayout:
@@ -115,7 +143,7 @@ class Resampling(Planner):
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
         """Denoise and resample M particles for each world, and draw one."""
-        context = at_levels_of(self.sampler, context)
+        context = at_levels_of(self.schedule, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
@@ -124,19 +152,21 @@ class Resampling(Planner):
 
     def _denoise(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Tensor:
         noise = context.noise
-        levels = self.sampler.schedule.levels(noise.device)
+        levels = self.schedule.levels(noise.device)
         noisy = levels[0] * noise.normal(self.samples, self.product.size)
         paid = torch.zeros(noisy.shape[:2], dtype=torch.float64, device=noise.device)
-        for sigma, after in zip(levels[:-1], levels[1:], strict=True):
+        descent = Descent(levels, context)
+        for sigma in descent:
             denoised = denoiser(noisy, sigma)
             cost = evaluate(denoised).double()
+            after = descent.after()
             weights = sample_weights(cost, self.temperature, paid / self.temperature)
             size = weights.effective_sample_size()
             context.diagnostics.record("effective_sample_size", size)
             # Worlds in which no particle has a finite cost keep all of theirs.
             due = weights.usable & (size < self.share * self.samples)
             parents = systematic(weights.tilted, noise.uniform(1))
-            if after == 0:
+            if descent.ended:
                 return take(denoised, drawn(weights.tilted, noise.uniform(1)))[:, 0]
             own = torch.arange(self.samples, device=noise.device).expand_as(parents)
             parents = torch.where(due.unsqueeze(-1), parents, own)

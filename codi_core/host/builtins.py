@@ -242,7 +242,7 @@ def _resampling(parts: MethodParts, share: float = 0.5) -> Planner:
 
     return Resampling(
         parts.product,
-        parts.sampler,
+        parts.sampler.schedule,
         parts.predictor,
         parts.cost,
         parts.samples,

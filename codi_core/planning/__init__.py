@@ -9,6 +9,7 @@ from codi_core.planning.context import (
     PlanContext,
     prepare,
 )
+from codi_core.planning.deadline import Descent, Pace
 from codi_core.planning.diagnostics import Diagnostics
 from codi_core.planning.layout import ChunkLayout
 from codi_core.planning.noise import NoiseSource, StreamKey
@@ -17,11 +18,13 @@ from codi_core.planning.planner import Planner
 __all__ = [
     "ChunkLayout",
     "Denoiser",
+    "Descent",
     "Diagnostics",
     "Evaluate",
     "LocalEvaluate",
     "NoiseSource",
     "Observation",
+    "Pace",
     "Plan",
     "PlanContext",
     "Planner",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from codi_core.planning import Descent
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
 from codi_core.posteriors.denoising import ancestral_steps, falling_levels
 
@@ -33,4 +34,6 @@ class DenoisedPosterior(PosteriorApproximation):
         noise = context.noise.normal(count, query.noisy.shape[-1])
         middle = query.denoised + shrink[:, 0] * (query.noisy - query.denoised)
         noisy = middle.unsqueeze(1) + spread * noise
-        return PosteriorSamples(ancestral_steps(query.denoiser, noisy, levels[1:], context))
+        return PosteriorSamples(
+            ancestral_steps(query.denoiser, noisy, Descent(levels[1:]), context)
+        )

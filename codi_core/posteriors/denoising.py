@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codi_core.planning import Denoiser, PlanContext
+from codi_core.planning import Denoiser, Descent, PlanContext
 
 
 def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:
@@ -27,26 +27,28 @@ def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:
 
 
 def ancestral_steps(
-    denoiser: Denoiser, noisy: Tensor, levels: Tensor, context: PlanContext
+    denoiser: Denoiser, noisy: Tensor, descent: Descent, context: PlanContext
 ) -> Tensor:
     """Denoise along falling levels, as DDPM does, with any axes between worlds and values.
 
     Args:
         denoiser: D(a_t, sigma), from (B, ..., D) to (B, ..., D).
         noisy: a_t at the first level, (B, ..., D).
-        levels: (n + 1,) or one column a world, (n + 1, B); the last ones are zero.
+        descent: along the levels, which may be one a world.
         context: has the noise.
     """
-    for step, (sigma, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    denoised = noisy
+    for sigma in descent:
         denoised = denoiser(noisy, sigma)
-        if step == len(levels) - 2:
-            return denoised
+        after = descent.after()
+        if descent.ended:
+            break
         # One level a world stands in front of the axes of samples and values.
         shrink = _column(after / sigma, noisy).square()
         fresh = context.noise.normal(*noisy.shape[1:])
         spread = _column(after, noisy) * (1 - shrink).clamp_min(0).sqrt()
         noisy = denoised + shrink * (noisy - denoised) + spread * fresh
-    return noisy
+    return denoised
 
 
 def base_samples(denoiser: Denoiser, count: int, steps: int, context: PlanContext) -> Tensor:
@@ -57,7 +59,7 @@ def base_samples(denoiser: Denoiser, count: int, steps: int, context: PlanContex
     low, high = context.sigma_range
     start = torch.tensor(high, device=context.noise.device)
     noisy = high * context.noise.normal(count, context.layout.size)
-    return ancestral_steps(denoiser, noisy, falling_levels(start, low, steps), context)
+    return ancestral_steps(denoiser, noisy, Descent(falling_levels(start, low, steps)), context)
 
 
 def _column(level: Tensor, like: Tensor) -> Tensor:

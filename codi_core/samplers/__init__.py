@@ -1,7 +1,7 @@
 """Samplers and noise schedules (Eq. 11)."""
 
 from codi_core.samplers.base import AncestralSampler, EulerMaruyamaSampler, Sampler
-from codi_core.samplers.schedules import KarrasSchedule
+from codi_core.samplers.schedules import KarrasSchedule, Schedule
 from codi_core.samplers.warm_start import WarmStartSampler
 
 __all__ = [
@@ -9,5 +9,6 @@ __all__ = [
     "EulerMaruyamaSampler",
     "KarrasSchedule",
     "Sampler",
+    "Schedule",
     "WarmStartSampler",
 ]

@@ -7,14 +7,18 @@ from abc import ABC, abstractmethod
 import attrs
 from torch import Tensor
 
-from codi_core.planning import Denoiser, PlanContext
-from codi_core.samplers.schedules import KarrasSchedule
+from codi_core.planning import Denoiser, Descent, PlanContext
+from codi_core.samplers.schedules import KarrasSchedule, Schedule
 
 
 class Sampler(ABC):
-    """Draws one sample a world from the distribution that a denoiser belongs to."""
+    """Draws one sample a world from the distribution that a denoiser belongs to.
 
-    schedule: KarrasSchedule
+    A plan with a deadline wants it by then, from fewer denoising steps if there is no time for all:
+    :class:`~codi_core.planning.Descent` chooses them.
+    """
+
+    schedule: Schedule
 
     @abstractmethod
     def sample(self, denoiser: Denoiser, size: int, context: PlanContext) -> Tensor:
@@ -39,14 +43,16 @@ class AncestralSampler(Sampler):
         schedule: the noise levels.
     """
 
-    schedule: KarrasSchedule = attrs.field(factory=KarrasSchedule)
+    schedule: Schedule = attrs.field(factory=KarrasSchedule)
 
     def sample(self, denoiser: Denoiser, size: int, context: PlanContext) -> Tensor:
         """Integrate from pure noise to a flat joint chunk, (B, size)."""
         levels = self.schedule.levels(context.noise.device)
         noisy = levels[0] * context.noise.normal(size)
-        for sigma, after in zip(levels[:-1], levels[1:], strict=True):
+        descent = Descent(levels, context)
+        for sigma in descent:
             denoised = denoiser(noisy, sigma)
+            after = descent.after()
             shrink = (after / sigma).square()
             noisy = denoised + shrink * (noisy - denoised)
             if after > 0:
@@ -66,15 +72,17 @@ class EulerMaruyamaSampler(Sampler):
         schedule: the noise levels.
     """
 
-    schedule: KarrasSchedule = attrs.field(factory=KarrasSchedule)
+    schedule: Schedule = attrs.field(factory=KarrasSchedule)
 
     def sample(self, denoiser: Denoiser, size: int, context: PlanContext) -> Tensor:
         """Integrate from pure noise to a flat joint chunk, (B, size)."""
         levels = self.schedule.levels(context.noise.device)
         noisy = levels[0] * context.noise.normal(size)
-        for sigma, after in zip(levels[:-1], levels[1:], strict=True):
-            variance = sigma.square() - after.square()
+        descent = Descent(levels, context)
+        for sigma in descent:
             score = (denoiser(noisy, sigma) - noisy) / sigma.square()
+            after = descent.after()
+            variance = sigma.square() - after.square()
             noisy = noisy + variance * score
             if after > 0:
                 noisy = noisy + variance.sqrt() * context.noise.normal(size)

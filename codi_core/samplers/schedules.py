@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import attrs
 import torch
 from torch import Tensor
@@ -9,8 +11,30 @@ from torch import Tensor
 from codi_core.errors import SpecificationError
 
 
+class Schedule(ABC):
+    """A falling sequence of noise levels.
+
+    Attributes:
+        steps: how many levels above zero, which is the number of denoiser calls.
+        sigma_max: the first level, T of Eq. 11.
+        sigma_min: the last level above zero.
+    """
+
+    steps: int
+    sigma_max: float
+    sigma_min: float
+
+    @abstractmethod
+    def levels(self, device: torch.device | str = "cpu") -> Tensor:
+        """The levels in falling order with a final zero, (steps + 1,), float32."""
+
+    @abstractmethod
+    def starting_at(self, sigma_max: float, steps: int) -> Schedule:
+        """A schedule of the same kind with another first level and number of steps."""
+
+
 @attrs.frozen
-class KarrasSchedule:
+class KarrasSchedule(Schedule):
     """Noise levels spaced evenly in sigma^(1/rho), Eq. 5 of Karras et al. (2022).
 
     Attributes:
@@ -40,3 +64,7 @@ class KarrasSchedule:
         levels = self.sigma_max * (1 + ramp * (ratio - 1)) ** self.rho
         levels = levels.clamp_min(self.sigma_min)  # a small rho makes the ratio vanish
         return torch.cat([levels, levels.new_zeros(1)]).to(device, torch.float32)
+
+    def starting_at(self, sigma_max: float, steps: int) -> KarrasSchedule:
+        """The same spacing from another first level in another number of steps."""
+        return attrs.evolve(self, sigma_max=sigma_max, steps=steps)

@@ -8,10 +8,10 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
-from codi_core.planning import Denoiser, PlanContext
+from codi_core.planning import Denoiser, Descent, PlanContext
 from codi_core.posteriors import ancestral_steps
 from codi_core.samplers.base import Sampler
-from codi_core.samplers.schedules import KarrasSchedule
+from codi_core.samplers.schedules import Schedule
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class WarmStartSampler(Sampler):
     sigma_warm: float = attrs.field(default=5.0, validator=validators.gt(0))
     steps: int = attrs.field(default=8, validator=validators.ge(1))
     cold: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.le(1)])
-    schedule: KarrasSchedule = attrs.field(init=False)
+    schedule: Schedule = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         schedule = self.first.schedule
@@ -64,11 +64,10 @@ class WarmStartSampler(Sampler):
         )
         context.diagnostics.count("cold_replans", int(forget.sum()))
         noisy = centre + levels[0].unsqueeze(-1) * context.noise.normal(size)
-        return ancestral_steps(denoiser, noisy, levels, context)
+        return ancestral_steps(denoiser, noisy, Descent(levels, context), context)
 
     def _levels(self, start: float, context: PlanContext) -> Tensor:
-        levels = attrs.evolve(self.schedule, steps=self.steps, sigma_max=start)
-        return levels.levels(context.noise.device)
+        return self.schedule.starting_at(start, self.steps).levels(context.noise.device)
 
 
 def shifted_previous(context: PlanContext) -> Tensor | None:

@@ -6,6 +6,7 @@ Each check raises :class:`ConformanceError`, whose message says what is wrong an
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from codi_core.guidance import Guidance
 from codi_core.planning import Denoiser, Evaluate, Observation, PlanContext
 from codi_core.policies import BasePolicy, PolicySpec
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery, PosteriorSamples
-from codi_core.samplers import KarrasSchedule, Sampler
+from codi_core.samplers import Sampler, Schedule
 from codi_core.testing.costs import linear_cost
 from codi_core.testing.policies import single_gaussian
 from codi_core.testing.problem import Problem
@@ -186,10 +187,8 @@ def check_sampler(sampler: Sampler) -> None:
     """Check a sampler's noise levels, noise streams and batching, and what it samples."""
     name, problem = type(sampler).__name__, _problem()
     schedule = getattr(sampler, "schedule", None)
-    require(
-        isinstance(schedule, KarrasSchedule), f"{name}.schedule must be a schedule of noise levels"
-    )
-    assert isinstance(schedule, KarrasSchedule)
+    require(isinstance(schedule, Schedule), f"{name}.schedule must be a Schedule of noise levels")
+    assert isinstance(schedule, Schedule)
     seen: list[Tensor] = []
 
     def constant(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -204,6 +203,11 @@ def check_sampler(sampler: Sampler) -> None:
             _close(flat, torch.full_like(flat, 0.7)),
             f"{name}: with a denoiser that always says 0.7, the sample must be 0.7: the last step "
             "must end without noise in the denoised chunk",
+        )
+        late = attrs.evolve(_context(problem, every), deadline=time.monotonic())
+        require(
+            _close(sampler.sample(constant, 4, late), flat),
+            f"{name}: with a deadline that has passed it must still return a denoised chunk",
         )
         low, high = schedule.sigma_min * (1 - 1e-4), schedule.sigma_max * (1 + 1e-4)
         require(

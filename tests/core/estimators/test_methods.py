@@ -30,7 +30,7 @@ def best_of(problem, samples=32, cost=None):
 def resampling(problem, samples=32, cost=None, **options):
     return Resampling(
         problem.product,
-        SAMPLER,
+        SAMPLER.schedule,
         problem.predictor,
         cost or problem.cost,
         samples,
