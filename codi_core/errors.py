@@ -61,6 +61,14 @@ class PlanError(CodiError):
     """A plan with actions that are not finite numbers."""
 
 
+class PlanWorkerError(CodiError):
+    """A plan worker that died or does not answer."""
+
+
+class PlantError(CodiError):
+    """A plant that failed, does not answer, or whose time went wrong."""
+
+
 class CostError(CodiError):
     """A cost function that raised, or returned something that is not a (B, M) tensor."""
 

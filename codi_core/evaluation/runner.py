@@ -11,8 +11,8 @@ import numpy as np
 
 from codi_core.evaluation.progress import Progress
 from codi_core.evaluation.run_folder import RunFolder
-from codi_core.execution import RecedingHorizon, Replan, Rollout, SimulatedPlant
-from codi_core.tasks import Environment, EpisodeKey, EpisodeRecord, Metrics, Step, Trace
+from codi_core.execution import ControlStep, RecedingHorizon, Replan, Rollout, SimulatedPlant
+from codi_core.tasks import Environment, EpisodeKey, EpisodeRecord, Metrics, Trace
 
 
 @attrs.frozen
@@ -73,10 +73,10 @@ class Evaluation:
         keys = [EpisodeKey(self.seed, number) for number in numbers]
         plant = SimulatedPlant(environment, keys, self.loop.settings.rate_hz)
 
-        def on_step(tick: int, step: Step) -> None:
-            progress.step(tick)
+        def observer(step: ControlStep) -> None:
+            progress.step(step.tick)
 
-        rollout = self.loop.run(plant, keys, on_step)
+        rollout = self.loop.run(plant, keys, observer)
         traces = [world_trace(rollout, world) for world in range(len(numbers))]
         records = [self._record(*pair) for pair in zip(numbers, traces, strict=True)]
         for number, trace in zip(numbers, traces, strict=True):

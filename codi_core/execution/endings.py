@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Events = Mapping[str, NDArray[np.generic]]
 
-_GOES_ON = np.iinfo(np.int64).max
+_UNENDING = np.iinfo(np.int64).max
 
 
 class Endings:
@@ -34,18 +34,29 @@ class Endings:
             marked = events.get(name)
             if marked is None or further is None:
                 continue
-            length = np.where(marked, self._rows + further, _GOES_ON)
-            self._length = length if self._length is None else np.minimum(self._length, length)
+            self._shorten(np.where(marked, self._rows + further, _UNENDING))
+        return self.over()
+
+    def end(self, worlds: int, ended: Sequence[int]) -> None:
+        """End the episodes of some of the worlds with the latest row."""
+        length = np.full(worlds, _UNENDING, dtype=np.int64)
+        length[list(ended)] = self._rows
+        self._shorten(length)
+
+    def over(self) -> bool:
+        """Whether the episodes of all worlds are over."""
         return self._length is not None and bool((self._length <= self._rows).all())
 
-    def going_on(self, worlds: int) -> NDArray[np.bool_]:
+    def unfinished(self, worlds: int) -> NDArray[np.bool_]:
         """Whether each world's episode is not over yet, (B,)."""
         if self._length is None:
             return np.ones(worlds, dtype=bool)
-        going: NDArray[np.bool_] = self._length > self._rows
-        return going
+        return self._length > self._rows
 
     def lengths(self, worlds: int) -> NDArray[np.int64]:
         """How many rows each world's episode has, (B,)."""
         whole = np.full(worlds, self._rows, dtype=np.int64)
         return whole if self._length is None else np.minimum(whole, self._length)
+
+    def _shorten(self, length: NDArray[np.int64]) -> None:
+        self._length = length if self._length is None else np.minimum(self._length, length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import torch
 
@@ -17,12 +18,25 @@ class History:
     """
 
     def __init__(self, length: int) -> None:
+        self.length = length
         self._entries: deque[Observation] = deque(maxlen=length)
+
+    @classmethod
+    def of(cls, entries: Sequence[Observation]) -> History:
+        """A history that holds these H entries, oldest first."""
+        history = cls(len(entries))
+        history._entries.extend(entries)
+        return history
+
+    @property
+    def entries(self) -> tuple[Observation, ...]:
+        """The observations, named tensors (B, ...), oldest first."""
+        return tuple(self._entries)
 
     def push(self, observation: Observation) -> None:
         """Append named tensors (B, ...); the first ones ever fill the whole history."""
         self._entries.append(observation)
-        while len(self._entries) < (self._entries.maxlen or 0):
+        while len(self._entries) < self.length:
             self._entries.append(observation)
 
     def stacked(self) -> dict[str, torch.Tensor]:
@@ -31,9 +45,3 @@ class History:
             name: torch.stack([entry[name] for entry in self._entries], 1)
             for name in self._entries[-1]
         }
-
-    def copy(self) -> History:
-        """An independent copy, for looking ahead."""
-        twin = History(self._entries.maxlen or 1)
-        twin._entries.extend(self._entries)
-        return twin

@@ -1,5 +1,6 @@
 """Tasks: environments, plants, simulators, metrics, pictures."""
 
+from codi_core.tasks.clock import Clock, VirtualClock, WallClock
 from codi_core.tasks.demonstrator import Demonstrator
 from codi_core.tasks.environment import Environment, EpisodeKey, Step, check_rows
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
@@ -9,6 +10,7 @@ from codi_core.tasks.simulator import Simulator
 from codi_core.tasks.task import PlanSettings, Task, TaskParts
 
 __all__ = [
+    "Clock",
     "Demonstrator",
     "Environment",
     "EpisodeKey",
@@ -22,5 +24,7 @@ __all__ = [
     "Task",
     "TaskParts",
     "Trace",
+    "VirtualClock",
+    "WallClock",
     "check_rows",
 ]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
 from codi_core.execution import LoopSettings, RecedingHorizon, Rollout, SimulatedPlant
+from codi_core.execution.devices import to_device
 from codi_core.execution.endings import Endings
 from codi_core.execution.history import History
-from codi_core.execution.placement import to_device
 from codi_core.planning import ChunkLayout, NoiseSource, Plan, PlanContext, Planner
 from codi_core.tasks import Environment, EpisodeKey, Step
 
@@ -66,7 +66,8 @@ class CountingPlanner(Planner):
         sizes = torch.tensor([1.0, 3.0])[: context.worlds]
         context.diagnostics.record("effective_sample_size", sizes)
         context.diagnostics.count("rollouts", 5)
-        return Plan((chunk, -chunk), chunk.flatten(1), context.diagnostics)
+        flat = torch.cat((chunk, -chunk), 1).flatten(1)
+        return Plan((chunk, -chunk), flat, context.diagnostics)
 
 
 def advance(state: Tensor, chunks: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -105,7 +106,7 @@ def test_a_plan_carries_the_previous_one() -> None:
     first, second = planner.contexts
     assert first.previous is None
     assert second.previous is not None
-    assert second.previous[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert second.previous[0, :HORIZON].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_latency_shifts_what_is_applied_and_what_is_planned_from() -> None:
@@ -193,7 +194,7 @@ def test_each_step_is_reported() -> None:
         CountingPlanner(), LoopSettings(rate_hz=10, horizon=HORIZON, execute=4, max_seconds=0.3)
     )
     plant = SimulatedPlant(world, KEYS, 10)
-    loop.run(plant, KEYS, lambda tick, step: seen.append((tick, step.time)))
+    loop.run(plant, KEYS, lambda step: seen.append((step.tick, step.after.time)))
     assert seen == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
@@ -223,29 +224,28 @@ def test_chunks_that_start_in_the_future_are_refused() -> None:
 def test_the_plant_refuses_the_past_and_gaps() -> None:
     plant = SimulatedPlant(RecordingWorld(), KEYS, 10)
     chunk = torch.zeros(2, 3, 1)
-    plant.command((chunk, chunk), 0.0)
+    assert plant.command((chunk, chunk), 0.0) == 0.0
     assert plant.observe(0.2).time == pytest.approx(0.2)
     assert plant.observe(0.1).time == pytest.approx(0.2)  # a time that has passed: at once
-    with pytest.raises(SpecificationError, match=r"for 0\.100 s, but the plant's clock shows"):
-        plant.command((chunk, chunk), 0.1)
+    assert plant.command((chunk, chunk), 0.1) == pytest.approx(0.1)  # so late
     with pytest.raises(SpecificationError, match=r"no commanded chunk .* 0\.300 s"):
         plant.observe(0.4)
 
 
-def test_a_later_command_supersedes_queued_ones() -> None:
+def test_a_chunk_ends_where_the_next_one_starts() -> None:
     world = RecordingWorld()
     plant = SimulatedPlant(world, KEYS, 10)
-    for value, start in ((1.0, 0.0), (2.0, 0.2), (3.0, 0.1)):
+    for value, start in ((1.0, 0.0), (2.0, 0.1), (3.0, 0.3)):
         chunk = torch.full((2, 4, 1), value)
-        plant.command((chunk, chunk), start)
-    plant.observe(0.4)
-    assert [first for first, _ in world.actions] == [1, 3, 3, 3]
+        assert plant.command((chunk, chunk), start) == 0.0
+    plant.observe(0.5)
+    assert [first for first, _ in world.actions] == [1, 2, 2, 3, 3]
 
 
 def test_a_history_copy_is_independent() -> None:
     history = History(2)
     history.push({"x": torch.zeros(1, 1)})
-    twin = history.copy()
+    twin = History.of(history.entries)
     twin.push({"x": torch.ones(1, 1)})
     assert history.stacked()["x"].tolist() == [[[0.0], [0.0]]]
     assert twin.stacked()["x"].tolist() == [[[0.0], [1.0]]]
@@ -360,7 +360,9 @@ def test_worlds_whose_episodes_are_over_are_planned_for_no_more() -> None:
     expected = NoiseSource([(KEYS[1].seed, KEYS[1].episode, 1)]).normal(3)
     torch.testing.assert_close(alone.noise.normal(3), expected)
     assert planner.contexts[2].previous is not None
-    assert planner.contexts[2].previous.tolist() == [[100.0 + k for k in range(HORIZON)]]
+    assert planner.contexts[2].previous[:, :HORIZON].tolist() == [
+        [100.0 + k for k in range(HORIZON)]
+    ]
     # World 0 repeats its last plan; world 1 follows the new ones.
     assert [first for first, _ in world.actions] == [0, 1, 2, 3] * 3
     assert [second for _, second in world.actions][4:6] == [-100, -101]

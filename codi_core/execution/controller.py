@@ -1,0 +1,315 @@
+"""Ticks at the control rate: observes, has plans made, and commands what has arrived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from codi_core.errors import PlanWorkerError, SpecificationError, UsageError
+from codi_core.execution.delays import Delays
+from codi_core.execution.endings import Endings, Events
+from codi_core.execution.history import History
+from codi_core.execution.joint_plan import JointPlan
+from codi_core.execution.plan_maker import reason_of
+from codi_core.execution.plan_request import PlanReply, PlanRequest
+from codi_core.execution.plan_worker import PlanWorker
+from codi_core.execution.rollout import ControlStep, Observer, Replan, Rollout
+from codi_core.execution.schedule import Schedule, ScheduledChunks
+from codi_core.execution.settings import LoopSettings
+from codi_core.execution.world_selection import is_divisible
+from codi_core.tasks.environment import EpisodeKey, Step
+from codi_core.tasks.plant import Plant
+
+
+@attrs.frozen(eq=False)
+class _Flight:
+    """A plan that is being made.
+
+    Attributes:
+        tick: the control step at which it was begun.
+        time: when its observation was made [s].
+        start: the control step from which it is to be followed.
+        worlds: the numbers of the worlds that are planned for.
+        future: what becomes of it.
+        began: the seconds of ``time.perf_counter`` at which it was begun.
+    """
+
+    tick: int
+    time: float
+    start: int
+    worlds: Sequence[int]
+    future: Future[PlanReply]
+    began: float
+
+    @property
+    def age(self) -> float:
+        """How long it has been made [s]."""
+        return time.perf_counter() - self.began
+
+
+class Controller:
+    """Runs the episodes of one plant once.
+
+    On a virtual clock it waits for each plan as soon as that is begun, and the delay says at which
+    control step the plan arrives. On the wall clock it never waits beyond the next control step,
+    and a plan arrives when it arrives.
+
+    Args:
+        settings: how the loop runs.
+        plant: B worlds at the start of their episodes.
+        episodes: their keys, from which the planning noise derives.
+        worker: makes the plans.
+        delays: how long they take.
+        proven: whether the worker has made plans before. If so, a single world that can't be
+            planned for fails; if not, its error is raised, as the user's mistake.
+        observer: told about each control step.
+    """
+
+    def __init__(
+        self,
+        settings: LoopSettings,
+        plant: Plant,
+        episodes: Sequence[EpisodeKey],
+        worker: PlanWorker,
+        delays: Delays,
+        proven: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        self.settings, self.plant, self.episodes = settings, plant, episodes
+        self.worker, self.delays, self.observer = worker, delays, observer
+        self.proven = proven
+        self.history = History(settings.history)
+        self.endings = Endings(settings.steps_after_success)
+        self.schedule = Schedule()
+        self.replans: list[Replan] = []
+        self.events: list[Events] = []
+        self.failures: list[str | None] = [None] * len(episodes)
+        self.missed = 0
+        self.now: Step
+        self.current: JointPlan | None = None
+        self.flight: _Flight | None = None
+        self.next_plan = 0
+
+    def run(self) -> Rollout:
+        """Run until the time limit, or until the episodes of all worlds are over."""
+        self._note(self.plant.observe(0.0), 1)
+        self._begin_plan(0)  # agents at rest wait for their first plan
+        self._receive(self.worker.patience)
+        tick = 0
+        while tick < self.settings.steps and self._ready(tick):
+            tick = self._step(tick)
+        lengths = self.endings.lengths(len(self.episodes))
+        return Rollout(
+            _stacked(self.events), lengths, tuple(self.replans), tuple(self.failures), self.missed
+        )
+
+    def _ready(self, tick: int) -> bool:
+        """Do what is due at a control step; whether there are actions for it."""
+        if self.endings.over():
+            return False
+        if self.plant.stopped:
+            self._give_up(f"{self.plant.name} was stopped")
+            return False
+        if self.flight is None and tick >= self.next_plan:
+            self._begin_plan(tick)
+        self._receive(self.worker.patience if self.plant.clock.virtual else 0.0)
+        if not self.endings.over() and self.schedule.at(tick) is None:
+            self._give_up(self._why_no_actions(tick))
+        return not self.endings.over()
+
+    def _step(self, tick: int) -> int:
+        """Let a control period pass; the number of the control step that has been reached."""
+        entry, actions = self.schedule.at(tick), self.schedule.actions(tick)
+        assert entry is not None
+        assert actions is not None
+        clock, before, after = self.plant.clock, self.now, tick + 1
+        until = after / self.settings.rate_hz
+        if not clock.virtual:
+            self._receive(until - clock.now())
+        step = self.plant.observe(until)
+        if not clock.virtual:
+            after = max(after, int(clock.now() * self.settings.rate_hz))
+            after = min(after, self.settings.steps)
+        self.missed += after - tick - 1
+        self._note(step, after - tick)
+        if self.observer is not None:
+            self.observer(ControlStep(after, before, actions, entry.plans, self.now))
+        return after
+
+    def _note(self, step: Step, rows: int) -> None:
+        """Take in what was observed, as so many rows of events."""
+        # Simulators hand out live views; what happened must not change afterwards.
+        events = {name: np.array(value) for name, value in step.events.items()}
+        self.now = attrs.evolve(step, events=events)
+        self.history.push(step.observation)
+        for _ in range(rows):
+            self.events.append(events)
+            self.endings.note(events)
+
+    def _begin_plan(self, tick: int) -> None:
+        """Have a plan made from the latest observation."""
+        worlds, rows = self._worlds_to_plan()
+        current, number, expected = self.current, len(self.replans), self._expected_periods()
+        # The plan can start no later than where the actions end, nor where nobody foresees.
+        ahead = min(expected, self.schedule.end - tick) if self.worker.foresees else 0
+        start = tick + max(0, ahead)
+        request = PlanRequest(
+            keys=tuple((key.seed, key.episode, number) for key in self.episodes),
+            observations=self.history.entries,
+            state=self.now.state,
+            ahead=self._actions_between(tick, start),
+            worlds=rows,
+            previous=None if current is None else current.plan.flat,
+            committed=0 if current is None else start - current.start,
+            deadline=None if current is None else self._deadline(tick + expected),
+            device=self.settings.device,
+        )
+        began = time.perf_counter()
+        future = self.worker.submit(request)
+        self.flight = _Flight(tick, self.now.time, start, worlds, future, began)
+
+    def _worlds_to_plan(self) -> tuple[Sequence[int], Tensor | None]:
+        """The numbers of the worlds to plan for, and as a tensor if they are not all worlds."""
+        unfinished = self.endings.unfinished(len(self.episodes))
+        if self.current is None or unfinished.all() or not is_divisible(self.now.state):
+            return range(len(self.episodes)), None
+        worlds = np.flatnonzero(unfinished)
+        return worlds.tolist(), torch.from_numpy(worlds)
+
+    def _actions_between(self, tick: int, start: int) -> tuple[Tensor, ...]:
+        """The actions of the present plan from one control step up to another, (B, c, A_i)."""
+        if self.current is None or start == tick:
+            return ()
+        first = tick - self.current.start
+        usable = self._usable(self.current)
+        return tuple(chunk[:, first : first + start - tick] for chunk in usable)
+
+    def _usable(self, joint: JointPlan) -> tuple[Tensor, ...]:
+        return tuple(chunk[:, -self.settings.offset :].cpu() for chunk in joint.plan.chunks)
+
+    def _expected_periods(self) -> int:
+        return self.settings.periods(self.delays.expected())
+
+    def _deadline(self, tick: int) -> float | None:
+        """The ``time.monotonic()`` of a control step, for a planner that is in a hurry."""
+        if not self.delays.measured or self.delays.replayed:
+            return None
+        remaining = tick / self.settings.rate_hz - self.plant.clock.now()
+        return time.monotonic() + remaining
+
+    def _receive(self, patience: float) -> None:
+        """Take in the plan that is being made, if it is there within ``patience`` [s]."""
+        flight = self.flight
+        if flight is None:
+            return
+        wait([flight.future], max(0.0, patience))
+        if not flight.future.done():
+            if flight.age >= self.worker.patience:
+                self.flight = None
+                self._failed(_hanging(self.worker.name, flight.age), flight)
+            return
+        self.flight, seconds = None, flight.age
+        try:
+            reply = flight.future.result()
+        except Exception as error:
+            self._failed(error, flight)
+            return
+        self._join(flight, reply, self.delays.note(seconds))
+
+    def _join(self, flight: _Flight, reply: PlanReply, delay: float) -> None:
+        """Follow a plan from its start on, or from now on if that has passed."""
+        self.proven = True
+        self._fail(reply.failures)
+        broken = list(reply.failures)
+        if self.current is None:
+            joint, arrival = JointPlan.first(reply.plan, broken), 0
+        else:
+            number = len(self.replans)
+            joint = self.current.renewed(reply.plan, number, flight.worlds, broken, flight.start)
+            arrival = flight.tick + self.settings.periods(delay)
+        dropped = self._command(joint, arrival if self.plant.clock.virtual else 0)
+        self.replans.append(_record(flight, reply, delay, dropped, self.settings.rate_hz))
+
+    def _command(self, joint: JointPlan, arrival: int) -> int:
+        """Command a plan at the earliest from a control step on; how many actions were dropped.
+
+        -1 says that all of them had passed, or all of those before.
+        """
+        usable, rate = self._usable(joint), self.settings.rate_hz
+        start, first = joint.start, max(joint.start, arrival, self.schedule.next_first)
+        follows = self.current is not None
+        while first < start + usable[0].shape[1] and not (follows and first > self.schedule.end):
+            chunks = tuple(chunk[:, first - start :] for chunk in usable)
+            late = self.plant.command(chunks, first / rate)
+            if not late:
+                self.schedule.add(ScheduledChunks(first, chunks, joint.numbers))
+                self.current = joint
+                spare = max(0, self.settings.execute - self._expected_periods())
+                self.next_plan = max(first, start + spare)
+                return first - start
+            first += max(1, self.settings.periods(late))
+        self.next_plan = first
+        return -1
+
+    def _failed(self, error: Exception, flight: _Flight) -> None:
+        """No plan: the episode of a single world fails, everything else is the user's mistake."""
+        mistake = isinstance(error, (UsageError, SpecificationError))
+        if mistake or not self.proven or len(flight.worlds) > 1:
+            raise error
+        self._fail({world: reason_of(error) for world in flight.worlds})
+
+    def _give_up(self, reason: str) -> None:
+        """Stop the plant, and end all episodes that go on."""
+        self.plant.stop()
+        unfinished = np.flatnonzero(self.endings.unfinished(len(self.episodes)))
+        self._fail(dict.fromkeys(unfinished.tolist(), reason))
+
+    def _fail(self, reasons: Mapping[int, str]) -> None:
+        for world, reason in reasons.items():
+            self.failures[world] = self.failures[world] or reason
+        if reasons:
+            self.endings.end(len(self.episodes), list(reasons))
+
+    def _why_no_actions(self, tick: int) -> str:
+        at = f"no plan was left at {tick / self.settings.rate_hz:.2f} s: "
+        if self.flight is not None:
+            return (
+                f"{at}{self.worker.name} has been planning for {self.flight.age:.2f} s, since "
+                f"{self.flight.time:.2f} s"
+            )
+        latest = self.replans[-1]
+        return f"{at}the plan begun at {latest.time:.2f} s took {latest.delay:.2f} s"
+
+
+def _hanging(name: str, age: float) -> PlanWorkerError:
+    return PlanWorkerError(f"{name} has not answered for {age:.2f} s")
+
+
+def _stacked(events: Sequence[Events]) -> Events:
+    return {name: np.stack([event[name] for event in events]) for name in events[0]}
+
+
+def _record(flight: _Flight, reply: PlanReply, delay: float, dropped: int, rate: float) -> Replan:
+    diagnostics = reply.plan.diagnostics
+    series = {
+        name: tuple(torch.stack(values).double().mean(1).tolist())
+        for name, values in diagnostics.series.items()
+        if values
+    }
+    return Replan(
+        time=flight.time,
+        seconds=reply.seconds,
+        counts=dict(diagnostics.counts),
+        stages=dict(diagnostics.seconds),
+        series=series,
+        worlds=len(reply.plan.flat),
+        start=flight.start / rate,
+        delay=delay,
+        dropped=dropped,
+    )

@@ -1,0 +1,41 @@
+"""A thread that makes calls for somebody who must not be held up by them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+
+class CallThread:
+    """Makes calls one after the other in one thread, which never keeps the process alive.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        threading.Thread(target=_serve, args=(self._calls,), name=name, daemon=True).start()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Have it call ``function(*arguments)`` when the calls before are done."""
+        future: Future[Any] = Future()
+        self._calls.put((future, lambda: function(*arguments)))
+        return future
+
+    def close(self) -> None:
+        """End the thread after its calls; nothing waits for it."""
+        self._calls.put(None)
+
+
+def _serve(calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
+    while (item := calls.get()) is not None:
+        future, call = item
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+        del item, future, call  # what was returned is not kept until the next call
