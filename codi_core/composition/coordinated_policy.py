@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from codi_core.composition.evaluation import make_evaluate
-from codi_core.composition.finish import finish
 from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.costs import CostFunction
 from codi_core.guidance import Guidance
@@ -47,11 +46,7 @@ class CoordinatedPolicy(Planner):
 
     @torch.no_grad()
     def plan(self, context: PlanContext) -> Plan:
-        """Plan one joint chunk for each of B worlds.
-
-        Raises:
-            PlanError: an action is not finite.
-        """
+        """Plan one joint chunk for each of B worlds."""
         context = at_levels_of(self.sampler.schedule, context)
         with context.diagnostics.stage("plan"):
             denoiser = self.product.denoiser(context.observation)
@@ -59,4 +54,4 @@ class CoordinatedPolicy(Planner):
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
             guided = self.guidance.guide(denoiser, evaluate, context)
             flat = self.sampler.sample(guided, self.product.size, context)
-        return finish(flat, self.product, context)
+        return Plan(self.product.decode(flat), flat, context.diagnostics)

@@ -8,7 +8,6 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.composition.evaluation import make_evaluate
-from codi_core.composition.finish import finish
 from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.costs import CostFunction
 from codi_core.guidance import sample_weights
@@ -85,7 +84,7 @@ class BestOf(Planner):
             # Without any finite cost, argmin takes the first sample.
             cheapest = torch.where(torch.isfinite(cost), cost, torch.inf).argmin(-1)
             flat = take(samples, cheapest.unsqueeze(-1))[:, 0]
-        return finish(flat, self.product, context)
+        return Plan(self.product.decode(flat), flat, context.diagnostics)
 
     def _draw(
         self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext
@@ -148,7 +147,7 @@ class Resampling(Planner):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
             flat = self._denoise(denoiser, evaluate, context)
-        return finish(flat, self.product, context)
+        return Plan(self.product.decode(flat), flat, context.diagnostics)
 
     def _denoise(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Tensor:
         noise = context.noise

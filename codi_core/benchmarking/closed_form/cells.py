@@ -15,6 +15,8 @@ from codi_core.benchmarking.closed_form import measures
 from codi_core.benchmarking.closed_form.estimators import Estimator
 from codi_core.benchmarking.closed_form.problems import ERROR_LEVELS, SCHEDULE, problem
 from codi_core.errors import PlanError
+from codi_core.execution import check_plan
+from codi_core.execution.plan_check import NOT_FINITE
 from codi_core.host.plugins import Host
 from codi_core.planning import PlanContext, Planner
 from codi_core.samplers import KarrasSchedule
@@ -176,8 +178,12 @@ def _sample(
 
 def _plan(planner: Planner, context: PlanContext) -> tuple[Tensor, float]:
     began = time.perf_counter()
-    flat = planner.plan(context).flat
-    return flat, time.perf_counter() - began
+    plan = planner.plan(context)
+    seconds = time.perf_counter() - began
+    name = type(planner).__name__
+    if not bool(check_plan(plan, planner.layout, context.worlds, name).all()):
+        raise PlanError(f"the actions that {name} planned {NOT_FINITE}")
+    return plan.flat, seconds
 
 
 def _errors(cell: Cell, host: Host, solved: TrajectoryProblem, effort: Effort) -> dict[str, float]:

@@ -10,7 +10,9 @@ import torch
 from hypothesis import strategies as st
 
 from codi_core.costs import CostFunction, CostTerm, CostTerms, LocalCost, WeightedCost
-from codi_core.errors import CodiError
+from codi_core.errors import CodiError, PlanError
+from codi_core.execution import check_plan
+from codi_core.execution.plan_check import NOT_FINITE
 from codi_core.host.choices import make_part
 from codi_core.host.plugins import load_plugins
 from codi_core.host.records import MethodParts
@@ -214,7 +216,12 @@ def plan(case: Case, chosen, options=None, cost: CostFunction | None = None, **r
     sampler = make("sampler", schedule=case.schedule)
     cost = case.evaluated(problem) if cost is None else cost
     parts = MethodParts(problem.product, problem.predictor, cost, guidance, sampler, **scale)
-    return make("method", parts).plan(case.context(problem))
+    planner = make("method", parts)
+    made = planner.plan(case.context(problem))
+    finite = check_plan(made, planner.layout, case.worlds, type(planner).__name__)
+    if not bool(finite.all()):  # what the loop says of them
+        raise PlanError(f"{int((~finite).sum())} of {case.worlds} plans {NOT_FINITE}")
+    return made
 
 
 def broken(case: Case, result: Plan) -> str | None:

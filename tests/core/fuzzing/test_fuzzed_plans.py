@@ -206,7 +206,7 @@ def test_an_observation_that_is_not_finite_is_reported(seen):
     for method, guidance in PAIRS:
         for chosen in some(method=method, guidance=guidance, sampler="ancestral"):
             assert isinstance(outcome(Case(seen=seen), chosen), CodiError), chosen
-        with pytest.raises(PlanError, match="of 2 of 2 worlds are not finite: either a base pol"):
+        with pytest.raises(PlanError, match="2 of 2 plans are not finite: either a base pol"):
             plan(Case(seen=seen), {**PLAIN, "method": method})
 
 
@@ -245,7 +245,7 @@ class Crashing(Guidance):
         return guided
 
 
-def test_a_nan_does_not_leave_a_planner():
+def test_a_nan_does_not_reach_the_loop():
     """The plain problem hides the fault; costs that are all equal show it."""
     assert outcome(EXTREMES["plain"], PLAIN, guidance=Careless()) is None
     assert isinstance(outcome(EXTREMES["all equal"], PLAIN, guidance=Careless()), PlanError)
