@@ -7,10 +7,10 @@ import torch
 from codi_core.data import DatasetWriter, DemonstrationDataset
 from codi_core.errors import UsageError
 from codi_core.tasks import EpisodeKey
-from codi_navigation.collection.behaviours import BEHAVIOURS, Behaviours
+from codi_navigation.collection.behaviours import BEHAVIOURS, DRAWS, Behaviours
 from codi_navigation.collection.demonstrator import NavigationDemonstrator
 from codi_navigation.collection.expert import keep_off
-from codi_navigation.collection.recorder import CollectionSettings, Recorder
+from codi_navigation.collection.recorder import GROUP, CollectionSettings, Recorder
 from codi_navigation.collection.training_maps import training_problem
 from codi_navigation.maps.shapes import Maps
 
@@ -19,8 +19,7 @@ KEYS = [EpisodeKey(3, number) for number in range(12)]
 
 @pytest.fixture(scope="module", params=["holonomic", "unicycle"])
 def recorded(request):
-    recorder = Recorder(KEYS, request.param)
-    return recorder, recorder.run()
+    return request.param, Recorder(request.param).record(KEYS)
 
 
 def test_training_problems_can_be_solved():
@@ -33,35 +32,46 @@ def test_training_problems_can_be_solved():
 
 
 def test_robots_get_to_their_goals_and_never_into_obstacles(recorded):
-    recorder, demonstrations = recorded
+    _, demonstrations = recorded
     arrived = 0
-    for world, frames in enumerate(demonstrations):
+    for made in demonstrations:
+        frames = made.frames
         gap = np.linalg.norm(frames["state.goal"] - frames["state.position"], axis=-1)
         arrived += gap.min() < 0.1
         points = torch.from_numpy(frames["state.position"])[None]
-        alone = recorder.state.maps.of_worlds(torch.tensor([world]))
-        clearance = alone.distance(points) - frames["state.radius"][0, 0]
+        clearance = Maps.of([made.map]).distance(points) - frames["state.radius"][0, 0]
         assert clearance.min() > -1e-5
     assert arrived >= 8
 
 
-def test_demonstrations_repeat_by_their_keys(recorded):
-    recorder, demonstrations = recorded
-    again = Recorder(KEYS, recorder.kind).run()
-    for one, other in zip(demonstrations, again, strict=True):
-        assert all(np.array_equal(one[name], other[name]) for name in one)
+def same(one, other):
+    assert one.map == other.map
+    return all(np.array_equal(one.frames[name], other.frames[name]) for name in one.frames)
+
+
+@pytest.mark.parametrize("kind", ["holonomic", "unicycle"])
+def test_a_demonstration_depends_on_its_key_alone(kind):
+    settings = CollectionSettings(steps=40)
+    two, three = (Recorder(kind, settings).record(KEYS[:count]) for count in (2, 3))
+    # Beside demonstrations of another group and of another seed, and in another order.
+    mixed = [EpisodeKey(3, GROUP + 1), KEYS[1], EpisodeKey(4, 1), KEYS[0]]
+    far, one, other, zero = Recorder(kind, settings).record(mixed)
+    for batch in (two, three):
+        assert same(batch[0], zero)
+        assert same(batch[1], one)
+    assert other.map != one.map != far.map
 
 
 def test_robots_stop_slow_down_and_back_away_on_the_way(recorded):
-    _, demonstrations = recorded
+    kind, demonstrations = recorded
     speeds, progress = [], []
-    for frames in demonstrations:
+    for frames in (made.frames for made in demonstrations):
         step = np.diff(frames["state.position"], axis=0)
         gap = frames["state.goal"][:-1] - frames["state.position"][:-1]
         distance = np.linalg.norm(gap, axis=-1)
         away = distance > 0.5
         # Of a unicycle the first number is its speed.
-        length = 2 if recorded[0].kind == "holonomic" else 1
+        length = 2 if kind == "holonomic" else 1
         speeds.append(np.linalg.norm(frames["action"][:-1, :length], axis=-1)[away])
         progress.append(10 * ((step * gap).sum(-1) / np.maximum(distance, 1e-6))[away])
     speed, along = np.concatenate(speeds), np.concatenate(progress)
@@ -72,11 +82,12 @@ def test_robots_stop_slow_down_and_back_away_on_the_way(recorded):
 
 
 def test_behaviours_go_left_and_right_and_end():
-    behaviours = Behaviours(2000, torch.Generator().manual_seed(0))
+    behaviours, generator = Behaviours(2000), torch.Generator().manual_seed(0)
     bearing, far = torch.zeros(2000), torch.full((2000,), 3.0)
     on_share, sides = [], []
     for _ in range(60):
-        on, direction, speed = behaviours.advance(bearing, far)
+        draws = torch.rand(2000, DRAWS, generator=generator)
+        on, direction, speed = behaviours.advance(bearing, far, draws)
         on_share.append(on.float().mean().item())
         sides.append(torch.sin(direction[on & (speed > 0)]))
     sides = torch.cat(sides)
@@ -86,10 +97,22 @@ def test_behaviours_go_left_and_right_and_end():
     assert {"slow down", "stop", "step aside", "back away", "go round"} <= set(BEHAVIOURS)
 
 
+def test_behaviours_are_chosen_by_their_shares():
+    behaviours = Behaviours(5000)
+    draws = torch.rand(5000, DRAWS, generator=torch.Generator().manual_seed(0))
+    draws[:, 0] = 0.0  # all begin one
+    on, _, speed = behaviours.advance(torch.zeros(5000), torch.full((5000,), 3.0), draws)
+    assert on.all()
+    # Only who stops does not move, and only who backs away drives backwards.
+    assert (speed == 0).float().mean() == pytest.approx(BEHAVIOURS["stop"].share, abs=0.02)
+    backs = behaviours.backs.float().mean()
+    assert backs == pytest.approx(BEHAVIOURS["back away"].share, abs=0.02)
+
+
 def test_at_the_goal_behaviours_lead_anywhere():
-    behaviours = Behaviours(4000, torch.Generator().manual_seed(0))
-    bearing = torch.zeros(4000)
-    on, direction, speed = behaviours.advance(bearing, bearing)
+    behaviours, bearing = Behaviours(4000), torch.zeros(4000)
+    draws = torch.rand(4000, DRAWS, generator=torch.Generator().manual_seed(0))
+    on, direction, speed = behaviours.advance(bearing, bearing, draws)
     angles = torch.remainder(direction[on & (speed > 0)], 2 * math.pi)
     assert torch.histc(angles, 4, 0, 2 * math.pi).min() > 0.15 * len(angles)
 
@@ -111,8 +134,8 @@ def test_a_data_set_has_what_the_policy_reads_and_restores_the_state(tmp_path):
     dataset = DemonstrationDataset.load(tmp_path / "data")
     assert dataset.arrays["observation.environment_state"].shape == (60, 31)
     assert dataset.arrays["state.episode"][20].tolist() == [3, 1]
-    again = Recorder(KEYS[:3], "unicycle", CollectionSettings(steps=20)).run()
-    assert np.array_equal(dataset.arrays["action"][:20], again[0]["action"])
+    (again,) = Recorder("unicycle", CollectionSettings(steps=20)).record(KEYS[:1])
+    assert np.array_equal(dataset.arrays["action"][:20], again.frames["action"])
 
 
 def test_a_mixed_team_is_no_kind_to_learn_from():

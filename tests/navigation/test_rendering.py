@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from codi_core.errors import CodiError
 from codi_core.tasks import EpisodeKey
+from codi_navigation.collection.recorder import CollectionSettings, Recorder
 from codi_navigation.rendering import palette
 from codi_navigation.rendering.command import draw_episode, draw_run
 from codi_navigation.rendering.demonstrations import write_demonstrations
@@ -86,6 +87,7 @@ def test_episodes_whose_events_were_not_kept_are_named(tmp_path):
 
 
 def test_demonstrations_are_drawn(tmp_path):
-    keys = [EpisodeKey(0, number) for number in range(2)]
-    path = write_demonstrations(tmp_path / "demonstrations.png", keys, "holonomic")
+    recorder = Recorder("holonomic", CollectionSettings(steps=20))
+    demonstrations = recorder.record([EpisodeKey(0, number) for number in range(2)])
+    path = write_demonstrations(tmp_path / "demonstrations.png", demonstrations)
     assert path.stat().st_size > 5000

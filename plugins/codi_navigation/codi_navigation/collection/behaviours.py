@@ -59,19 +59,22 @@ AT_GOAL = 0.3
 """[m] Nearer to its goal than that there is no way to it: directions are any."""
 
 
+DRAWS = 7
+"""How many random numbers the behaviours of one robot take in each step."""
+
+
 class Behaviours:
     """Which behaviour each of n robots shows now.
 
     Args:
         count: n.
-        generator: where the randomness comes from.
     """
 
-    def __init__(self, count: int, generator: torch.Generator) -> None:
-        self.generator = generator
+    def __init__(self, count: int) -> None:
         kinds = BEHAVIOURS.values()
         self._table = torch.tensor([[*kind.angle, *kind.speed, *kind.seconds] for kind in kinds])
-        self._share = torch.tensor([kind.share for kind in kinds])
+        share = torch.tensor([kind.share for kind in kinds])
+        self._share_up_to = (share / share.sum()).cumsum(0)
         self._follows = torch.tensor([kind.follows for kind in kinds])
         self._backs = torch.tensor([kind.backs for kind in kinds])
         self.left = torch.zeros(count, dtype=torch.long)
@@ -81,12 +84,15 @@ class Behaviours:
         self.follows = torch.zeros(count, dtype=torch.bool)
         self.backs = torch.zeros(count, dtype=torch.bool)
 
-    def advance(self, bearing: Tensor, to_go: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def advance(
+        self, bearing: Tensor, to_go: Tensor, draws: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The next step.
 
         Args:
             bearing: of the way to the goal (n,) [rad], world frame.
             to_go: the distance to the goal (n,) [m].
+            draws: uniform on [0, 1), (n, DRAWS); robots whose draws are equal do the same.
 
         Returns:
             Whether a behaviour is on (n,), its direction (n,) [rad] in the world frame, and its
@@ -95,18 +101,17 @@ class Behaviours:
         ended = self.left == 1
         self.left = (self.left - 1).clamp_min(0)
         chance = torch.where(ended, ANOTHER, BEGINS)
-        begins = (self.left == 0) & (self._uniform() < chance)
-        self._begin(begins, bearing, to_go < AT_GOAL)
+        begins = (self.left == 0) & (draws[:, 0] < chance)
+        self._begin(begins, bearing, to_go < AT_GOAL, draws[:, 1:])
         on = self.left > 0
         return on, torch.where(self.follows, bearing + self.angle, self.angle), self.speed
 
-    def _begin(self, begins: Tensor, bearing: Tensor, at_goal: Tensor) -> None:
-        count = len(begins)
-        kind = torch.multinomial(self._share, count, replacement=True, generator=self.generator)
-        low, high = self._table[kind].view(count, 3, 2).unbind(-1)
-        drawn = low + (high - low) * torch.rand(count, 3, generator=self.generator)
-        side = torch.where(self._uniform() < 0.5, -1.0, 1.0)
-        anywhere = 2 * math.pi * self._uniform()
+    def _begin(self, begins: Tensor, bearing: Tensor, at_goal: Tensor, draws: Tensor) -> None:
+        kind = torch.searchsorted(self._share_up_to[:-1], draws[:, 0].contiguous(), right=True)
+        low, high = self._table[kind].view(-1, 3, 2).unbind(-1)
+        drawn = low + (high - low) * draws[:, 1:4]
+        side = torch.where(draws[:, 4] < 0.5, -1.0, 1.0)
+        anywhere = 2 * math.pi * draws[:, 5]
         follows = self._follows[kind] & ~at_goal
         angle = side * drawn[:, 0] + torch.where(follows, 0.0, bearing)
         angle = torch.where(at_goal, anywhere, angle)
@@ -118,6 +123,3 @@ class Behaviours:
         # At its goal a unicycle leaves in whichever way it stands.
         backs = self._backs[kind] | (at_goal & (side > 0))
         self.backs = torch.where(begins, backs, self.backs)
-
-    def _uniform(self) -> Tensor:
-        return torch.rand(len(self.left), generator=self.generator)

@@ -46,7 +46,7 @@ class NavigationDemonstrator(Demonstrator):
                 "--vehicle mixed: each kind learns from its own demonstrations; collect them with "
                 f"--vehicle {' and with --vehicle '.join(VEHICLES)}"
             )
-        self.vehicle, self.settings = vehicle, settings
+        self.recorder = Recorder(vehicle, settings)
         names = state_names(vehicle)
         self.robot_type = f"disk_{vehicle}"
         self.features = {
@@ -64,11 +64,10 @@ class NavigationDemonstrator(Demonstrator):
     def collect(
         self, episodes: Sequence[EpisodeKey], writer: DatasetWriter
     ) -> Sequence[EpisodeRecord]:
-        """Demonstrate these episodes in one batch."""
-        demonstrations = Recorder(episodes, self.vehicle, self.settings).run()
+        """Demonstrate these episodes."""
         records = []
-        for key, frames in zip(episodes, demonstrations, strict=True):
-            length = len(frames["action"])
+        for key, made in zip(episodes, self.recorder.record(episodes), strict=True):
+            frames, length = made.frames, len(made.frames["action"])
             source = np.tile(np.array([key.seed, key.episode]), (length, 1))
             writer.add_episode({**frames, "state.episode": source}, TASK)
             records.append(_record(key, frames))
@@ -80,7 +79,8 @@ class NavigationDemonstrator(Demonstrator):
 
         seeds = [(record["seed"], record["episode"]) for record in records[:12]]
         keys = [EpisodeKey(*pair) for pair in seeds]
-        return [write_demonstrations(folder / "demonstrations.png", keys, self.vehicle)]
+        demonstrations = self.recorder.record(keys)
+        return [write_demonstrations(folder / "demonstrations.png", demonstrations)]
 
 
 def _record(key: EpisodeKey, frames: dict[str, np.ndarray]) -> EpisodeRecord:

@@ -33,22 +33,26 @@ class Expert:
     Args:
         kind: the vehicles' kind.
         count: n.
-        generator: where the randomness comes from.
     """
 
-    def __init__(self, kind: str, count: int, generator: torch.Generator) -> None:
+    def __init__(self, kind: str, count: int) -> None:
         self.kind = kind
-        self.behaviours = Behaviours(count, generator)
+        self.behaviours = Behaviours(count)
 
-    def act(self, state: NavigationState) -> Tensor:
-        """The commands (n, 2) in n worlds with one robot each."""
+    def act(self, state: NavigationState, draws: Tensor) -> Tensor:
+        """The commands (n, 2) in n worlds with one robot each.
+
+        Args:
+            state: of the worlds.
+            draws: what decides about behaviours, see :meth:`Behaviours.advance`.
+        """
         here, routes = state.position, state.routes
         to_go = routes.distance(here)[:, 0]
         target = routes.ahead(here, (LOOK_AHEAD,))[0]
         gap = (target - here)[:, 0]
         bearing = torch.atan2(gap[:, 1], gap[:, 0])
         speed = torch.minimum((2 * BRAKING * to_go).sqrt(), APPROACH * to_go).clamp_max(TOP_SPEED)
-        on, direction, pace = self.behaviours.advance(bearing, to_go)
+        on, direction, pace = self.behaviours.advance(bearing, to_go, draws)
         direction, speed = torch.where(on, direction, bearing), torch.where(on, pace, speed)
         wanted = speed.unsqueeze(-1) * _unit(direction)
         gaps, away = surroundings(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import attrs
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.tasks import EpisodeKey
+from codi_navigation.collection.behaviours import DRAWS
 from codi_navigation.collection.expert import Expert
 from codi_navigation.collection.training_maps import TrainingProblem, training_problem
-from codi_navigation.maps.shapes import Maps
+from codi_navigation.maps.shapes import Map, Maps
 from codi_navigation.observation import ENVIRONMENT, STATE, observe
 from codi_navigation.routing import plan_routes
 from codi_navigation.routing.routes import Routes
@@ -25,7 +27,7 @@ Frames = dict[str, NDArray[np.float32]]
 """One demonstration: named arrays (T, ...)."""
 
 _STREAM = 2**31 + 3
-"""Keeps the training maps apart from those of the scenarios."""
+"""Keeps the demonstrations apart from the scenarios."""
 
 
 @attrs.frozen
@@ -47,46 +49,119 @@ class CollectionSettings:
     """That a robot at its goal gets the next one, in each step."""
 
 
+GROUP = 50
+"""How many demonstrations run at once: those numbered 0 to 49, 50 to 99, and so on."""
+
+
+@attrs.frozen(eq=False)
+class Demonstration:
+    """What one robot saw and did on one map.
+
+    Attributes:
+        map: the obstacles.
+        frames: what was recorded.
+    """
+
+    map: Map
+    frames: Frames
+
+
 class Recorder:
-    """A batch of demonstrations that run at once.
+    """Makes demonstrations; each depends on its key and the settings alone, to the bit.
+
+    Many run at once, and how numbers are rounded depends on a number's place in a batch. So they
+    run in groups with fixed members, whichever of them are asked for; the latest group is kept.
 
     Args:
-        episodes: one key a demonstration.
+        kind: the vehicles' kind.
+        settings: what varies.
+    """
+
+    def __init__(self, kind: str, settings: CollectionSettings | None = None) -> None:
+        self.kind, self.settings = kind, settings or CollectionSettings()
+        self._latest: tuple[tuple[int, int], list[Demonstration]] | None = None
+
+    def record(self, episodes: Sequence[EpisodeKey]) -> list[Demonstration]:
+        """The demonstrations with these keys, in their order."""
+        names = [(key.seed, key.episode // GROUP) for key in episodes]
+        groups = {name: self._group(*name) for name in dict.fromkeys(names)}
+        return [
+            groups[name][key.episode % GROUP] for name, key in zip(names, episodes, strict=True)
+        ]
+
+    def _group(self, seed: int, number: int) -> list[Demonstration]:
+        if self._latest is None or self._latest[0] != (seed, number):
+            keys = [EpisodeKey(seed, number * GROUP + place) for place in range(GROUP)]
+            self._latest = (seed, number), _Group(keys, self.kind, self.settings).run()
+        return self._latest[1]
+
+
+class _Draws(NamedTuple):
+    """All that is random in n demonstrations of T steps, but for their maps.
+
+    Attributes:
+        beginning: uniform, (n, 4): the heading, and three numbers for the velocity.
+        behaviours: uniform, (n, T, DRAWS).
+        stays: uniform, (n, T): whether a robot at its goal gets the next one.
+        disturbances: standard normal, (n, T, 2).
+    """
+
+    beginning: Tensor
+    behaviours: Tensor
+    stays: Tensor
+    disturbances: Tensor
+
+    @classmethod
+    def of(cls, generators: Sequence[np.random.Generator], steps: int) -> _Draws:
+        """One demonstration's draws from each generator."""
+        uniform = [one.random(4 + steps * (DRAWS + 1), np.float32) for one in generators]
+        normal = [one.standard_normal((steps, 2), np.float32) for one in generators]
+        numbers = torch.from_numpy(np.stack(uniform))
+        each_step = numbers[:, 4:].unflatten(1, (steps, DRAWS + 1))
+        return cls(
+            numbers[:, :4],
+            each_step[..., :DRAWS],
+            each_step[..., DRAWS],
+            torch.from_numpy(np.stack(normal)),
+        )
+
+
+class _Group:
+    """Demonstrations that run in step with one another.
+
+    Args:
+        episodes: their keys.
         kind: the vehicles' kind.
         settings: what varies.
     """
 
     def __init__(
-        self,
-        episodes: Sequence[EpisodeKey],
-        kind: str,
-        settings: CollectionSettings | None = None,
+        self, episodes: Sequence[EpisodeKey], kind: str, settings: CollectionSettings
     ) -> None:
-        self.settings = settings or CollectionSettings()
-        self.count = len(episodes)
-        self.kind, self.team = kind, Team([kind])
-        problems = [training_problem(_numpy_generator(key)) for key in episodes]
-        first = episodes[0]
-        seeds = np.random.SeedSequence([first.seed, first.episode, _STREAM + 1])
-        self.generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
-        self.expert = Expert(kind, self.count, self.generator)
+        self.kind, self.settings, self.count = kind, settings, len(episodes)
+        self.team, self.expert = Team([kind]), Expert(kind, self.count)
+        generators = [_generator(key) for key in episodes]
+        problems = [training_problem(generator) for generator in generators]
+        self.draws = _Draws.of(generators, settings.steps)
+        self.maps = [problem.map for problem in problems]
         self.state = self._start(problems)
 
-    def run(self) -> list[Frames]:
-        """Run all steps; the demonstrations in the order of the keys."""
+    def run(self) -> list[Demonstration]:
+        """Run all steps."""
         disturbance = torch.zeros(self.count, 2)
         recorded: dict[str, list[Tensor]] = {}
-        for _ in range(self.settings.steps):
-            command = self.expert.act(self.state)
+        for step in range(self.settings.steps):
+            command = self.expert.act(self.state, self.draws.behaviours[:, step])
             for name, value in self._frame(command).items():
                 recorded.setdefault(name, []).append(value)
-            disturbance = self._disturb(disturbance)
+            disturbance = self._disturb(disturbance, self.draws.disturbances[:, step])
             executed = (command + disturbance).unsqueeze(1)
             self.state = drive(self.state, self.team, executed).state
-            self._next_goals()
+            self._next_goals(self.draws.stays[:, step])
         stacked = {name: torch.stack(values, 1).numpy() for name, values in recorded.items()}
         return [
-            {name: value[world] for name, value in stacked.items()} for world in range(self.count)
+            Demonstration(one, {name: value[world] for name, value in stacked.items()})
+            for world, one in enumerate(self.maps)
         ]
 
     def _frame(self, command: Tensor) -> dict[str, Tensor]:
@@ -102,53 +177,49 @@ class Recorder:
             "state.radius": state.radius,
         }
 
-    def _disturb(self, disturbance: Tensor) -> Tensor:
+    def _disturb(self, disturbance: Tensor, draws: Tensor) -> Tensor:
         settings = self.settings
         along = settings.noise[self.kind == "unicycle"]
         other = settings.turning_noise if self.kind == "unicycle" else along
-        fresh = torch.randn(self.count, 2, generator=self.generator)
         scale = torch.tensor([along, other]) * (1 - settings.noise_memory**2) ** 0.5
         kept: Tensor = settings.noise_memory * disturbance
-        return kept + scale * fresh
+        return kept + scale * draws
 
-    def _next_goals(self) -> None:
+    def _next_goals(self, draws: Tensor) -> None:
         gap = (self.state.routes.goal - self.state.position)[:, 0].norm(dim=-1)
-        leaves = torch.rand(self.count, generator=self.generator) < self.settings.stay
-        rows = torch.nonzero((gap < 0.1) & leaves & (self.goal < self.all.goal.shape[1] - 1))
+        last = self.goal == self.all.goal.shape[1] - 1
+        rows = torch.nonzero((gap < 0.1) & (draws < self.settings.stay) & ~last)
         if len(rows):
             self.goal[rows] += 1
             self.state = attrs.evolve(self.state, routes=self.all.of(self.goal))
 
     def _start(self, problems: Sequence[TrainingProblem]) -> NavigationState:
-        count = self.count
-        maps = [problem.map for problem in problems]
-        self.extent = maps[0].extent
         radius = torch.tensor([[problem.radius] for problem in problems])
         goals = np.stack([problem.goals for problem in problems])
         radii = radius.expand(-1, goals.shape[1]).numpy()
-        self.all: Routes = plan_routes(maps, goals, radii, [problem.roads for problem in problems])
-        self.goal = torch.zeros(count, dtype=torch.long)
-        turned = 2 * torch.pi * torch.rand(count, 1, generator=self.generator)
+        roads = [problem.roads for problem in problems]
+        self.all: Routes = plan_routes(self.maps, goals, radii, roads)
+        self.goal = torch.zeros(self.count, dtype=torch.long)
+        turned = 2 * torch.pi * self.draws.beginning[:, :1]
         starts = np.stack([problem.start for problem in problems])
         return NavigationState(
             position=torch.from_numpy(starts).float().unsqueeze(1),
-            heading=turned if self.kind == "unicycle" else torch.zeros(count, 1),
-            velocity=self._velocities().unsqueeze(1),
+            heading=turned if self.kind == "unicycle" else torch.zeros_like(turned),
+            velocity=self._velocities(self.draws.beginning[:, 1:]).unsqueeze(1),
             radius=radius,
-            maps=Maps.of(maps),
+            maps=Maps.of(self.maps),
             routes=self.all.of(self.goal),
         )
 
-    def _velocities(self) -> Tensor:
+    def _velocities(self, draws: Tensor) -> Tensor:
         """Random velocities within the limits, (n, 2)."""
-        draw = torch.rand(self.count, 3, generator=self.generator)
-        moves = (draw[:, 2] < self.settings.moving_start).float()
+        moves = (draws[:, 2] < self.settings.moving_start).float()
         if self.kind == "unicycle":
-            return torch.stack((1.3 * draw[:, 0] - 0.4, 4 * draw[:, 1] - 2), -1) * moves[:, None]
-        angle = 2 * torch.pi * draw[:, 1]
-        speed = draw[:, 0].sqrt() * moves
+            return torch.stack((1.3 * draws[:, 0] - 0.4, 4 * draws[:, 1] - 2), -1) * moves[:, None]
+        angle = 2 * torch.pi * draws[:, 1]
+        speed = draws[:, 0].sqrt() * moves
         return torch.stack((speed * angle.cos(), speed * angle.sin()), -1)
 
 
-def _numpy_generator(key: EpisodeKey) -> np.random.Generator:
+def _generator(key: EpisodeKey) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([key.seed, key.episode, _STREAM]))
