@@ -34,7 +34,8 @@ $(DEV)/.installed: $(PROJECTS)
 	@echo "installing into $(DEV) (some minutes)"
 	@test -x $(DEV)/bin/python || "$(PYTHON)" -m venv $(DEV)
 	@$(DEV)/bin/python $(INSTALL) -e '.[dev]' \
-	  -e './plugins/codi_franka[test]' -e './plugins/codi_navigation[test]'
+	  -e './plugins/codi_franka[test]' -e './plugins/codi_navigation[test]' \
+	  -e './plugins/codi_baselines[test]'
 	@touch $@
 
 $(DEMO)/.installed: $(PROJECTS)

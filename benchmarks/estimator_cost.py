@@ -15,14 +15,13 @@ import time
 import numpy as np
 from reporting import options, save, table
 
-from codi_core.benchmarking.on_task.entries import Entry, entries
-from codi_core.cli.bench_task import for_entry
-from codi_core.cli.configuration import RunConfig, resolve
-from codi_core.cli.opening import Opened, open_task
-from codi_core.cli.session import Session
-from codi_core.execution import SimulatedPlant
+from codi_baselines.on_task.command import for_entry
+from codi_baselines.on_task.entries import Entry, entries
+from codi_core.experiments.configuration import resolve
+from codi_core.experiments.experiment import Experiment
+from codi_core.experiments.opening import find_task
+from codi_core.host.assembly import OpenTask
 from codi_core.planning import Plan, PlanContext, Planner
-from codi_core.tasks import EpisodeKey
 
 SAMPLER = "warm-start:sigma_warm=5.0,steps=4,cold=0.1"
 
@@ -43,26 +42,19 @@ class Timed(Planner):
         return made
 
 
-def milliseconds(opened: Opened, entry: Entry, given: argparse.Namespace) -> float:
+def milliseconds(opened: OpenTask, entry: Entry, given: argparse.Namespace) -> float:
     """Of a replan, for one world of the batch."""
-    task_options = opened.task.Options()
-    parts = opened.task.parts(task_options)
-    asked = RunConfig(
-        task=opened.name, episodes=given.worlds, sampler=SAMPLER, max_seconds=given.seconds,
-        physics_threads=1,
-    )  # fmt: skip
-    config = for_entry(entry, resolve(asked, parts, task_options), given.rollouts)
-    evaluation = Session(opened, parts, config).evaluation()
-    loop = evaluation.loop
-    loop.planner = timed = Timed(loop.planner)
-    keys = [EpisodeKey(given.seed, number) for number in range(given.worlds)]
-    loop.run(SimulatedPlant(evaluation.environment(), keys, loop.settings.rate_hz), keys)
+    asked = {"episodes": given.worlds, "sampler": SAMPLER, "max_seconds": given.seconds}
+    base = resolve({**asked, "physics_threads": 1}, opened)
+    runner = Experiment(opened, for_entry(entry, base, given.rollouts)).wave_runner()
+    runner.loop.planner = timed = Timed(runner.loop.planner)
+    runner.run(range(given.worlds))
     return 1e3 * float(np.median(timed.seconds[1:])) / given.worlds
 
 
 def main() -> int:
     given = _given()
-    opened = open_task(False, "franka-handoff")
+    opened = find_task("franka-handoff").open()
     figures = {entry.label: milliseconds(opened, entry, given) for entry in entries(opened.host)}
     rows = [[name, value] for name, value in figures.items()]
     table(f"{given.rollouts} rollouts, {given.worlds} worlds", ["entry", "ms"], rows)

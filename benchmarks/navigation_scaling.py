@@ -25,12 +25,13 @@ import torch
 from plans import make_planner, plan
 from reporting import CONSOLE, options, save, spread, table, verdict
 
+from codi_core import experiments
 from codi_core.errors import CodiError
 from codi_core.evaluation.statistics import wilson_interval
+from codi_core.experiments import Experiment
 from codi_core.guidance import FactoredGuidance
 from codi_core.posteriors import CorrelatedPosterior
 from codi_core.tasks import EpisodeKey
-from codi_navigation.task import COSTS, SwapTask
 
 AGENTS = (2, 4, 8, 16, 32, 64, 128)
 BARS_MS = {8: 30.0, 32: 100.0, 128: 400.0}
@@ -41,13 +42,19 @@ DRIVEN = 8
 """Control steps that are driven before anything is measured."""
 
 
+def swap(agents: int, checkpoint: Path | None) -> Experiment:
+    """The task of this size."""
+    options = {"agents": agents, "stop_at_contact": False}
+    return experiments.prepare("navigation-swap", options, checkpoint=checkpoint)
+
+
 def measure(agents: int, checkpoint: Path | None, repeats: int, seed: int) -> dict[str, Any]:
     """Milliseconds of plans and their stages for N robots, and the process's peak memory."""
     torch.set_num_threads(1)
-    parts = SwapTask().parts(SwapTask.Options(agents=agents, stop_at_contact=False))
-    guidance = FactoredGuidance(CorrelatedPosterior(), SAMPLES, parts.settings.temperature)
-    planner = make_planner(parts, parts.factors(checkpoint), COSTS, guidance, STEPS)
-    environment = parts.environment(1)
+    experiment = swap(agents, checkpoint)
+    guidance = FactoredGuidance(CorrelatedPosterior(), SAMPLES, experiment.config.temperature)
+    planner = make_planner(experiment, guidance, STEPS)
+    environment = experiment.environment()
     step = environment.reset([EpisodeKey(seed, 0)])
     for number in range(DRIVEN):
         made = plan(planner, step, number, seed)
@@ -136,7 +143,7 @@ def main() -> int:
         print(json.dumps(measure(given.one, given.checkpoint, given.repeats, given.seed)))
         return 0
     try:
-        SwapTask().parts(SwapTask.Options(agents=2)).factors(given.checkpoint)
+        swap(2, given.checkpoint).product()
     except CodiError as error:
         CONSOLE.print(f"[red]error:[/] {error}")
         return 2

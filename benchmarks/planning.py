@@ -21,17 +21,17 @@ import torch
 from plans import make_planner, plan
 from reporting import CONSOLE, options, save, spread, table, verdict
 
+from codi_core import experiments
 from codi_core.composition import CoordinatedPolicy
 from codi_core.errors import CodiError
 from codi_core.guidance import MonteCarloGuidance
-from codi_core.policies import AgentView, DiffusionPolicy, Factor, PolicySpec
+from codi_core.policies import AgentView, DiffusionPolicy, Factor, PolicySpec, ProductPolicy
 from codi_core.posteriors import IsotropicPosterior
 from codi_core.tasks import EpisodeKey, PlanSettings, Step
 from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
 from codi_franka.observation import SHAPES
 
 BAR_MS = 60.0
@@ -90,14 +90,13 @@ def main() -> int:
         defaults, samples=given.samples or defaults.samples, steps=given.steps or defaults.steps
     )
     try:
-        factors = untrained() if given.untrained else load_factors(given.checkpoint)
+        experiment = experiments.prepare("franka-handoff", checkpoint=given.checkpoint)
+        product = ProductPolicy(untrained()) if given.untrained else experiment.product()
     except CodiError as error:
         CONSOLE.print(f"[red]error:[/] {error}\n(--untrained measures without a checkpoint)")
         return 2
     guidance = MonteCarloGuidance(IsotropicPosterior(), settings.samples, settings.temperature)
-    planner = make_planner(
-        HandoffTask().parts(HandoffOptions()), factors, COSTS, guidance, settings.steps
-    )
+    planner = make_planner(experiment, guidance, settings.steps, product)
     step = mid_task(planner, given.seconds, settings.execute, given.seed)
     figures = measure(planner, step, given.repeats, given.seed)
     figures |= {

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import attrs
 from torch import Tensor
 
 from codi_core.composition import CoordinatedPolicy
-from codi_core.costs import CostFunction, CostTerm, WeightedCost
+from codi_core.experiments import Experiment
 from codi_core.guidance import Guidance
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
-from codi_core.policies import Factor, ProductPolicy
+from codi_core.policies import ProductPolicy
 from codi_core.samplers import AncestralSampler, KarrasSchedule
-from codi_core.tasks import Step, TaskParts
+from codi_core.tasks import Step
 
 
 def make_planner(
-    parts: TaskParts,
-    factors: tuple[Factor, ...],
-    costs: Mapping[str, Callable[[], CostFunction]],
-    guidance: Guidance,
-    steps: int,
+    experiment: Experiment, guidance: Guidance, steps: int, product: ProductPolicy | None = None
 ) -> CoordinatedPolicy:
     """CoDi from pure noise; ``codi-run`` begins from the previous plan, in half as many steps."""
-    settings = parts.settings
-    schedule = KarrasSchedule(steps, settings.sigma_max, settings.sigma_min, settings.rho)
-    terms = (CostTerm(name, costs[name](), weight) for name, weight in parts.default_costs.items())
+    config = experiment.config
+    schedule = KarrasSchedule(steps, config.sigma_max, config.sigma_min, config.rho)
     return CoordinatedPolicy(
-        ProductPolicy(factors),
+        product or experiment.product(),
         guidance,
         AncestralSampler(schedule),
-        next(iter(parts.predictors.values()))(1),
-        WeightedCost(tuple(terms)),
+        experiment.predictor(),
+        experiment.cost(),
     )
 
 

@@ -20,6 +20,7 @@ from plans import make_planner, plan, with_history
 from reporting import options, save, table
 from torch import Tensor
 
+from codi_core import experiments
 from codi_core.composition import BestOf, CoordinatedPolicy
 from codi_core.composition.evaluation import make_evaluate
 from codi_core.guidance import MonteCarloGuidance
@@ -38,7 +39,6 @@ from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
 from codi_franka.prediction.kinematic import KinematicPredictor
 
 GOAL = torch.tensor([0.45, 0.0, 0.025])
@@ -143,9 +143,10 @@ def shown(values: list[float], chosen: list[int]) -> list[float]:
 def main() -> int:
     given = _given()
     torch.set_num_threads(1)
-    parts = HandoffTask().parts(HandoffOptions())
-    printed = MonteCarloGuidance(IsotropicPosterior(), given.samples, parts.settings.temperature)
-    planner = make_planner(parts, load_factors(None), COSTS, printed, given.steps)
+    experiment = experiments.prepare("franka-handoff")
+    temperature = experiment.config.temperature
+    printed = MonteCarloGuidance(IsotropicPosterior(), given.samples, temperature)
+    planner = make_planner(experiment, printed, given.steps)
     with torch.no_grad():
         seen = states(planner, given.worlds, given.seconds, given.seed)
         ways = {name: guided(planner, posterior) for name, posterior in POSTERIORS.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from codi_core.version import __version__ as __version__
 
 _EXPORTS = {
     "codi_core.composition": ("BestOf", "CoordinatedPolicy", "Resampling"),
@@ -35,6 +35,7 @@ _EXPORTS = {
     "codi_core.host.plugins": ("Host", "load_plugins"),
     "codi_core.host.records": (
         "BasePolicyRecord",
+        "BenchmarkRecord",
         "CommandRecord",
         "CostRecord",
         "DriverRecord",
@@ -42,11 +43,19 @@ _EXPORTS = {
         "MethodParts",
         "MethodRecord",
         "PosteriorRecord",
+        "PredictorRecord",
         "SamplerRecord",
         "SimulatorRecord",
         "TaskRecord",
     ),
-    "codi_core.planning": ("Diagnostics", "NoiseSource", "Plan", "PlanContext", "Planner"),
+    "codi_core.planning": (
+        "ChunkLayout",
+        "Diagnostics",
+        "NoiseSource",
+        "Plan",
+        "PlanContext",
+        "Planner",
+    ),
     "codi_core.policies": (
         "ActionSpec",
         "BasePolicy",
@@ -67,6 +76,7 @@ _EXPORTS = {
         "PosteriorSamples",
     ),
     "codi_core.predictors": ("Prediction", "Predictor"),
+    "codi_core.resources": ("Resources",),
     "codi_core.samplers": (
         "AncestralSampler",
         "EulerMaruyamaSampler",
@@ -79,9 +89,11 @@ _EXPORTS = {
         "Environment",
         "EpisodeKey",
         "EpisodeRecord",
+        "FactorLayout",
         "Metrics",
         "PlanSettings",
         "Plant",
+        "PolicyOffer",
         "Renderer",
         "Simulator",
         "Step",
@@ -131,6 +143,7 @@ if TYPE_CHECKING:
     from codi_core.host.plugins import Host as Host
     from codi_core.host.plugins import load_plugins as load_plugins
     from codi_core.host.records import BasePolicyRecord as BasePolicyRecord
+    from codi_core.host.records import BenchmarkRecord as BenchmarkRecord
     from codi_core.host.records import CommandRecord as CommandRecord
     from codi_core.host.records import CostRecord as CostRecord
     from codi_core.host.records import DriverRecord as DriverRecord
@@ -138,9 +151,11 @@ if TYPE_CHECKING:
     from codi_core.host.records import MethodParts as MethodParts
     from codi_core.host.records import MethodRecord as MethodRecord
     from codi_core.host.records import PosteriorRecord as PosteriorRecord
+    from codi_core.host.records import PredictorRecord as PredictorRecord
     from codi_core.host.records import SamplerRecord as SamplerRecord
     from codi_core.host.records import SimulatorRecord as SimulatorRecord
     from codi_core.host.records import TaskRecord as TaskRecord
+    from codi_core.planning import ChunkLayout as ChunkLayout
     from codi_core.planning import Diagnostics as Diagnostics
     from codi_core.planning import NoiseSource as NoiseSource
     from codi_core.planning import Plan as Plan
@@ -163,6 +178,7 @@ if TYPE_CHECKING:
     from codi_core.posteriors import PosteriorSamples as PosteriorSamples
     from codi_core.predictors import Prediction as Prediction
     from codi_core.predictors import Predictor as Predictor
+    from codi_core.resources import Resources as Resources
     from codi_core.samplers import AncestralSampler as AncestralSampler
     from codi_core.samplers import EulerMaruyamaSampler as EulerMaruyamaSampler
     from codi_core.samplers import KarrasSchedule as KarrasSchedule
@@ -172,9 +188,11 @@ if TYPE_CHECKING:
     from codi_core.tasks import Environment as Environment
     from codi_core.tasks import EpisodeKey as EpisodeKey
     from codi_core.tasks import EpisodeRecord as EpisodeRecord
+    from codi_core.tasks import FactorLayout as FactorLayout
     from codi_core.tasks import Metrics as Metrics
     from codi_core.tasks import PlanSettings as PlanSettings
     from codi_core.tasks import Plant as Plant
+    from codi_core.tasks import PolicyOffer as PolicyOffer
     from codi_core.tasks import Renderer as Renderer
     from codi_core.tasks import Simulator as Simulator
     from codi_core.tasks import Step as Step

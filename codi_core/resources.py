@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
-import torch
 from attrs import validators
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _float32() -> torch.dtype:
+    import torch  # commands that only print help do without
+
+    return torch.float32
 
 
 @attrs.frozen
@@ -21,6 +31,6 @@ class Resources:
     """
 
     device: str = "cpu"
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype = attrs.field(factory=_float32)
     threads: int = attrs.field(default=1, validator=validators.ge(1))
     seed: int = attrs.field(default=0, validator=validators.ge(0))

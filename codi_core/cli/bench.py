@@ -1,75 +1,37 @@
-"""``codi-bench JOB ...``: benchmarks of the project, one job each."""
+"""``codi-bench JOB ...``: the benchmarks that plugins register, one job each."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
-import attrs
-
-from codi_core.cli.errors import Main, guarded
+from codi_core.commands.errors import guarded, print_warning
 from codi_core.errors import UsageError
-from codi_core.host.registry import unknown_name
+from codi_core.host.choices import make_part
+from codi_core.host.plugins import load_plugins
 
 PROG = "codi-bench"
-
-
-@attrs.frozen
-class Job:
-    """One benchmark.
-
-    Attributes:
-        summary: one line for the list.
-        factory: imports and returns its ``main``.
-    """
-
-    summary: str
-    factory: Callable[[], Main]
-
-
-def _estimators() -> Main:
-    from codi_core.cli.bench_estimators import main
-
-    return main
-
-
-def _task() -> Main:
-    from codi_core.cli.bench_task import main
-
-    return main
-
-
-def _locality() -> Main:
-    from codi_core.cli.bench_locality import main
-
-    return main
-
-
-JOBS: Mapping[str, Job] = MappingProxyType(
-    {
-        "estimators": Job("estimators of the guidance score against exact solutions", _estimators),
-        "locality": Job("bias and variance of factored guidance on chains and grids", _locality),
-        "task": Job("estimators in closed loop on a task, at equal rollouts", _task),
-    }
-)
 
 
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job that the first argument names, with the others."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    jobs = load_plugins(warn=print_warning).benchmarks
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: {PROG} JOB ...\n\njobs:")
-        for name, job in JOBS.items():
-            print(f"  {name:<12} {job.summary}")
+        for record in jobs:
+            print(f"  {record.name:<12} {record.summary}")
+        if not len(jobs):
+            print("  none is installed; codi-baselines brings some")
         print(f"\n{PROG} JOB --help shows a job's options.")
         return 0
     if not arguments or arguments[0].startswith("-"):
-        raise UsageError(f"which job? write {PROG} JOB; valid: {', '.join(JOBS)}")
-    if arguments[0] not in JOBS:
-        raise unknown_name("job", arguments[0], JOBS)
-    return JOBS[arguments[0]].factory()(arguments[1:])
+        valid = ", ".join(jobs.names()) or "none is installed; codi-baselines brings some"
+        raise UsageError(f"which job? write {PROG} JOB; valid: {valid}")
+    record = jobs.get(arguments[0])
+    job = make_part(record.factory, f"benchmark '{record.name}'")
+    return int(job(arguments[1:]))
 
 
 if __name__ == "__main__":

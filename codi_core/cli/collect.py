@@ -9,24 +9,27 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
-from codi_core.cli.errors import INTERRUPTED, guarded, print_error
-from codi_core.cli.opening import (
+from codi_core.commands.errors import INTERRUPTED, guarded, print_error
+from codi_core.commands.options import Parser, add_fields
+from codi_core.commands.task_options import (
     TASK_PREFIX,
-    Opened,
     given_task_options,
     installed_epilog,
     parse_for_task,
 )
-from codi_core.cli.options import Parser, add_fields, make_options, whole
 from codi_core.errors import CodiError, UsageError
+from codi_core.host.quantities import whole
+from codi_core.resources import Resources
 
 if TYPE_CHECKING:
     from codi_core.data import DatasetWriter
     from codi_core.evaluation.progress import Progress
+    from codi_core.experiments.opening import InstalledTask
+    from codi_core.host.assembly import OpenTask
     from codi_core.tasks import Demonstrator, EpisodeRecord, Task, TaskParts
 
 PROG = "codi-collect"
@@ -41,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = parse_for_task(PROG, _parser, arguments)
     if parsed is None:
         return 0
-    opened, given = parsed
+    found, given = parsed
     if given.output is None:
         raise UsageError("where to? give --output DIR, the folder of the new data set")
-    return _collect(opened, given, [PROG, *arguments])
+    return _collect(found, given, [PROG, *arguments])
 
 
 def _parser(name: str | None, task: Task | None) -> Parser:
@@ -133,15 +136,15 @@ class _Collection:
             progress.finished([record for record in fresh if record["frames"]])
 
 
-def _collect(opened: Opened, given: argparse.Namespace, command: list[str]) -> int:
+def _collect(found: InstalledTask, given: argparse.Namespace, command: list[str]) -> int:
     import torch
     from rich.console import Console
 
     from codi_core.data import DatasetWriter
     from codi_core.evaluation.progress import make_progress
 
-    options = make_options(opened.task.Options, given_task_options(vars(given)), opened.name)
-    parts = opened.task.parts(options)
+    opened = found.open(given_task_options(vars(given)))
+    parts = opened.parts
     torch.set_num_threads(given.threads)
     demonstrator = _demonstrator(opened.name, parts, given.physics_threads)
     writer = DatasetWriter(
@@ -164,7 +167,7 @@ def _collect(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
         raise
     writer.close()
     seconds = time.monotonic() - began
-    _document(opened, given, options, command, collection.records, seconds)
+    _document(opened, given, command, collection.records, seconds)
     pictures = [] if interrupted else demonstrator.report(collection.records, given.output)
     _summary(collection, seconds, [given.output, *pictures])
     if interrupted:
@@ -178,23 +181,22 @@ def _collect(opened: Opened, given: argparse.Namespace, command: list[str]) -> i
 def _demonstrator(name: str, parts: TaskParts, threads: int | None) -> Demonstrator:
     if parts.demonstrator is None:
         raise UsageError(f"task '{name}' has no demonstrations to collect")
-    return parts.demonstrator(threads or os.cpu_count() or 1)
+    return parts.demonstrator(Resources(threads=threads or os.cpu_count() or 1))
 
 
 def _document(
-    opened: Opened,
+    opened: OpenTask,
     given: argparse.Namespace,
-    options: Any,
     command: list[str],
     records: list[EpisodeRecord],
     seconds: float,
 ) -> None:
     """Write beside the data how it was made, as ``collection.json``."""
-    from codi_core.cli import provenance
+    from codi_core.experiments import provenance
 
     content = {
         "task": opened.name,
-        "task_options": attrs.asdict(options),
+        "task_options": attrs.asdict(opened.options),
         "seed": given.seed,
         "worlds": given.worlds,
         "command": command,

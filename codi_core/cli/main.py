@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from codi_core.cli.errors import guarded, print_warning
+from codi_core.commands.errors import guarded, print_warning
 from codi_core.host.choices import make_part
 from codi_core.host.plugins import load_plugins
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from codi_core.cli.errors import guarded, print_error
-from codi_core.cli.options import Parser
+from codi_core.commands.errors import guarded, print_error
+from codi_core.commands.options import Parser
 
 if TYPE_CHECKING:
     from codi_core.host.plugins import Host, PluginInfo

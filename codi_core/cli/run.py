@@ -5,28 +5,22 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from codi_core.cli.configuration import RunConfig, from_json, resolve, task_defaults
-from codi_core.cli.errors import INTERRUPTED, guarded, print_error
-from codi_core.cli.opening import (
-    TASK_PREFIX,
-    Opened,
-    given_task_options,
-    installed_epilog,
-    open_task,
-)
-from codi_core.cli.options import Parser, add_fields, make_options, whole
+from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
+from codi_core.commands.options import Parser, add_fields
+from codi_core.commands.task_options import TASK_PREFIX, given_task_options, installed_epilog
 from codi_core.errors import CodiError, UsageError
+from codi_core.experiments.configuration import FIELDS, RunConfig, resolve, task_defaults
+from codi_core.experiments.opening import find_task
+from codi_core.host.quantities import whole
 
 if TYPE_CHECKING:
-    from codi_core.evaluation.run_folder import RunFolder
-    from codi_core.tasks import Task
+    from codi_core.experiments.experiment import Experiment
+    from codi_core.experiments.opening import InstalledTask
+    from codi_core.experiments.running import Run
 
 PROG = "codi-run"
 
@@ -42,15 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Without a task nothing but metadata is read: plugins can't make this help slow.
         _full_parser(None, None).print_help()
         return 0
-    opened = open_task(first.strict_plugins, name)
-    parser = _full_parser(opened.name, opened.task)
+    found = find_task(name, first.strict_plugins, print_warning)
+    parser = _full_parser(found.name, found)
     if first.help:
         parser.print_help()
         return 0
     given = parser.parse_args(arguments)
-    config, task_options = _split(given, stored)
-    options = make_options(opened.task.Options, task_options, opened.name)
-    return _run(opened, options, attrs.evolve(config, task=opened.name), given, arguments)
+    return _run(_prepared(found, given, stored), given, arguments)
 
 
 def _first_parser() -> Parser:
@@ -83,13 +75,13 @@ def _add_folder_options(group: Any) -> None:
     )
 
 
-def _full_parser(name: str | None, task: Task | None) -> Parser:
+def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
     parser = Parser(
         prog=PROG,
         add_help=False,
         description="Run a task in closed loop and measure it.",
         epilog=installed_epilog(PROG)
-        if task is None
+        if found is None
         else f"codi-plugins lists the costs, posteriors and methods for {name}.",
     )
     parser.add_argument(
@@ -101,7 +93,7 @@ def _full_parser(name: str | None, task: Task | None) -> Parser:
     parser.add_argument(
         "--strict-plugins", action="store_true", help="a broken plugin is an error, not a warning"
     )
-    add_fields(parser.add_argument_group("what is run"), RunConfig, _shown_defaults(task))
+    add_fields(parser.add_argument_group("what is run"), RunConfig, _shown_defaults(found))
     output = parser.add_argument_group("what is written")
     _add_folder_options(output)
     output.add_argument(
@@ -121,17 +113,17 @@ def _full_parser(name: str | None, task: Task | None) -> Parser:
         metavar="N",
         help="the episodes in the video (default: 0)",
     )
-    if task is not None:
+    if found is not None:
         group = parser.add_argument_group(f"options of {name}")
-        add_fields(group, task.Options, prefix=TASK_PREFIX)
+        add_fields(group, found.task.Options, prefix=TASK_PREFIX)
     return parser
 
 
-def _shown_defaults(task: Task | None) -> dict[str, Any]:
-    if task is None:
+def _shown_defaults(found: InstalledTask | None) -> dict[str, Any]:
+    if found is None:
         return {}
     try:
-        return task_defaults(task.parts(task.Options()))
+        return task_defaults(found.open().parts)
     except (CodiError, TypeError, ValueError):
         # A task with required options has no parts yet.
         return {}
@@ -151,59 +143,73 @@ def _stored(first: argparse.Namespace) -> Mapping[str, Any]:
     return dict(RunFolder(path).config()["configuration"])
 
 
-def _split(
-    given: argparse.Namespace, stored: Mapping[str, Any]
-) -> tuple[RunConfig, dict[str, Any]]:
-    """The configuration and the task's options: what was given, over what was stored."""
+def _prepared(
+    found: InstalledTask, given: argparse.Namespace, stored: Mapping[str, Any]
+) -> Experiment:
+    """The experiment of what was given, over what was stored."""
+    from codi_core.experiments.experiment import Experiment
+
     values = vars(given)
-    fields = {field.name for field in attrs.fields(RunConfig)}
-    config = {**stored, **{name: values[name] for name in fields if name in values}}
+    options = {name: values[name] for name in FIELDS if name in values}
     # Stored options of another task mean nothing to this one.
-    same = stored.get("task") == config.get("task")
+    same = stored.get("task") in (None, found.name)
     task_options = dict(stored.get("task_options", {})) if same else {}
-    task_options.update(given_task_options(values))
-    return from_json({**config, "task_options": {}}), task_options
+    opened = found.open({**task_options, **given_task_options(values)})
+    return Experiment(opened, resolve(options, opened, stored))
 
 
-def _run(
-    opened: Opened,
-    options: Any,
-    config: RunConfig,
-    given: argparse.Namespace,
-    arguments: Sequence[str],
-) -> int:
-    from codi_core.cli.session import Session
+def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[str]) -> int:
     from codi_core.cli.summary import print_summary
-    from codi_core.evaluation.exclusive import exclusive
     from codi_core.evaluation.run_folder import RunFolder
+    from codi_core.experiments.running import (
+        default_output,
+        run_experiment,
+        standard_progress,
+    )
 
-    parts = opened.task.parts(options)
-    config = resolve(config, parts, options)
-    video = frozenset(given.video_episodes) if given.video and parts.renderer else frozenset()
-    session = Session(opened, parts, config, video)
-    folder = RunFolder(given.output or _default_output(config))
-    evaluation = session.evaluation()
-    with exclusive(folder.path):
-        folder.prepare(session.document([PROG, *arguments]), given.resume, given.overwrite)
-        finished = session.run(evaluation, folder)
-        metrics = session.write_metrics(folder)
-        if not finished:
-            return _interrupted(folder, metrics["episodes"], config)
-        written = session.write_pictures(folder, metrics, given.report)
-    print_summary(metrics, [folder.file("metrics.json"), folder.file("episodes.jsonl"), *written])
+    renderer = experiment.opened.parts.renderer
+    filmed = frozenset(given.video_episodes) if given.video and renderer else frozenset()
+    pictures: list[Path] = []
+
+    def draw(run: Run) -> None:
+        if run.finished and given.report:
+            pictures.extend(_attempt("report.png", run.write_report))
+        if run.finished and filmed:
+            pictures.extend(_attempt("video.mp4", lambda: run.write_video(filmed)))
+
+    run = run_experiment(
+        experiment,
+        RunFolder(given.output or default_output(experiment)),
+        experiment.document([PROG, *arguments]),
+        standard_progress(),
+        given.resume,
+        given.overwrite,
+        filmed,
+        draw,
+    )
+    if not run.finished:
+        return _interrupted(run)
+    files = [run.folder.file("metrics.json"), run.folder.file("episodes.jsonl"), *pictures]
+    print_summary(run.metrics, files)
     return 0
 
 
-def _default_output(config: RunConfig) -> Path:
-    method = config.method.partition(":")[0]
-    return Path("runs") / f"{config.task}-{method}-{time.strftime('%Y%m%d-%H%M%S')}"
+def _attempt(name: str, write: Callable[[], Path | None]) -> list[Path]:
+    """A picture that fails (no display, no codec) must not spoil a run that has its numbers."""
+    try:
+        path = write()
+    except Exception as error:
+        print_warning(f"{name} was not written: {type(error).__name__}: {error}")
+        return []
+    return [] if path is None else [path]
 
 
-def _interrupted(folder: RunFolder, done: int, config: RunConfig) -> int:
-    command = f"{PROG} --resume --output {shlex.quote(str(folder.path))}"
+def _interrupted(run: Run) -> int:
+    path = run.folder.path
+    command = f"{PROG} --resume --output {shlex.quote(str(path))}"
     print_error(
-        f"interrupted after {done} of {config.episodes} episodes, which are in "
-        f"'{folder.path}'; go on with: {command}"
+        f"interrupted after {len(run.episodes)} of {run.experiment.config.episodes} episodes, "
+        f"which are in '{path}'; go on with: {command}"
     )
     return INTERRUPTED
 

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codi_core.cli.errors import INTERRUPTED, guarded
-from codi_core.cli.options import Parser, not_negative, positive, whole
+from codi_core.commands.errors import INTERRUPTED, guarded
+from codi_core.commands.options import Parser
 from codi_core.errors import UsageError
 from codi_core.evaluation.exclusive import exclusive
+from codi_core.host.quantities import not_negative, positive, whole
 
 if TYPE_CHECKING:
     from codi_core.training.session import TrainingSession

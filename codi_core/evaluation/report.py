@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from codi_core.tasks import EpisodeRecord, Renderer, Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, GREY, RED = "#3b6fb6", "#8a8f98", "#c8553d"
 CORE_FIELDS = ("episode", "success", "completion_time_s")
@@ -25,25 +25,26 @@ PATHS = 3
 Panel = Callable[["Axes"], None]
 
 
-def write_report(
-    path: Path,
+def make_report(
     metrics: Mapping[str, Any],
     records: Sequence[EpisodeRecord],
     waves: Sequence[Wave],
     limit: float,
     renderer: Renderer | None = None,
     traces: Mapping[int, Trace] | None = None,
-) -> Path:
-    """Draw the run; returns the path.
+) -> Figure:
+    """Draw the run.
 
     Args:
-        path: where.
         metrics: the content of ``metrics.json``.
         records: the finished episodes.
         waves: the waves that they ran in.
         limit: the time limit of an episode [s].
         renderer: draws paths.
         traces: the kept traces by episode.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
     """
     # Not pyplot: a report must neither open windows nor touch the user's backend.
     try:
@@ -69,8 +70,7 @@ def write_report(
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
     figure.suptitle(_title(metrics), fontsize=13, fontweight="bold")
-    figure.savefig(path, dpi=120)
-    return path
+    return figure
 
 
 def _title(metrics: Mapping[str, Any]) -> str:

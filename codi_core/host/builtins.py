@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from codi_core.host.hookspecs import hookimpl
 from codi_core.host.records import (
-    CommandRecord,
+    BasePolicyRecord,
     GuidanceRecord,
-    Main,
     MethodParts,
     MethodRecord,
     PosteriorRecord,
@@ -17,10 +16,22 @@ from codi_core.host.records import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from codi_core.guidance import Guidance
     from codi_core.planning import Planner
+    from codi_core.policies import BasePolicy, PolicySpec
     from codi_core.posteriors import PosteriorApproximation
+    from codi_core.resources import Resources
     from codi_core.samplers import KarrasSchedule, Sampler
+
+
+@hookimpl
+def codi_base_policies() -> Iterator[BasePolicyRecord]:
+    """What codi-train trains."""
+    yield BasePolicyRecord(
+        "diffusion", "a diffusion policy from a checkpoint of codi-train", _diffusion
+    )
 
 
 @hookimpl
@@ -84,14 +95,16 @@ def codi_methods() -> Iterator[MethodRecord]:
     )
 
 
-@hookimpl
-def codi_commands() -> Iterator[CommandRecord]:
-    """The commands of codi_core."""
-    yield CommandRecord("run", "run a task in closed loop and measure it", _run_command)
-    yield CommandRecord("collect", "collect demonstrations for a task", _collect_command)
-    yield CommandRecord("train", "train a base policy on demonstrations", _train_command)
-    yield CommandRecord("bench", "measure estimators against exact solutions", _bench_command)
-    yield CommandRecord("plugins", "list installed plugins", _plugins_command)
+def _diffusion(spec: PolicySpec, checkpoint: Path | None, resources: Resources) -> BasePolicy:
+    from codi_core.errors import CheckpointError
+    from codi_core.training.checkpoint import load_checkpoint
+
+    if checkpoint is None:
+        raise CheckpointError(
+            "none is shipped for these base policies: train one with codi-train and give it as "
+            "--checkpoint PATH"
+        )
+    return load_checkpoint(checkpoint, spec)
 
 
 def _isotropic() -> PosteriorApproximation:
@@ -249,33 +262,3 @@ def _resampling(parts: MethodParts, share: float = 0.5) -> Planner:
         parts.temperature,
         share,
     )
-
-
-def _run_command() -> Main:
-    from codi_core.cli.run import main
-
-    return main
-
-
-def _collect_command() -> Main:
-    from codi_core.cli.collect import main
-
-    return main
-
-
-def _train_command() -> Main:
-    from codi_core.cli.train import main
-
-    return main
-
-
-def _bench_command() -> Main:
-    from codi_core.cli.bench import main
-
-    return main
-
-
-def _plugins_command() -> Main:
-    from codi_core.cli.plugins import main
-
-    return main

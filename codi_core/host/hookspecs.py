@@ -12,12 +12,14 @@ import pluggy
 
 from codi_core.host.records import (
     BasePolicyRecord,
+    BenchmarkRecord,
     CommandRecord,
     CostRecord,
     DriverRecord,
     GuidanceRecord,
     MethodRecord,
     PosteriorRecord,
+    PredictorRecord,
     SamplerRecord,
     SimulatorRecord,
     TaskRecord,
@@ -43,7 +45,13 @@ def codi_costs() -> Iterable[CostRecord]:
 
 @hookspec
 def codi_base_policies() -> Iterable[BasePolicyRecord]:
-    """Yield kinds of base policies that load a checkpoint."""
+    """Yield kinds of base policies: from what a task's policies read and write to a policy."""
+    return ()
+
+
+@hookspec
+def codi_predictors() -> Iterable[PredictorRecord]:
+    """Yield predictors, for tasks of other plugins; a task brings its own by itself."""
     return ()
 
 
@@ -86,4 +94,10 @@ def codi_methods() -> Iterable[MethodRecord]:
 @hookspec
 def codi_commands() -> Iterable[CommandRecord]:
     """Yield commands that ``codi NAME`` runs."""
+    return ()
+
+
+@hookspec
+def codi_benchmarks() -> Iterable[BenchmarkRecord]:
+    """Yield jobs that ``codi-bench NAME`` runs."""
     return ()

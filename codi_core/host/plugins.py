@@ -13,10 +13,10 @@ from typing import Any
 import attrs
 import pluggy
 
-import codi_core
 from codi_core.errors import PluginError
 from codi_core.host import hookspecs, records
 from codi_core.host.registry import Registry
+from codi_core.version import __version__
 
 GROUP = "codi"
 
@@ -25,6 +25,7 @@ KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType(
         "tasks": ("task", records.TaskRecord),
         "costs": ("cost", records.CostRecord),
         "base_policies": ("base policy", records.BasePolicyRecord),
+        "predictors": ("predictor", records.PredictorRecord),
         "posteriors": ("posterior", records.PosteriorRecord),
         "guidances": ("guidance", records.GuidanceRecord),
         "samplers": ("sampler", records.SamplerRecord),
@@ -32,6 +33,7 @@ KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType(
         "drivers": ("driver", records.DriverRecord),
         "methods": ("method", records.MethodRecord),
         "commands": ("command", records.CommandRecord),
+        "benchmarks": ("benchmark", records.BenchmarkRecord),
     }
 )
 """Per registry: what one entry is called, and its record class. The hook is ``codi_<registry>``."""
@@ -86,6 +88,7 @@ class Host:
     tasks: Registry[records.TaskRecord]
     costs: Registry[records.CostRecord]
     base_policies: Registry[records.BasePolicyRecord]
+    predictors: Registry[records.PredictorRecord]
     posteriors: Registry[records.PosteriorRecord]
     guidances: Registry[records.GuidanceRecord]
     samplers: Registry[records.SamplerRecord]
@@ -93,6 +96,7 @@ class Host:
     drivers: Registry[records.DriverRecord]
     methods: Registry[records.MethodRecord]
     commands: Registry[records.CommandRecord]
+    benchmarks: Registry[records.BenchmarkRecord]
 
     @property
     def broken(self) -> tuple[PluginInfo, ...]:
@@ -121,7 +125,7 @@ def load_plugins(
     loader = _Loader()
     from codi_core.host import builtins
 
-    loader.load("codi-core", "codi-core", codi_core.__version__, lambda: builtins)
+    loader.load("codi-core", "codi-core", __version__, lambda: builtins)
     found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     for entry_point in found:
         dist = entry_point.dist

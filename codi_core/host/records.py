@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from codi_core.costs import CostFunction
     from codi_core.guidance import Guidance
     from codi_core.planning import Planner
-    from codi_core.policies import BasePolicy, ProductPolicy
+    from codi_core.policies import ProductPolicy
     from codi_core.posteriors import PosteriorApproximation
     from codi_core.predictors import Predictor
     from codi_core.samplers import Sampler
-    from codi_core.tasks import Plant, Simulator, Task
+    from codi_core.tasks import Task
 
 Main = Callable[[Sequence[str] | None], int]
 """A command's entry: arguments (None: those of the process) to an exit code."""
@@ -65,22 +64,45 @@ class TaskRecord(Record):
 
 
 @attrs.frozen
-class CostRecord(Record):
-    """A cost function, for ``--cost NAME``. ``factory(**options)`` makes it.
+class ForTasks(Record):
+    """A record of a part that may be meant for some tasks only.
 
     Attributes:
-        tasks: the names of the tasks whose trajectories it reads; empty for any task.
+        tasks: the names of the tasks that it is meant for; empty for any task.
     """
 
-    factory: Callable[..., CostFunction]
     tasks: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    def suits(self, task: str) -> bool:
+        """Whether it is meant for that task."""
+        return not self.tasks or task in self.tasks
 
 
 @attrs.frozen
-class BasePolicyRecord(Record):
-    """A kind of base policy. ``factory(checkpoint)`` loads one from a path."""
+class CostRecord(ForTasks):
+    """A cost function, for ``--cost NAME``. ``factory(**options)`` makes it.
 
-    factory: Callable[[Path], BasePolicy]
+    It reads the trajectories of the tasks that it is meant for.
+    """
+
+
+@attrs.frozen
+class BasePolicyRecord(ForTasks):
+    """A kind of base policy, for ``--policy NAME``.
+
+    ``factory(spec, checkpoint, resources, **options)`` makes the policy of a
+    :class:`codi_core.policies.PolicySpec`; it is called once for each kind of agents, and
+    ``checkpoint`` is what the user named, a path, or None.
+    """
+
+
+@attrs.frozen
+class PredictorRecord(ForTasks):
+    """A predictor, for ``--predictor NAME``.
+
+    ``factory(parts, resources, **options)`` makes it for a task's
+    :class:`codi_core.tasks.TaskParts`.
+    """
 
 
 @attrs.frozen
@@ -108,17 +130,21 @@ class SamplerRecord(Record):
 
 
 @attrs.frozen
-class SimulatorRecord(Record):
-    """A physics simulator. ``factory(**options)`` makes it."""
+class SimulatorRecord(ForTasks):
+    """A physics simulator, for ``--simulator NAME``.
 
-    factory: Callable[..., Simulator]
+    ``factory(resources, **options)`` returns a function that makes simulators. The task calls it
+    with what it needs (say, how many copies), and documents these arguments.
+    """
 
 
 @attrs.frozen
-class DriverRecord(Record):
-    """A hardware driver: a plant on the wall clock. ``factory(**options)`` makes it."""
+class DriverRecord(ForTasks):
+    """A hardware driver, for ``--driver NAME``: a plant on the wall clock.
 
-    factory: Callable[..., Plant]
+    ``factory(parts, resources, **options)`` makes one plant for one episode of a task with these
+    :class:`codi_core.tasks.TaskParts`.
+    """
 
 
 @attrs.frozen
@@ -134,6 +160,13 @@ class MethodRecord(Record):
 @attrs.frozen
 class CommandRecord(Record):
     """A command, for ``codi NAME ...``. ``factory()`` imports and returns its ``main``."""
+
+    factory: Callable[[], Main]
+
+
+@attrs.frozen
+class BenchmarkRecord(Record):
+    """A benchmark, for ``codi-bench NAME ...``. ``factory()`` imports and returns its ``main``."""
 
     factory: Callable[[], Main]
 

@@ -17,7 +17,7 @@ ObservationMap = Callable[[Observation], Observation]
 """f_single^(i) (Sec. IV): from the joint observation to what one factor's policy reads."""
 
 
-def _as_agents(value: Any) -> tuple[int, ...]:
+def _integers(value: Any) -> tuple[int, ...]:
     return tuple(int(agent) for agent in value)
 
 
@@ -33,9 +33,9 @@ class Factor:
     """
 
     policy: BasePolicy
-    agents: tuple[int, ...] = attrs.field(converter=_as_agents)
+    agents: tuple[int, ...] = attrs.field(converter=_integers)
     observe: ObservationMap
-    action_sizes: tuple[int, ...] = attrs.field(converter=tuple, default=())
+    action_sizes: tuple[int, ...] = attrs.field(converter=_integers, default=())
 
     def __attrs_post_init__(self) -> None:
         dimension = self.policy.spec.action.dimension

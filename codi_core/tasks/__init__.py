@@ -5,6 +5,7 @@ from codi_core.tasks.demonstrator import Demonstrator
 from codi_core.tasks.environment import Environment, EpisodeKey, Step, check_rows
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
 from codi_core.tasks.plant import Plant
+from codi_core.tasks.policies import FactorLayout, PolicyOffer
 from codi_core.tasks.renderer import Renderer, Trace
 from codi_core.tasks.simulator import Simulator
 from codi_core.tasks.task import PlanSettings, Task, TaskParts
@@ -15,9 +16,11 @@ __all__ = [
     "Environment",
     "EpisodeKey",
     "EpisodeRecord",
+    "FactorLayout",
     "Metrics",
     "PlanSettings",
     "Plant",
+    "PolicyOffer",
     "Renderer",
     "Simulator",
     "Step",

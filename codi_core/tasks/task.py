@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,11 +11,12 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import Factor
 from codi_core.predictors import Predictor
+from codi_core.resources import Resources
 from codi_core.tasks.demonstrator import Demonstrator
 from codi_core.tasks.environment import Environment
 from codi_core.tasks.metrics import Metrics
+from codi_core.tasks.policies import PolicyOffer
 from codi_core.tasks.renderer import Renderer
 
 Advance = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Observation]]
@@ -61,10 +61,11 @@ class TaskParts:
     Attributes:
         agents: the agents' names, in the order of their indices.
         rate_hz: the control rate [Hz].
-        environment: makes the environment, with a number of physics threads.
-        factors: makes the factors from a checkpoint; None stands for the shipped one.
-        predictors: makes each predictor by name, with a number of physics threads; the first is the
-            default.
+        environment: makes the environment with resources; for a task with ``simulator`` also with
+            what makes simulators.
+        policies: the base policies that the task offers, by name; the first is the default.
+        predictors: makes each of the task's own predictors by name, with resources and its options;
+            the first is the default.
         default_costs: the weights of the task's own cost, by registered cost name.
         metrics: scores episodes.
         renderer: draws episodes, or None if the task has no pictures.
@@ -75,15 +76,20 @@ class TaskParts:
         after_success: how long an episode goes on after its success [s]; None for up to the time
             limit.
         advance: foresees a state while a slow planner thinks; None refuses ``--latency``.
-        demonstrator: makes what ``codi-collect`` runs, with a number of physics threads; None if
-            the task has no demonstrations.
+        demonstrator: makes what ``codi-collect`` runs, with resources; None if the task has no
+            demonstrations.
+        simulator: the name of the simulator that the environment takes by default; None for an
+            environment that simulates by itself.
+        method: the method that is used by default.
+        presets: sets of options by name, for ``--preset NAME``: values of ``codi-run``'s options by
+            field name.
     """
 
     agents: tuple[str, ...]
     rate_hz: float
-    environment: Callable[[int], Environment]
-    factors: Callable[[Path | None], tuple[Factor, ...]]
-    predictors: Mapping[str, Callable[[int], Predictor]]
+    environment: Callable[..., Environment]
+    policies: Mapping[str, PolicyOffer]
+    predictors: Mapping[str, Callable[..., Predictor]]
     default_costs: Mapping[str, float]
     metrics: Metrics
     renderer: Renderer | None = None
@@ -92,7 +98,10 @@ class TaskParts:
     max_seconds: float = 60.0
     after_success: float | None = None
     advance: Advance | None = None
-    demonstrator: Callable[[int], Demonstrator] | None = None
+    demonstrator: Callable[[Resources], Demonstrator] | None = None
+    simulator: str | None = None
+    method: str = "codi"
+    presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 
 class Task(ABC):

@@ -13,10 +13,20 @@ from torch import Tensor
 from codi_core.composition import CoordinatedPolicy
 from codi_core.costs import CostFunction, CostTerm, WeightedCost
 from codi_core.guidance import MonteCarloGuidance
+from codi_core.host.assembly import (
+    OpenTask,
+    make_environment,
+    make_factors,
+    make_predictor,
+    make_task,
+)
+from codi_core.host.choices import Choice
+from codi_core.host.plugins import Host, load_plugins
 from codi_core.planning import NoiseSource, Observation, Plan, PlanContext
 from codi_core.policies import Factor, ProductPolicy
 from codi_core.posteriors import IsotropicPosterior
 from codi_core.predictors import Predictor
+from codi_core.resources import Resources
 from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.tasks import Environment, EpisodeKey, Step, Task, TaskParts
 from codi_core.testing.conformance import require
@@ -25,7 +35,10 @@ KEYS = (EpisodeKey(0, 0), EpisodeKey(0, 1))
 
 
 def check_task(
-    task: Task, options: Any = None, factors: tuple[Factor, ...] | None = None, steps: int = 2
+    task: Task,
+    options: Any = None,
+    factors: tuple[Factor, ...] | None = None,
+    steps: int = 2,
 ) -> None:
     """Plan and act once in two worlds, and check what each part hands to the next.
 
@@ -37,14 +50,17 @@ def check_task(
     """
     name = type(task).__name__
     require(attrs.has(task.Options), f"{name}.Options must be an attrs class, not {task.Options}")
-    parts = task.parts(task.Options() if options is None else options)
+    options = task.Options() if options is None else options
+    parts = task.parts(options)
     require(
         isinstance(parts, TaskParts),
         f"{name}.parts() returned a {type(parts).__name__}, not TaskParts",
     )
     cost = _check_costs(name, task, parts)
     require(parts.predictors, f"{name} has no predictor: its parts need at least one")
-    environment = parts.environment(1)
+    host = load_plugins(warn=lambda message: None)
+    opened = OpenTask(host, _registered_name(host, task), task, options, parts)
+    environment = make_environment(opened, None, Resources())
     first = environment.reset(KEYS)
     _check_step(name, first, 0.0)
     again = environment.reset(KEYS)
@@ -53,11 +69,21 @@ def check_task(
         f"{name}: two resets with the same keys observe different things: all that is random must "
         "derive from the episodes' keys",
     )
-    product = ProductPolicy(factors or parts.factors(None))
+    offer = Choice(next(iter(parts.policies)))
+    product = ProductPolicy(factors or make_factors(opened, offer, None, Resources()))
     _check_product(name, product, parts)
     for predictor in parts.predictors:
-        plan = _check_plan(name, product, parts.predictors[predictor](1), cost, again)
+        made = make_predictor(opened, Choice(predictor), Resources())
+        plan = _check_plan(name, product, made, cost, again)
     _check_acting(name, environment, plan, parts, steps)
+
+
+def _registered_name(host: Host, task: Task) -> str:
+    """Under which the task is registered; its class's name if it isn't."""
+    for record in host.tasks:
+        if type(make_task(host, record.name)) is type(task):
+            return record.name
+    return type(task).__name__
 
 
 def _check_costs(name: str, task: Task, parts: TaskParts) -> CostFunction:

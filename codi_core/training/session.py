@@ -15,7 +15,6 @@ from typing import Any
 import attrs
 import torch
 
-import codi_core
 from codi_core.data import DemonstrationDataset, Segments, segments, split_episodes
 from codi_core.errors import DatasetError, SpecificationError, UsageError
 from codi_core.policies import ActionSpec, Batch, DiffusionPolicy, Normaliser, PolicySpec
@@ -24,6 +23,7 @@ from codi_core.training.checkpoint import describe, save_checkpoint
 from codi_core.training.curve import draw_curve, read_curve
 from codi_core.training.settings import RunSettings
 from codi_core.training.trainer import Progress, Trainer
+from codi_core.version import __version__
 
 _PACKAGES = ("torch", "numpy", "pyarrow", "safetensors", "attrs")
 
@@ -222,5 +222,5 @@ def _device(name: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "codi-core": codi_core.__version__}
+    versions = {"python": platform.python_version(), "codi-core": __version__}
     return versions | {name: metadata.version(name) for name in _PACKAGES}

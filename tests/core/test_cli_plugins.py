@@ -64,7 +64,11 @@ def test_json_says_the_same(site: Path, capsys: pytest.CaptureFixture[str]) -> N
         "name": "example",
         "distribution": "codi-example",
         "version": "0.1.0",
-        "registers": {"tasks": ["example-points"], "costs": ["early-meeting"]},
+        "registers": {
+            "tasks": ["example-points"],
+            "costs": ["early-meeting"],
+            "base_policies": ["example-home"],
+        },
         "error": None,
     }
     assert content["conflicts"] == []

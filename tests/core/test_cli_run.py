@@ -24,9 +24,10 @@ from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
 from codi_core.evaluation.exclusive import exclusive
 from codi_core.host import assembly
-from codi_core.host.assembly import make_predictor
+from codi_core.host.assembly import OpenTask, make_predictor
+from codi_core.host.choices import Choice
 from codi_core.predictors import Predictor
-from codi_core.tasks import TaskParts
+from codi_core.resources import Resources
 
 TASK = ["--task", "example-points"]
 PLAIN = ["--no-video", "--no-report"]
@@ -91,9 +92,9 @@ def test_a_folder_that_another_process_writes_is_left_alone(
 def test_the_predictor_gets_the_physics_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
 
-    def noted(parts: TaskParts, name: str, physics_threads: int) -> Predictor:
-        given.append(physics_threads)
-        return make_predictor(parts, name, physics_threads)
+    def noted(opened: OpenTask, choice: Choice, resources: Resources) -> Predictor:
+        given.append(resources.threads)
+        return make_predictor(opened, choice, resources)
 
     monkeypatch.setattr(assembly, "make_predictor", noted)
     run("--physics-threads", "3")
@@ -339,7 +340,7 @@ def test_a_picture_that_fails_does_not_spoil_the_run(
     def fail(*arguments: object) -> None:
         raise RuntimeError("no display")
 
-    monkeypatch.setattr(codi_core.evaluation.report, "write_report", fail)
+    monkeypatch.setattr(codi_core.evaluation.report, "make_report", fail)
     assert main([*FAST, "--report", "--output", "run"]) == 0
     assert metrics()["episodes"] == 4
     assert "warning: report.png was not written: RuntimeError: no display" in (

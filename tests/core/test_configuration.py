@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
 import pytest
 
-from codi_core.cli.configuration import RunConfig, resolve, task_defaults
+from codi_core.errors import UsageError
+from codi_core.experiments.configuration import resolve, task_defaults
+from codi_core.host.assembly import OpenTask
 from codi_core.tasks import PlanSettings, TaskParts
 
 QUICK = PlanSettings(samples=8, execute=2, sampler="warm-start:steps=4")
@@ -25,7 +29,7 @@ def parts() -> TaskParts:
         agents=("only",),
         rate_hz=10.0,
         environment=nothing,
-        factors=nothing,
+        policies={},
         predictors={"fast": nothing, "slow": nothing},
         default_costs={},
         metrics=nothing,
@@ -44,7 +48,64 @@ def test_a_predictor_may_bring_settings_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("predictor", "execute"), [(None, 4), ("fast", 4), ("slow", 2)])
+def opened(**presets: Any) -> OpenTask:
+    """A task with these parts and presets, of which nothing else is known."""
+    nothing = cast(Any, None)
+    return OpenTask(nothing, "task", nothing, NoOptions(), attrs.evolve(parts(), presets=presets))
+
+
+@pytest.mark.parametrize(("predictor", "execute"), [(None, 4), ("fast", 4), ("slow", 2)])
 def test_what_is_given_goes_before_the_settings(predictor: str | None, execute: int) -> None:
-    resolved = resolve(RunConfig(predictor=predictor, samples=5), parts(), NoOptions())
+    resolved = resolve({"predictor": predictor, "samples": 5}, opened())
     assert (resolved.samples, resolved.execute) == (5, execute)
     assert resolved.predictor == predictor or resolved.predictor == "fast"
+
+
+def test_a_preset_goes_before_the_settings_and_after_what_is_given() -> None:
+    task = opened(quick={"predictor": "slow", "steps": 3, "samples": 2})
+    resolved = resolve({"preset": "quick", "samples": 7}, task)
+    assert (resolved.preset, resolved.predictor) == ("quick", "slow")
+    assert (resolved.steps, resolved.samples, resolved.execute) == (3, 7, QUICK.execute)
+
+
+def test_a_preset_goes_before_what_an_earlier_run_had() -> None:
+    task = opened(quick={"steps": 3})
+    stored = attrs.asdict(resolve({"steps": 9, "samples": 8}, task))
+    resolved = resolve({"preset": "quick"}, task, stored)
+    assert (resolved.steps, resolved.samples) == (3, 8)
+    assert resolve({}, task, stored) == resolve({"steps": 9, "samples": 8}, task)
+
+
+def test_an_unknown_preset_names_the_others() -> None:
+    with pytest.raises(UsageError, match=r"preset of task 'task' 'quik'; did you mean 'quick'"):
+        resolve({"preset": "quik"}, opened(quick={}))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"episodes": 0}, "--episodes: must be a whole number of at least 1, not 0"),
+        ({"temperature": math.nan}, "--temperature: must be a positive number, not nan"),
+        ({"after_success": -1}, "--after-success: must be zero or a positive number, not -1"),
+        ({"latency": "soon"}, "--latency: .* not the word 'measured' either"),
+        ({"latency": "measured", "worlds": 2}, "--latency measured runs one world at a time"),
+        ({"driver": "x", "latency": 0.1}, "leave --latency out"),
+        ({"driver": "x", "simulator": "y"}, "leave --simulator out"),
+        ({"episode": 3}, "no options called episode"),
+        ({"policy": "a:checkpoint=b", "checkpoint": "c"}, "give one of them"),
+    ],
+)
+def test_bad_values_are_refused_by_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        resolve(given, opened())
+
+
+def test_a_checkpoint_may_be_an_option_of_the_policy(tmp_path: Path) -> None:
+    resolved = resolve({"policy": f"joint:checkpoint={tmp_path}/x,offer=pair"}, opened())
+    assert (resolved.policy, resolved.checkpoint) == ("joint:offer=pair", f"{tmp_path}/x")
+
+
+def test_time_is_real_for_one_world_only() -> None:
+    assert resolve({"episodes": 5}, opened()).worlds == 5
+    assert resolve({"episodes": 5, "latency": "measured"}, opened()).worlds == 1
+    assert resolve({"episodes": 5, "driver": "arm"}, opened()).worlds == 1

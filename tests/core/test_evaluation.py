@@ -16,10 +16,10 @@ from codi_core.errors import UsageError
 from codi_core.evaluation.exclusive import exclusive
 from codi_core.evaluation.metrics import mean_series, run_metrics
 from codi_core.evaluation.progress import PlainProgress, Silent, Tally
-from codi_core.evaluation.report import write_report
+from codi_core.evaluation.report import make_report
 from codi_core.evaluation.run_folder import RunFolder
-from codi_core.evaluation.runner import wave_summary, world_trace
 from codi_core.evaluation.video import PictureError, write_gif, write_video
+from codi_core.evaluation.waves import wave_summary, world_trace
 from codi_core.execution import Replan, Rollout
 from codi_core.tasks import EpisodeRecord, Metrics
 
@@ -301,7 +301,8 @@ def test_a_report_is_drawn_for_any_number_of_episodes(
         [wave(0)] if found else [],
         CountingMetrics(),
     )
-    path = write_report(tmp_path / "report.png", metrics, found, [wave(0)] if found else [], 5.0)
+    path = tmp_path / "report.png"
+    make_report(metrics, found, [wave(0)] if found else [], 5.0).savefig(path)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 

@@ -13,7 +13,7 @@ from plugin_path import environment, install_example
 HEAVY = {"torch", "numpy", "matplotlib", "mujoco", "rich", "pandas", "pyarrow", "gymnasium"}
 
 
-@pytest.mark.parametrize("command", ["run", "collect", "plugins", "bench"])
+@pytest.mark.parametrize("command", ["run", "collect", "plugins"])
 def test_help_imports_nothing_heavy_even_with_a_heavy_plugin(tmp_path: Path, command: str) -> None:
     install_example(tmp_path)  # its module imports torch
     code = (
@@ -33,13 +33,14 @@ def test_help_imports_nothing_heavy_even_with_a_heavy_plugin(tmp_path: Path, com
     print(f"codi-{command} --help: {time.perf_counter() - began:.2f} s")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY"
-    assert "codi-example 0.1.0" in done.stdout or command in ("plugins", "bench")
+    assert "codi-example 0.1.0" in done.stdout or command == "plugins"
 
 
-def test_the_help_of_a_bench_job_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["estimators", "--help"]])
+def test_the_help_of_benchmarks_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from codi_core.cli.bench import main\n"
-        "try: code = main(['estimators', '--help'])\n"
+        f"try: code = main({arguments})\n"
         "except SystemExit as stop: code = stop.code\n"
         f"assert not code; print('HEAVY', *set(sys.modules) & {HEAVY!r})"
     )

@@ -205,7 +205,11 @@ def test_installed_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.Mo
     host = load_plugins(warn=pytest.fail)
     example = next(plugin for plugin in host.plugins if plugin.distribution == "codi-example")
     assert example.version == "0.1.0"
-    assert example.registered == {"tasks": ("example-points",), "costs": ("early-meeting",)}
+    assert example.registered == {
+        "tasks": ("example-points",),
+        "costs": ("early-meeting",),
+        "base_policies": ("example-home",),
+    }
 
 
 def test_the_example_installs_as_its_pyproject_says(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""An example plugin: a tiny task, ``example-points``, and a cost, ``early-meeting``.
+"""An example plugin: a tiny task, ``example-points``.
 
 Two points live on a line. Each was "trained" alone, to stay near its own end of it. Guided by
 the cost ``gap`` they meet. The base policies are Gaussians in closed form, so the task needs no
-checkpoint and no simulator, and an episode takes milliseconds.
+checkpoint and no simulator, and an episode takes milliseconds. It brings a cost of its own,
+``early-meeting``, and a kind of base policy, ``example-home``.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from torch import Tensor
 from codi_core import (
     ActionSpec,
     BasePolicy,
+    BasePolicyRecord,
     CostFunction,
     CostRecord,
     Demonstrator,
     Environment,
     EpisodeKey,
     EpisodeRecord,
-    Factor,
+    FactorLayout,
     Metrics,
     Normaliser,
     PlanSettings,
+    PolicyOffer,
     PolicySpec,
     Prediction,
     Predictor,
     Renderer,
+    Resources,
     Step,
     Task,
     TaskParts,
@@ -57,6 +61,14 @@ def codi_costs() -> Iterator[CostRecord]:
     """The cost."""
     yield CostRecord(
         "early-meeting", "the gap, averaged over the horizon", EarlyMeeting, ("example-points",)
+    )
+
+
+@hookimpl
+def codi_base_policies() -> Iterator[BasePolicyRecord]:
+    """The policy that the task offers."""
+    yield BasePolicyRecord(
+        "example-home", "a Gaussian around going home", make_policy, ("example-points",)
     )
 
 
@@ -99,10 +111,9 @@ class EarlyMeeting(CostFunction):
 class HomePolicy(BasePolicy):
     """A Gaussian policy: velocities around those that lead home, independent of one another."""
 
-    def __init__(self) -> None:
-        action = ActionSpec(("velocity [m/s]",), HORIZON, RATE_HZ)
-        self.spec = PolicySpec(action, {"offset": (1,)})
-        self.normaliser = Normaliser(torch.zeros(1), torch.ones(1))
+    def __init__(self, spec: PolicySpec, device: str = "cpu") -> None:
+        self.spec = spec
+        self.normaliser = Normaliser(torch.zeros(1), torch.ones(1)).to(device)
 
     def denoiser(self, observation: Mapping[str, Tensor]) -> Any:
         """E[a | a_t] of N(mean, I), in closed form."""
@@ -145,14 +156,17 @@ class PointsWorld(Environment):
         self.steps = 0
         self.positions = torch.zeros(0, 2)
 
-    def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
-        """Start one episode a world."""
+    def reset(self, episodes: Sequence[EpisodeKey], rows: Sequence[int] | None = None) -> Step:
+        """Start episodes in all worlds, or in the worlds ``rows``."""
         draws = [
             np.random.default_rng([key.seed, key.episode]).uniform(-0.1, 0.1, 2) for key in episodes
         ]
         noise = torch.as_tensor(np.array(draws), dtype=torch.float32)
-        self.positions = torch.tensor(self.options.starts) + noise * self.options.randomize
-        self.steps = 0
+        starts = torch.tensor(self.options.starts) + noise * self.options.randomize
+        if rows is None:
+            self.positions, self.steps = starts, 0
+        else:
+            self.positions = self.positions.index_copy(0, torch.tensor(rows), starts)
         return self._look()
 
     def step(self, actions: tuple[Tensor, ...]) -> Step:
@@ -258,16 +272,17 @@ class PointsTask(Task):
         return TaskParts(
             agents=("left", "right"),
             rate_hz=RATE_HZ,
-            environment=lambda threads: PointsWorld(options),
-            factors=make_factors,
-            predictors={"exact": lambda threads: ExactPredictor()},
+            environment=lambda resources: PointsWorld(options),
+            policies={"single-agent": OFFER},
+            predictors={"exact": lambda resources: ExactPredictor()},
             default_costs={"gap": 1.0},
             metrics=PointsMetrics(),
             renderer=PointsRenderer(),
             settings=PlanSettings(samples=64, temperature=0.02, steps=8, sigma_max=10.0),
             max_seconds=5.0,
             advance=advance,
-            demonstrator=lambda threads: Wanderer(),
+            demonstrator=lambda resources: Wanderer(),
+            presets={"quick": {"samples": 16, "steps": 4}},
         )
 
     def costs(self) -> Mapping[str, Any]:
@@ -275,14 +290,22 @@ class PointsTask(Task):
         return {"gap": Gap}
 
 
-def make_factors(checkpoint: Path | None) -> tuple[Factor, ...]:
-    """Two factors that share one policy; each sees its own offset only."""
-    policy = HomePolicy()
-    return tuple(
-        Factor(
-            policy,
+def make_policy(spec: PolicySpec, checkpoint: Path | None, resources: Resources) -> BasePolicy:
+    """The policy; it is known in closed form, so there is no checkpoint to load."""
+    return HomePolicy(spec, resources.device)
+
+
+SPEC = PolicySpec(ActionSpec(("velocity [m/s]",), HORIZON, RATE_HZ), {"offset": (1,)})
+OFFER = PolicyOffer(
+    "one policy for both points; each sees its own offset only",
+    tuple(
+        FactorLayout(
+            "point",
             (agent,),
             lambda joint, agent=agent: {"offset": joint["offsets"][..., agent : agent + 1]},
+            SPEC,
         )
         for agent in range(2)
-    )
+    ),
+    policy="example-home",
+)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from codi_core.experiments import prepare
 from codi_core.policies import AgentView, DiffusionPolicy, Factor, PolicySpec
 from codi_core.predictors import Predictor
+from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_base_policy, check_cost_function, check_task
 from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import COSTS, HandoffTask, load_factors
+from codi_franka.handoff.task import COSTS, HandoffTask
 from codi_franka.observation import SHAPES
 
 
@@ -30,15 +32,15 @@ def test_the_task_with_an_untrained_policy() -> None:
 
 def test_the_task_with_its_own_policy() -> None:
     check_task(HandoffTask())
-    check_base_policy(load_factors(None)[0].policy)
+    check_base_policy(prepare("franka-handoff").product().factors[0].policy)
 
 
 @pytest.mark.parametrize("name", COSTS)
 def test_the_costs(name: str) -> None:
     """On predicted trajectories of arms that drive at each other, in two worlds."""
     parts = HandoffTask().parts(HandoffOptions())
-    step = parts.environment(1).reset([EpisodeKey(0, 0), EpisodeKey(0, 1)])
-    predictor: Predictor = parts.predictors["kinematic"](1)
+    step = parts.environment(Resources()).reset([EpisodeKey(0, 0), EpisodeKey(0, 1)])
+    predictor: Predictor = parts.predictors["kinematic"](Resources())
     generator = torch.Generator().manual_seed(1)
     shape = (2, 3, ACTION_SPEC.horizon, ACTION_SPEC.dimension)
     chunks = tuple(0.5 * torch.randn(shape, generator=generator) for _ in ARMS)

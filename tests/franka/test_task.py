@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from codi_core.benchmarking.on_task.entries import replan_schedule
+from codi_baselines.on_task.entries import replan_schedule
+from codi_core import experiments
 from codi_core.cli.run import main as run
 from codi_core.errors import CheckpointError
 from codi_core.host.assembly import available_costs, make_task
 from codi_core.host.plugins import Host, load_plugins
 from codi_core.policies import ActionSpec, DiffusionPolicy, PolicySpec, ProductPolicy
+from codi_core.resources import Resources
 from codi_core.samplers import KarrasSchedule
 from codi_core.tasks import PlanSettings
 from codi_core.training.checkpoint import save_checkpoint
@@ -28,7 +30,6 @@ from codi_franka.handoff.task import (
     SHIPPED_CHECKPOINT,
     WARM_START,
     HandoffTask,
-    load_factors,
 )
 from codi_franka.observation import SHAPES, observe
 from codi_franka.plugin import TASK
@@ -108,12 +109,12 @@ def test_the_parts_of_the_task() -> None:
     assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4, sampler=WARM_START)
     assert parts.settings_for == {"mujoco": PHYSICS_IN_THE_LOOP}
     assert set(parts.default_costs) <= set(COSTS)
-    environment = parts.environment(1)
+    environment = parts.environment(Resources())
     assert isinstance(environment, FrankaEnvironment)
     assert environment.options is options
     for make in parts.predictors.values():
-        torch.testing.assert_close(make(1).goal, torch.tensor([0.3, 0.1, 0.025]))
-    physics = parts.predictors["mujoco"](3)
+        torch.testing.assert_close(make(Resources()).goal, torch.tensor([0.3, 0.1, 0.025]))
+    physics = parts.predictors["mujoco"](Resources(threads=3))
     assert isinstance(physics, MujocoPredictor)
     assert physics.threads == 3
 
@@ -139,8 +140,13 @@ def test_advance_foresees_the_state_and_what_it_looks_like() -> None:
     ))  # fmt: skip
 
 
+def policies(checkpoint: Path | None = None) -> ProductPolicy:
+    """The product of the arms' policies, from a checkpoint or from the shipped one."""
+    return experiments.prepare("franka-handoff", checkpoint=checkpoint).product()
+
+
 def test_both_arms_share_one_policy(checkpoint: Path) -> None:
-    factors = load_factors(checkpoint)
+    factors = policies(checkpoint).factors
     assert [factor.agents for factor in factors] == [(0,), (1,)]
     assert factors[0].policy is factors[1].policy
     product = ProductPolicy(factors)
@@ -158,11 +164,11 @@ def test_a_policy_for_another_robot_is_refused_by_the_field_that_differs(tmp_pat
         DiffusionPolicy.build(other, "mlp", width=16, depth=1), tmp_path / "x.safetensors"
     )
     with pytest.raises(CheckpointError, match=r"horizon is 8 .* needs 16"):
-        load_factors(tmp_path / "x.safetensors")
+        policies(tmp_path / "x.safetensors")
 
 
 def test_the_shipped_checkpoint_loads() -> None:
-    product = ProductPolicy(load_factors(None))
+    product = policies()
     assert product.sigma_range[0] <= 0.05
     assert product.sigma_range[1] >= 40.0
     assert SHIPPED_CHECKPOINT.stat().st_size < 20e6

@@ -3,18 +3,20 @@ import json
 import pytest
 import torch
 
+from codi_core import experiments
 from codi_core.cli.run import main
 from codi_core.errors import CheckpointError
 from codi_core.host.plugins import load_plugins
 from codi_core.policies import Normaliser, PolicySpec
 from codi_core.policies.diffusion import DiffusionPolicy
+from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_task
 from codi_core.training.checkpoint import save_checkpoint
 from codi_navigation.action import action_spec
 from codi_navigation.observation import SHAPES
-from codi_navigation.task import COSTS, CorridorTask, SwapTask, WarehouseTask, load_factors
-from codi_navigation.vehicles import VEHICLES, Team
+from codi_navigation.task import COSTS, CorridorTask, SwapTask, WarehouseTask
+from codi_navigation.vehicles import VEHICLES
 
 
 @pytest.fixture(scope="module")
@@ -31,35 +33,41 @@ def checkpoints(tmp_path_factory):
     return folder
 
 
+def factors_of(vehicle, agents, checkpoint=None):
+    options = {"vehicle": vehicle, "agents": agents}
+    experiment = experiments.prepare("navigation-swap", options, checkpoint=checkpoint)
+    return experiment.product().factors
+
+
 @pytest.mark.parametrize("vehicle", ["holonomic", "unicycle", "mixed"])
 @pytest.mark.parametrize("task", [SwapTask, CorridorTask, WarehouseTask])
 def test_the_parts_of_each_task_fit_together(task, vehicle, checkpoints):
     options = task.Options(agents=4, vehicle=vehicle)
-    factors = load_factors(Team.of(vehicle, 4), checkpoints)
+    factors = factors_of(vehicle, 4, checkpoints)
     check_task(task(), options, factors)
 
 
 def test_robots_of_a_kind_share_a_policy(checkpoints):
-    factors = load_factors(Team.of("mixed", 5), checkpoints)
+    factors = factors_of("mixed", 5, checkpoints)
     assert len({id(factor.policy) for factor in factors}) == 2
     assert factors[0].policy is factors[2].policy is factors[4].policy
     assert factors[1].policy is factors[3].policy
 
 
 def test_one_file_does_not_serve_both_kinds(checkpoints):
-    with pytest.raises(CheckpointError, match="needs a policy for each kind: give a folder with"):
-        load_factors(Team.of("mixed", 2), checkpoints / "holonomic.safetensors")
+    with pytest.raises(CheckpointError, match="has several kinds of agents: give a folder with"):
+        factors_of("mixed", 2, checkpoints / "holonomic.safetensors")
 
 
 def test_a_policy_of_the_other_kind_is_refused(checkpoints):
     with pytest.raises(CheckpointError, match="velocity_x"):
-        load_factors(Team.of("holonomic", 2), checkpoints / "unicycle.safetensors")
+        factors_of("holonomic", 2, checkpoints / "unicycle.safetensors")
 
 
 def test_advance_foresees_what_the_environment_does(checkpoints):
     options = SwapTask.Options(agents=3, vehicle="mixed")
     parts = SwapTask().parts(options)
-    environment = parts.environment(1)
+    environment = parts.environment(Resources())
     first = environment.reset([EpisodeKey(0, 0)])
     chunks = tuple(0.4 * torch.randn(1, 3, 2) for _ in range(3))
     for step in range(3):
@@ -79,7 +87,7 @@ def test_the_time_limit_is_that_of_the_longest_path():
 
 @pytest.mark.parametrize("vehicle", ["holonomic", "unicycle", "mixed"])
 def test_a_policy_of_each_kind_is_shipped(vehicle):
-    factors = load_factors(Team.of(vehicle, 4), None)
+    factors = factors_of(vehicle, 4)
     for factor in factors:
         assert factor.policy.spec.action.horizon == 16
 

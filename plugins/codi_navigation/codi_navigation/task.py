@@ -11,11 +11,19 @@ import torch
 from torch import Tensor
 
 from codi_core.costs import CostFunction
-from codi_core.errors import CheckpointError
 from codi_core.planning import Observation
-from codi_core.policies import Factor, PolicySpec
-from codi_core.tasks import Demonstrator, Environment, PlanSettings, Renderer, Task, TaskParts
-from codi_core.training.checkpoint import load_checkpoint
+from codi_core.policies import PolicySpec
+from codi_core.resources import Resources
+from codi_core.tasks import (
+    Demonstrator,
+    Environment,
+    FactorLayout,
+    PlanSettings,
+    PolicyOffer,
+    Renderer,
+    Task,
+    TaskParts,
+)
 from codi_navigation.action import RATE_HZ, action_spec
 from codi_navigation.costs import (
     GoalCost,
@@ -97,10 +105,10 @@ class NavigationTask(Task):
         """Make the parts for these options."""
         scenario, team = self.scenario(options), Team.of(options.vehicle, options.agents)
 
-        def environment(threads: int) -> Environment:
+        def environment(resources: Resources) -> Environment:
             return NavigationEnvironment(scenario, team, options)
 
-        def demonstrator(threads: int) -> Demonstrator:
+        def demonstrator(resources: Resources) -> Demonstrator:
             from codi_navigation.collection.demonstrator import NavigationDemonstrator
 
             return NavigationDemonstrator(options.vehicle)
@@ -109,8 +117,8 @@ class NavigationTask(Task):
             agents=team.names,
             rate_hz=RATE_HZ,
             environment=environment,
-            factors=lambda checkpoint: load_factors(team, checkpoint),
-            predictors={"kinematic": lambda threads: NavigationPredictor(team)},
+            policies={"single-agent": single_agent(team)},
+            predictors={"kinematic": lambda resources: NavigationPredictor(team)},
             default_costs=self.default_costs(options.agents),
             metrics=NavigationMetrics(),
             renderer=_renderer(),
@@ -164,35 +172,16 @@ class WarehouseTask(NavigationTask):
         return Warehouse(options)
 
 
-def load_factors(team: Team, checkpoint: Path | None) -> tuple[Factor, ...]:
-    """One factor a robot; robots of a kind share one policy.
-
-    Args:
-        team: the robots' kinds.
-        checkpoint: a file, or a folder with ``KIND.safetensors`` for each kind in the team; None
-            stands for the shipped ones.
-
-    Raises:
-        CheckpointError: one is missing or made for something else, or one file is to serve both
-            kinds.
-    """
-    source = checkpoint or SHIPPED_CHECKPOINTS
-    kinds = dict.fromkeys(team.kinds)
-    if source.is_file() and len(kinds) > 1:
-        raise CheckpointError(
-            f"{source}: a mixed team needs a policy for each kind: give a folder with "
-            + " and ".join(f"{kind}.safetensors" for kind in kinds)
-        )
-    policies = {
-        kind: load_checkpoint(
-            source if source.is_file() else source / f"{kind}.safetensors",
-            PolicySpec(action_spec(kind), SHAPES),
-        )
-        for kind in kinds
-    }
-    return tuple(
-        Factor(policies[kind], (index,), RobotView(robot))
-        for index, (kind, robot) in enumerate(zip(team.kinds, team.names, strict=True))
+def single_agent(team: Team) -> PolicyOffer:
+    """One factor a robot; robots of a kind share one policy."""
+    specs = {kind: PolicySpec(action_spec(kind), SHAPES) for kind in dict.fromkeys(team.kinds)}
+    return PolicyOffer(
+        "one policy for each kind of vehicle, from demonstrations of one robot",
+        tuple(
+            FactorLayout(kind, (index,), RobotView(robot), specs[kind])
+            for index, (kind, robot) in enumerate(zip(team.kinds, team.names, strict=True))
+        ),
+        {kind: SHIPPED_CHECKPOINTS / f"{kind}.safetensors" for kind in specs},
     )
 
 

@@ -25,12 +25,20 @@ from codi_core.testing import (
     linear_cost,
     single_gaussian,
 )
+from tests.core.plugin_path import install
 from tests.example_plugin import codi_example
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
 HOST = load_plugins()
 SCHEDULE = KarrasSchedule()
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path, monkeypatch):
+    """The example plugin brings the policy that its task offers."""
+    install(tmp_path, "codi-example", {"example": "tests.example_plugin.codi_example"})
+    monkeypatch.syspath_prepend(str(tmp_path))
 
 
 def refused(check, part, message):
@@ -82,7 +90,7 @@ def test_built_in_policies_and_costs():
 
 def test_the_example_plugin():
     check_task(codi_example.PointsTask())
-    check_base_policy(codi_example.HomePolicy())
+    check_base_policy(codi_example.HomePolicy(codi_example.SPEC))
     trajectory = codi_example.Trajectory(torch.randn(2, 5, 8, 2))
     check_cost_function(codi_example.Gap(), trajectory)
     check_cost_function(codi_example.EarlyMeeting(), trajectory)
@@ -295,8 +303,8 @@ class BrokenTask(codi_example.PointsTask):
 class Drifting(codi_example.PointsWorld):
     """Each reset is another world."""
 
-    def reset(self, episodes):
-        step = super().reset(episodes)
+    def reset(self, episodes, rows=None):
+        step = super().reset(episodes, rows)
         return attrs.evolve(step, observation={"offsets": torch.rand(2, 2)})
 
 
@@ -320,9 +328,9 @@ class Scoreless(codi_example.PointsMetrics):
     [
         ({"default_costs": {"gab": 1.0}}, "'gab', which costs"),
         ({"predictors": {}}, "no predictor"),
-        ({"environment": lambda threads: Drifting(codi_example.Options())}, "two resets"),
-        ({"environment": lambda threads: Late(codi_example.Options())}, "time is"),
-        ({"environment": lambda threads: Flat(codi_example.Options())}, "must begin"),
+        ({"environment": lambda resources: Drifting(codi_example.Options())}, "two resets"),
+        ({"environment": lambda resources: Late(codi_example.Options())}, "time is"),
+        ({"environment": lambda resources: Flat(codi_example.Options())}, "must begin"),
         ({"agents": ("left",)}, "names 1 agents"),
         ({"rate_hz": 20.0}, "20.0 Hz"),
         ({"metrics": Scoreless()}, "lacks 'success'"),

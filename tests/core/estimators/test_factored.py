@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codi_core.benchmarking.locality.cells import Cell, estimates, measure
-from codi_core.benchmarking.locality.teams import SIGMA, GaussianTeam
+from codi_baselines.locality.cells import Cell, estimates, measure
+from codi_baselines.locality.teams import SIGMA, GaussianTeam
 from codi_core.composition import make_evaluate
 from codi_core.costs import CostTerms, LocalCost
 from codi_core.errors import LocalityError

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import AgentView, Factor, PolicySpec
-from codi_core.tasks import PlanSettings, Task, TaskParts
-from codi_core.training.checkpoint import load_checkpoint
+from codi_core.policies import AgentView, PolicySpec
+from codi_core.resources import Resources
+from codi_core.tasks import FactorLayout, PlanSettings, PolicyOffer, Task, TaskParts
 from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.costs import (
     TABLE_I,
@@ -67,11 +67,11 @@ class HandoffTask(Task):
         return TaskParts(
             agents=ARMS,
             rate_hz=RATE_HZ,
-            environment=lambda threads: FrankaEnvironment(options, threads),
-            factors=load_factors,
+            environment=lambda resources: FrankaEnvironment(options, resources.threads),
+            policies={"single-agent": single_agent()},
             predictors={
-                "kinematic": lambda threads: KinematicPredictor(ARMS, goal),
-                "mujoco": lambda threads: MujocoPredictor(ARMS, goal, threads),
+                "kinematic": lambda resources: KinematicPredictor(ARMS, goal),
+                "mujoco": lambda resources: MujocoPredictor(ARMS, goal, resources.threads),
             },
             default_costs=TABLE_I,
             metrics=HandoffMetrics(),
@@ -88,11 +88,17 @@ class HandoffTask(Task):
         return COSTS
 
 
-def load_factors(checkpoint: Path | None) -> tuple[Factor, ...]:
+def single_agent() -> PolicyOffer:
     """One factor an arm. Both share one policy, because in base frames the arms are alike."""
-    expected = PolicySpec(ACTION_SPEC, SHAPES)
-    policy = load_checkpoint(checkpoint or SHIPPED_CHECKPOINT, expected)
-    return tuple(Factor(policy, (index,), AgentView(arm)) for index, arm in enumerate(ARMS))
+    spec = PolicySpec(ACTION_SPEC, SHAPES)
+    factors = (
+        FactorLayout("arm", (index,), AgentView(arm), spec) for index, arm in enumerate(ARMS)
+    )
+    return PolicyOffer(
+        "one policy for each arm, from demonstrations of one",
+        tuple(factors),
+        {"arm": SHIPPED_CHECKPOINT},
+    )
 
 
 class _Advance:
@@ -115,7 +121,7 @@ def _renderer():  # noqa: ANN202 - the type would import the renderer
     return HandoffRenderer()
 
 
-def _demonstrator(threads: int):  # noqa: ANN202
+def _demonstrator(resources: Resources):  # noqa: ANN202
     from codi_franka.collection.demonstrator import HandoffDemonstrator
 
-    return HandoffDemonstrator(threads)
+    return HandoffDemonstrator(resources.threads)

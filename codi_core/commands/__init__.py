@@ -1,0 +1,1 @@
+"""What commands are written with, a plugin's own ones as well: options, errors, tasks."""

@@ -1,0 +1,46 @@
+"""Experiments: configure, run and read them in Python, as the commands do.
+
+    from codi_core import experiments
+
+    run = experiments.run("franka-handoff", method="codi", episodes=8, seed=1)
+    run.metrics, run.episodes, run.figure()
+
+The names are imported on first use, so that ``codi-run --help`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_EXPORTS = {
+    "codi_core.experiments.configuration": ("RunConfig", "resolve"),
+    "codi_core.experiments.experiment": ("Experiment", "from_config", "prepare"),
+    "codi_core.experiments.opening": ("InstalledTask", "find_task"),
+    "codi_core.experiments.running": ("Run", "read_run", "run", "run_wave"),
+}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})
+
+
+if TYPE_CHECKING:
+    from codi_core.experiments.configuration import RunConfig as RunConfig
+    from codi_core.experiments.configuration import resolve as resolve
+    from codi_core.experiments.experiment import Experiment as Experiment
+    from codi_core.experiments.experiment import from_config as from_config
+    from codi_core.experiments.experiment import prepare as prepare
+    from codi_core.experiments.opening import InstalledTask as InstalledTask
+    from codi_core.experiments.opening import find_task as find_task
+    from codi_core.experiments.running import Run as Run
+    from codi_core.experiments.running import read_run as read_run
+    from codi_core.experiments.running import run as run
+    from codi_core.experiments.running import run_wave as run_wave

@@ -1,0 +1,252 @@
+"""A run's configuration: every value that its numbers depend on, resolved and JSON-able."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codi_core.errors import UsageError
+from codi_core.host.choices import Choice, combine_costs, parse_choice
+from codi_core.host.quantities import not_negative, positive, seconds_or_measured, whole
+from codi_core.host.registry import unknown_name
+
+if TYPE_CHECKING:
+    from codi_core.host.assembly import OpenTask
+    from codi_core.tasks import TaskParts
+
+WORLDS = 50
+"""How many worlds run at once by default, if there are as many episodes."""
+
+COST_HELP = (
+    "a cost term: NAME, NAME=WEIGHT, NAME:option=value,... or NAME=WEIGHT:option=value,...; "
+    "repeatable. Plain names replace the task's own cost, +NAME adds to it or re-weights a term"
+)
+
+
+def _option(help_text: str, default: Any = None, **metadata: Any) -> Any:
+    return attrs.field(default=default, metadata={"help": help_text, **metadata})
+
+
+@attrs.frozen
+class RunConfig:
+    """The options of ``codi-run`` that a result depends on; None stands for the task's own value.
+
+    A resolved configuration (see :func:`resolve`) has no None but perhaps in ``preset`` and
+    ``driver``, where it says that there is none, in ``simulator``, for a task that simulates by
+    itself, in ``checkpoint``, where it stands for the shipped one, and in ``after_success``, where
+    it stands for the time limit.
+
+    Raises:
+        UsageError: a number out of range.
+    """
+
+    task: str | None = _option("the task to run", metavar="NAME")
+    preset: str | None = _option(
+        "a set of options that the task names; options given beside it prevail", metavar="NAME"
+    )
+    method: str | None = _option("the planning method", metavar="NAME[:option=value,...]")
+    episodes: int = _option("how many episodes", 10, type=whole(1), metavar="N")
+    seed: int = _option(
+        "the seed that everything random derives from", 0, type=whole(0), metavar="N"
+    )
+    worlds: int | None = _option(
+        f"how many episodes run at once (default: all, at most {WORLDS})",
+        type=whole(1),
+        metavar="N",
+    )
+    policy: str | None = _option(
+        "the base policies: what the task offers, or a registered kind",
+        metavar="NAME[:option=value,...]",
+    )
+    checkpoint: str | None = _option(
+        "the base policies' checkpoint: a file, or a folder with one file for each kind of agents "
+        "(default: the shipped one)",
+        metavar="PATH",
+    )
+    predictor: str | None = _option(
+        "what foresees the samples' effects; other defaults may follow from it",
+        metavar="NAME[:option=value,...]",
+    )
+    simulator: str | None = _option(
+        "what the environment simulates with", metavar="NAME[:option=value,...]"
+    )
+    driver: str | None = _option(
+        "drive hardware instead of a simulation", metavar="NAME[:option=value,...]"
+    )
+    posterior: str | None = _option(
+        "the posterior approximation", metavar="NAME[:option=value,...]"
+    )
+    guidance: str | None = _option("the guidance", metavar="NAME[:option=value,...]")
+    sampler: str | None = _option(
+        "the integrator of the reverse-time SDE", metavar="NAME[:option=value,...]"
+    )
+    samples: int | None = _option("M, samples a denoising step", type=whole(1), metavar="M")
+    temperature: float | None = _option("λ, in units of the cost", type=positive, metavar="X")
+    steps: int | None = _option(
+        "denoising steps of a plan from pure noise", type=whole(1), metavar="N"
+    )
+    sigma_max: float | None = _option("the first noise level", type=positive, metavar="X")
+    sigma_min: float | None = _option("the last noise level above zero", type=positive, metavar="X")
+    rho: float | None = _option("the spacing of the noise levels", type=positive, metavar="X")
+    execute: int | None = _option(
+        "E, how many actions of a plan are executed", type=whole(1), metavar="E"
+    )
+    cost: tuple[str, ...] = _option(COST_HELP, (), action="append", metavar="TERM")
+    max_seconds: float | None = _option(
+        "the time limit of an episode [s]", type=positive, metavar="S"
+    )
+    after_success: float | None = _option(
+        "end an episode that long after its success [s] (most tasks go on to the time limit)",
+        type=not_negative,
+        metavar="S",
+    )
+    latency: float | str = _option(
+        "how long a plan is in the making [s], rounded up to whole control periods; 'measured' "
+        "takes the planner's real times, for one world at a time",
+        0.0,
+        type=seconds_or_measured,
+        metavar="S",
+    )
+    device: str = _option("where plans are made", "cpu", metavar="DEVICE")
+    threads: int = _option("threads for planning", 1, type=whole(1), metavar="N")
+    physics_threads: int | None = _option(
+        "threads for physics (default: one a core)", type=whole(1), metavar="N"
+    )
+    task_options: Mapping[str, Any] = attrs.field(factory=dict, metadata={"hidden": True})
+
+    def __attrs_post_init__(self) -> None:
+        for field in attrs.fields(RunConfig):
+            convert: Callable[[Any], Any] | None = field.metadata.get("type")
+            value = getattr(self, field.name)
+            if convert is None or value is None:
+                continue
+            try:
+                object.__setattr__(self, field.name, convert(value))
+            except ValueError as error:
+                raise UsageError(f"{_flag(field.name)}: {error}") from error
+
+
+FIELDS = tuple(field.name for field in attrs.fields(RunConfig) if field.name != "task_options")
+"""The names of the options."""
+
+
+def from_json(values: Mapping[str, Any]) -> RunConfig:
+    """A configuration from values by name, such as those in ``config.json``.
+
+    Raises:
+        UsageError: an option that this version doesn't know, or a number out of range.
+    """
+    unknown = sorted(set(values) - {*FIELDS, "task_options"})
+    if unknown:
+        raise UsageError(f"a run has no options called {', '.join(unknown)}")
+    return RunConfig(**{**values, "cost": tuple(values.get("cost", ()))})
+
+
+def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, Any]:
+    """What None stands for, by field, with a predictor or with the task's first one."""
+    chosen = predictor or next(iter(parts.predictors), None)
+    name = None if chosen is None else parse_choice(chosen, "--predictor").name
+    settings = parts.settings if name is None else parts.settings_for.get(name, parts.settings)
+    return {
+        **attrs.asdict(settings),
+        "method": parts.method,
+        "policy": next(iter(parts.policies), None),
+        "predictor": chosen,
+        "max_seconds": parts.max_seconds,
+        "after_success": parts.after_success,
+    }
+
+
+def resolve(
+    given: Mapping[str, Any], opened: OpenTask, stored: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """The whole configuration of a run.
+
+    Args:
+        given: the options that were given, by field name.
+        opened: the task, with its own options.
+        stored: the configuration of an earlier run, over which what is given prevails, a given
+            preset included.
+
+    Raises:
+        UsageError: an unknown option or preset, a malformed choice, or options that exclude one
+            another.
+    """
+    parts = opened.parts
+    config = from_json({**(stored or {}), **_preset(given, opened), **given, "task_options": {}})
+    policy, checkpoint = _policy(config)
+    if config.driver is not None:
+        _check_driven(config)
+    defaults = task_defaults(parts, config.predictor)
+    filled = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    return attrs.evolve(
+        config,
+        **{**filled, **({} if policy is None else {"policy": policy})},
+        task=opened.name,
+        simulator=None if config.driver is not None else config.simulator or parts.simulator,
+        worlds=_worlds(config),
+        physics_threads=config.physics_threads or os.cpu_count() or 1,
+        cost=tuple(str(term) for term in resolve_costs(config.cost, parts.default_costs)),
+        checkpoint=None if checkpoint is None else os.path.abspath(checkpoint),
+        task_options=attrs.asdict(opened.options),
+    )
+
+
+def _preset(given: Mapping[str, Any], opened: OpenTask) -> Mapping[str, Any]:
+    """The options of the preset that was given, if one was."""
+    name, presets = given.get("preset"), opened.parts.presets
+    if name is None:
+        return {}
+    if name not in presets:
+        raise unknown_name(f"preset of task '{opened.name}'", name, presets)
+    return presets[name]
+
+
+def resolve_costs(asked: Iterable[str], defaults: Mapping[str, float]) -> tuple[Choice, ...]:
+    """The cost's terms, from the texts of ``--cost`` and the task's default weights.
+
+    Raises:
+        UsageError: a text of another form, or a name given twice.
+    """
+    own = [Choice(name, float(weight)) for name, weight in defaults.items()]
+    return combine_costs(own, [parse_choice(text, "--cost", weighted=True) for text in asked])
+
+
+def _policy(config: RunConfig) -> tuple[str | None, str | None]:
+    """The policy without its option ``checkpoint``, and the checkpoint."""
+    if config.policy is None:
+        return None, config.checkpoint
+    choice = parse_choice(config.policy, "--policy")
+    options = dict(choice.options)
+    named = options.pop("checkpoint", None)
+    if named is not None and config.checkpoint is not None:
+        raise UsageError("--policy names a checkpoint and so does --checkpoint: give one of them")
+    found = config.checkpoint if named is None else str(named)
+    return str(attrs.evolve(choice, options=options)), found
+
+
+def _worlds(config: RunConfig) -> int:
+    """One world at a time where time is real, else as many as asked for."""
+    if config.driver is None and config.latency != "measured":
+        return min(config.worlds or WORLDS, config.episodes)
+    if config.worlds not in (None, 1):
+        why = "--driver" if config.driver is not None else "--latency measured"
+        raise UsageError(f"{why} runs one world at a time: leave --worlds {config.worlds} out")
+    return 1
+
+
+def _check_driven(config: RunConfig) -> None:
+    if config.simulator is not None:
+        raise UsageError("--driver drives hardware: leave --simulator out")
+    if config.latency:
+        raise UsageError(
+            "a driver runs on the wall clock, where plans take the time that they take: leave "
+            "--latency out"
+        )
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

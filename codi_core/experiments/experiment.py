@@ -1,0 +1,185 @@
+"""One experiment: from the resolved configuration to everything that it takes to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from codi_core.costs import WeightedCost
+from codi_core.errors import UsageError
+from codi_core.evaluation.waves import WaveRunner
+from codi_core.execution import LoopSettings, RecedingHorizon
+from codi_core.experiments import provenance
+from codi_core.experiments.configuration import RunConfig, resolve
+from codi_core.experiments.opening import find_task
+from codi_core.host.assembly import (
+    OpenTask,
+    PlannerChoice,
+    make_cost,
+    make_environment,
+    make_factors,
+    make_planner,
+    make_predictor,
+)
+from codi_core.host.choices import parse_choice
+from codi_core.planning import Planner
+from codi_core.policies import ProductPolicy
+from codi_core.predictors import Predictor
+from codi_core.resources import Resources
+from codi_core.tasks import Environment, PlanSettings
+
+
+@attrs.frozen(eq=False)
+class Experiment:
+    """A task and a resolved configuration: what can be run, planned, or written down.
+
+    Attributes:
+        opened: the task, with its own options.
+        config: the resolved configuration.
+    """
+
+    opened: OpenTask
+    config: RunConfig
+
+    @property
+    def resources(self) -> Resources:
+        """What the experiment's parts are made with."""
+        config = self.config
+        return Resources(
+            device=config.device, threads=config.physics_threads or 1, seed=config.seed
+        )
+
+    def cost(self) -> WeightedCost:
+        """The cost that plans are made for."""
+        terms = [parse_choice(text, "--cost", weighted=True) for text in self.config.cost]
+        return make_cost(self.opened.host, self.opened.name, self.opened.task, terms)
+
+    def planner(self) -> Planner:
+        """The planner.
+
+        Raises:
+            CodiError: an option names something that doesn't exist or doesn't fit.
+        """
+        config = self.config
+        settings = PlanSettings(
+            **{field.name: getattr(config, field.name) for field in attrs.fields(PlanSettings)}
+        )
+        choice = PlannerChoice(
+            method=parse_choice(str(config.method), "--method"),
+            policy=parse_choice(str(config.policy), "--policy"),
+            posterior=parse_choice(settings.posterior, "--posterior"),
+            guidance=parse_choice(settings.guidance, "--guidance"),
+            sampler=parse_choice(settings.sampler, "--sampler"),
+            predictor=parse_choice(str(config.predictor), "--predictor"),
+            settings=settings,
+            checkpoint=None if config.checkpoint is None else Path(config.checkpoint),
+            resources=self.resources,
+        )
+        return make_planner(self.opened, choice, self.cost())
+
+    def product(self) -> ProductPolicy:
+        """The product of the base policies (Eq. 13), without a planner around it."""
+        checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
+        policy = parse_choice(str(self.config.policy), "--policy")
+        return ProductPolicy(make_factors(self.opened, policy, checkpoint, self.resources))
+
+    def predictor(self) -> Predictor:
+        """The predictor."""
+        choice = parse_choice(str(self.config.predictor), "--predictor")
+        return make_predictor(self.opened, choice, self.resources)
+
+    def environment(self) -> Environment:
+        """The environment. Its worlds are on the host, wherever plans are made."""
+        simulator = self.config.simulator
+        choice = None if simulator is None else parse_choice(simulator, "--simulator")
+        return make_environment(self.opened, choice, attrs.evolve(self.resources, device="cpu"))
+
+    def loop(self, planner: Planner) -> RecedingHorizon:
+        """The closed loop around a planner."""
+        config, layout = self.config, planner.layout
+        settings = LoopSettings(
+            rate_hz=self.opened.parts.rate_hz,
+            horizon=layout.horizon,
+            execute=int(config.execute or 1),
+            max_seconds=float(config.max_seconds or 0.0),
+            after_success=config.after_success,
+            latency=float(config.latency),
+            history=layout.history,
+            offset=layout.offset,
+            device=config.device,
+        )
+        return RecedingHorizon(planner, settings, self.opened.parts.advance)
+
+    def wave_runner(self) -> WaveRunner:
+        """What runs episodes; mistakes in the options show here, before anything is written."""
+        config, parts = self.config, self.opened.parts
+        check_device(config.device)
+        torch.set_num_threads(config.threads)
+        loop = self.loop(self.planner())
+        return WaveRunner(
+            environment=self.environment,
+            loop=loop,
+            metrics=parts.metrics,
+            seed=config.seed,
+        )
+
+    def document(self, command: Sequence[str]) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        checkpoint = self.config.checkpoint
+        return {
+            "configuration": attrs.asdict(self.config, recurse=False),
+            "command": list(command),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": provenance.versions(self.opened.host),
+            "machine": provenance.machine(),
+            "checkpoint_sha256": provenance.fingerprint(Path(checkpoint)) if checkpoint else None,
+        }
+
+
+def prepare(task: str, task_options: Mapping[str, Any] | None = None, **options: Any) -> Experiment:
+    """An experiment from the options of ``codi-run`` by name.
+
+    Args:
+        task: the task's name.
+        task_options: values of the task's own options.
+        options: the fields of :class:`RunConfig`.
+
+    Raises:
+        UsageError: an option that doesn't exist, or a value that it refuses.
+    """
+    opened = find_task(task).open(task_options)
+    return Experiment(opened, resolve(_as_given(options), opened))
+
+
+def from_config(configuration: Mapping[str, Any]) -> Experiment:
+    """The experiment of a resolved configuration, as ``config.json`` holds it."""
+    opened = find_task(str(configuration["task"])).open(configuration["task_options"])
+    return Experiment(opened, resolve({}, opened, configuration))
+
+
+def check_device(device: str) -> None:
+    """Check that tensors can be made on a device.
+
+    Raises:
+        UsageError: they can't.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device} cannot be used here: {reason}") from error
+
+
+def _as_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """In Python one cost may be given as a text, and paths as paths."""
+    given = dict(options)
+    if isinstance(given.get("cost"), str):
+        given["cost"] = (given["cost"],)
+    if given.get("checkpoint") is not None:
+        given["checkpoint"] = str(given["checkpoint"])
+    return given

@@ -1,0 +1,223 @@
+"""Runs an experiment into a run folder, and reads what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from codi_core.evaluation.exclusive import exclusive
+from codi_core.evaluation.metrics import run_metrics
+from codi_core.evaluation.progress import Progress, make_progress
+from codi_core.evaluation.run_folder import RunFolder
+from codi_core.evaluation.runner import run_missing
+from codi_core.evaluation.waves import OnTick, Wave
+from codi_core.experiments.experiment import Experiment, from_config, prepare
+from codi_core.tasks import EpisodeRecord, Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRACED = 4
+"""The events of this many episodes, the first ones, are kept for pictures."""
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """A run: the experiment, and the folder that holds what came of it.
+
+    Attributes:
+        experiment: what was run.
+        folder: the run folder.
+        finished: whether all episodes have been run; False after Ctrl-C.
+    """
+
+    experiment: Experiment
+    folder: RunFolder
+    finished: bool = True
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``, for the episodes that have finished."""
+        return run_metrics(
+            attrs.asdict(self.experiment.config, recurse=False),
+            self.episodes,
+            self.folder.waves(),
+            self.experiment.opened.parts.metrics,
+        )
+
+    @property
+    def episodes(self) -> list[EpisodeRecord]:
+        """The finished episodes' records, by their numbers."""
+        wanted = self.experiment.config.episodes
+        return [record for record in self.folder.records() if record["episode"] < wanted]
+
+    @property
+    def traces(self) -> dict[int, Trace]:
+        """The events of the episodes that were kept, by their numbers."""
+        return self.folder.traces()
+
+    def figure(self) -> Figure:
+        """The report as a matplotlib figure.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from codi_core.evaluation import report
+
+        return report.make_report(
+            self.metrics,
+            self.episodes,
+            self.folder.waves(),
+            float(self.experiment.config.max_seconds or 0.0),
+            self.experiment.opened.parts.renderer,
+            self.traces,
+        )
+
+    def write_report(self) -> Path:
+        """Write ``report.png``; returns its path."""
+        path = self.folder.file("report.png")
+        self.figure().savefig(path, dpi=120)
+        return path
+
+    def write_video(self, episodes: Iterable[int] = (0,)) -> Path | None:
+        """Write ``video.mp4`` of these episodes; returns its path.
+
+        None if the task has no pictures, or no events of these episodes were kept.
+
+        Raises:
+            PictureError: no video can be made here.
+        """
+        from codi_core.evaluation.video import write_video
+
+        parts, traces = self.experiment.opened.parts, self.traces
+        chosen = [traces[number] for number in sorted(set(episodes)) if number in traces]
+        if parts.renderer is None or not chosen:
+            return None
+        frames = chain.from_iterable(map(parts.renderer.frames, chosen))
+        return write_video(self.folder.file("video.mp4"), frames, parts.rate_hz)
+
+
+def run(
+    task: str,
+    *,
+    output: Path | str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    task_options: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """Run a task in closed loop and measure it, as ``codi-run`` does.
+
+    Args:
+        task: the task's name.
+        output: the run folder; None stands for ``runs/TASK-METHOD-TIME``.
+        resume: go on with the run that is there.
+        overwrite: remove the run that is there.
+        task_options: values of the task's own options by name.
+        progress: show how far the run is.
+        options: the options of ``codi-run`` by name: ``method="codi"``, ``episodes=8``,
+            ``seed=1``, …
+
+    Raises:
+        CodiError: an option or a part is not as it must be.
+    """
+    from codi_core.evaluation.progress import Silent
+
+    experiment = prepare(task, task_options, **options)
+    folder = RunFolder(default_output(experiment) if output is None else Path(output))
+    shown = standard_progress() if progress else Silent()
+    document = experiment.document(["codi_core.experiments.run", task])
+    return run_experiment(experiment, folder, document, shown, resume, overwrite)
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: RunFolder,
+    document: Mapping[str, Any],
+    progress: Progress,
+    resume: bool = False,
+    overwrite: bool = False,
+    traced: frozenset[int] = frozenset(),
+    afterwards: Callable[[Run], object] | None = None,
+) -> Run:
+    """Run what is missing in the folder and write ``metrics.json``.
+
+    Args:
+        experiment: what is run.
+        folder: where it is written.
+        document: the content of ``config.json``.
+        progress: is told how far the run is.
+        resume: go on with the run that is there.
+        overwrite: remove the run that is there.
+        traced: episodes whose events are kept, besides the first :data:`TRACED`.
+        afterwards: called with the run while no other process can write the folder.
+    """
+    runner, config = experiment.wave_runner(), experiment.config
+    kept = frozenset(range(TRACED)) | traced
+
+    def run_wave(numbers: Sequence[int], on_tick: OnTick) -> Wave:
+        return runner.run(numbers, kept, on_tick)
+
+    with exclusive(folder.path):
+        folder.prepare(document, resume, overwrite)
+        finished = run_missing(
+            folder,
+            config.episodes,
+            config.worlds or 1,
+            runner.loop.settings.steps,
+            run_wave,
+            progress,
+        )
+        done = Run(experiment, folder, finished)
+        folder.write_metrics(done.metrics)
+        if afterwards is not None:
+            afterwards(done)
+    return done
+
+
+def read_run(path: Path | str) -> Run:
+    """The run in a run folder.
+
+    Raises:
+        UsageError: the folder holds none.
+    """
+    folder = RunFolder(Path(path))
+    experiment = from_config(folder.config()["configuration"])
+    done = len(Run(experiment, folder).episodes)
+    return Run(experiment, folder, done >= experiment.config.episodes)
+
+
+def run_wave(
+    configuration: Mapping[str, Any], numbers: Sequence[int], traced: Sequence[int] = ()
+) -> Wave:
+    """Run one wave: a configuration and episode numbers in, plain records out.
+
+    Another process or machine can be asked for it: nothing else crosses. The parts are made anew
+    at each call.
+
+    Args:
+        configuration: a resolved configuration, as ``config.json`` holds it.
+        numbers: the episodes that run at once.
+        traced: those of them whose events are wanted.
+    """
+    return from_config(configuration).wave_runner().run(numbers, frozenset(traced))
+
+
+def default_output(experiment: Experiment) -> Path:
+    """The run folder ``runs/TASK-METHOD-TIME``."""
+    config = experiment.config
+    method = str(config.method).partition(":")[0]
+    return Path("runs") / f"{config.task}-{method}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def standard_progress() -> Progress:
+    """A display on standard error: live on a terminal, lines elsewhere."""
+    from rich.console import Console
+
+    return make_progress(Console(stderr=True))
