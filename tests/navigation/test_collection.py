@@ -10,6 +10,7 @@ from codi_core.tasks import EpisodeKey
 from codi_navigation.collection.behaviours import BEHAVIOURS, DRAWS, Behaviours
 from codi_navigation.collection.demonstrator import NavigationDemonstrator
 from codi_navigation.collection.expert import keep_off
+from codi_navigation.collection.picture import write_demonstrations
 from codi_navigation.collection.recorder import GROUP, CollectionSettings, Recorder
 from codi_navigation.collection.training_maps import training_problem
 from codi_navigation.maps.shapes import Maps
@@ -141,3 +142,10 @@ def test_a_data_set_has_what_the_policy_reads_and_restores_the_state(tmp_path):
 def test_a_mixed_team_is_no_kind_to_learn_from():
     with pytest.raises(UsageError, match="each kind learns from its own demonstrations"):
         NavigationDemonstrator("mixed")
+
+
+def test_demonstrations_are_drawn(tmp_path):
+    recorder = Recorder("holonomic", CollectionSettings(steps=20))
+    demonstrations = recorder.record([EpisodeKey(0, number) for number in range(2)])
+    path = write_demonstrations(tmp_path / "demonstrations.png", demonstrations)
+    assert path.stat().st_size > 5000

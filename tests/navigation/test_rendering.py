@@ -5,10 +5,8 @@ from matplotlib.figure import Figure
 
 from codi_core.errors import CodiError
 from codi_core.tasks import EpisodeKey
-from codi_navigation.collection.recorder import CollectionSettings, Recorder
 from codi_navigation.rendering import palette
 from codi_navigation.rendering.command import draw_episode, draw_run
-from codi_navigation.rendering.demonstrations import write_demonstrations
 from codi_navigation.rendering.renderer import NavigationRenderer
 from codi_navigation.rendering.space_time import draw_space_time
 from codi_navigation.rendering.top_view import TopView
@@ -84,10 +82,3 @@ def test_an_episode_is_drawn_into_a_folder(trace, tmp_path):
 def test_episodes_whose_events_were_not_kept_are_named(tmp_path):
     with pytest.raises(CodiError, match="has no events of episode 7; it kept: none"):
         draw_run(tmp_path, [7], 160)
-
-
-def test_demonstrations_are_drawn(tmp_path):
-    recorder = Recorder("holonomic", CollectionSettings(steps=20))
-    demonstrations = recorder.record([EpisodeKey(0, number) for number in range(2)])
-    path = write_demonstrations(tmp_path / "demonstrations.png", demonstrations)
-    assert path.stat().st_size > 5000

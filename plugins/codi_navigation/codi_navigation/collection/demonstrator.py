@@ -75,7 +75,7 @@ class NavigationDemonstrator(Demonstrator):
 
     def report(self, records: Sequence[EpisodeRecord], folder: Path) -> Sequence[Path]:
         """Draw what the demonstrations look like."""
-        from codi_navigation.rendering.demonstrations import write_demonstrations
+        from codi_navigation.collection.picture import write_demonstrations
 
         seeds = [(record["seed"], record["episode"]) for record in records[:12]]
         keys = [EpisodeKey(*pair) for pair in seeds]
