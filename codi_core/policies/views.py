@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from codi_core.errors import SpecificationError
@@ -24,15 +26,19 @@ class AgentView:
         Raises:
             SpecificationError: nothing in the joint observation is the agent's.
         """
-        prefix = f"{self.agent}/"
         own = {
-            name.removeprefix(prefix): value
-            for name, value in observation.items()
-            if name.startswith(prefix)
+            name: observation[joint] for name, joint in _own_names(self.agent, tuple(observation))
         }
         if not own:
             raise SpecificationError(
                 f"the joint observation has nothing of agent '{self.agent}', only "
-                f"{sorted(observation)}: name its entries {prefix}NAME"
+                f"{sorted(observation)}: name its entries {self.agent}/NAME"
             )
         return own
+
+
+@lru_cache(maxsize=4096)
+def _own_names(agent: str, joint: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """An agent's entries, (NAME, AGENT/NAME); found once, for teams make long lists."""
+    prefix = f"{agent}/"
+    return tuple((name.removeprefix(prefix), name) for name in joint if name.startswith(prefix))

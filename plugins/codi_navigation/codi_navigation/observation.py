@@ -95,18 +95,3 @@ def _turned(vector: Tensor, heading: Tensor) -> Tensor:
     cos, sin = heading.cos(), heading.sin()
     x, y = vector.unbind(-1)
     return torch.stack((cos * x + sin * y, cos * y - sin * x), -1)
-
-
-class RobotView:
-    """f_single^(i): the part of a joint observation that one robot's policy reads.
-
-    Args:
-        robot: the robot's name.
-    """
-
-    def __init__(self, robot: str) -> None:
-        self.robot = robot
-
-    def __call__(self, observation: Observation) -> Observation:
-        """The robot's own observation."""
-        return {name: observation[f"{self.robot}/{name}"] for name in SHAPES}

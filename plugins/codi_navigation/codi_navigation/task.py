@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import PolicySpec
+from codi_core.policies import AgentView, PolicySpec
 from codi_core.resources import Resources
 from codi_core.tasks import (
     Demonstrator,
@@ -35,7 +35,7 @@ from codi_navigation.costs import (
     SeparationCost,
 )
 from codi_navigation.metrics import NavigationMetrics
-from codi_navigation.observation import SHAPES, RobotView, observe
+from codi_navigation.observation import SHAPES, observe
 from codi_navigation.options import NavigationOptions
 from codi_navigation.prediction.predictor import NavigationPredictor
 from codi_navigation.scenarios.base import Scenario, time_limit
@@ -106,7 +106,7 @@ class NavigationTask(Task):
         scenario, team = self.scenario(options), Team.of(options.vehicle, options.agents)
 
         def environment(resources: Resources) -> Environment:
-            return NavigationEnvironment(scenario, team, options)
+            return NavigationEnvironment(scenario, team, options, resources)
 
         def demonstrator(resources: Resources) -> Demonstrator:
             from codi_navigation.collection.demonstrator import NavigationDemonstrator
@@ -178,7 +178,7 @@ def single_agent(team: Team) -> PolicyOffer:
     return PolicyOffer(
         "one policy for each kind of vehicle, from demonstrations of one robot",
         tuple(
-            FactorLayout(kind, (index,), RobotView(robot), specs[kind])
+            FactorLayout(kind, (index,), AgentView(robot), specs[kind])
             for index, (kind, robot) in enumerate(zip(team.kinds, team.names, strict=True))
         ),
         {kind: SHIPPED_CHECKPOINTS / f"{kind}.safetensors" for kind in specs},
