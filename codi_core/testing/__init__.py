@@ -22,6 +22,7 @@ from codi_core.testing.costs import (
     linear_cost,
     quadratic_cost,
 )
+from codi_core.testing.devices import DeviceError, check_device, second_device
 from codi_core.testing.exact import ExactGuidance, ExactPosterior
 from codi_core.testing.local import LocalQuadraticCost, chain, graph_cost, grid
 from codi_core.testing.mixtures import GaussianMixture, joint_mixture
@@ -50,6 +51,7 @@ from codi_core.testing.trajectories import TrajectoryFamily, TrajectoryProblem, 
 
 __all__ = [
     "ConformanceError",
+    "DeviceError",
     "ExactGuidance",
     "ExactPosterior",
     "FactoredOracle",
@@ -72,6 +74,7 @@ __all__ = [
     "chain",
     "check_base_policy",
     "check_cost_function",
+    "check_device",
     "check_guidance",
     "check_posterior",
     "check_sampler",
@@ -94,6 +97,7 @@ __all__ = [
     "random_covariance",
     "reverse_sde_moments",
     "sampler_moments",
+    "second_device",
     "single_gaussian",
     "sliced_wasserstein",
     "tilt",

@@ -32,7 +32,7 @@ class LocalQuadraticCost(LocalCost):
         worlds, agents = len(flat), len(self.blocks)
         miss = flat @ whole.rows.mT - whole.target.unsqueeze(-2)
         members = row_members(whole.rows, self.blocks).repeat(worlds, 1)
-        world = torch.arange(worlds).repeat_interleave(len(whole.rows))
+        world = torch.arange(worlds, device=flat.device).repeat_interleave(len(whole.rows))
         rows = CostTerms(0.5 * miss.square().mT.flatten(0, 1), world, members, worlds)
         linear = flat * whole.slope.unsqueeze(-2)
         slope = torch.unflatten(linear, -1, (agents, -1)).sum(-1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
+from codi_core.execution.devices import to_device
 from codi_core.planning import Denoiser, Observation
 from codi_core.policies import (
     ActionSpec,
@@ -54,6 +56,12 @@ class MixturePolicy(BasePolicy):
         self.normaliser = normaliser or Normaliser.identity(action.dimension)
         self.mixture = mixture
         self.gain = gain
+
+    def to(self, device: torch.device | str) -> MixturePolicy:
+        """The same policy on another device."""
+        action, normaliser = self.spec.action, copy.deepcopy(self.normaliser).to(device)
+        gain = None if self.gain is None else self.gain.to(device)
+        return MixturePolicy(to_device(self.mixture, device), action, normaliser, gain)
 
     def denoiser(self, observation: Observation) -> Denoiser:
         """The exact E[a | a_t, s] on normalised flat chunks (B, …, D)."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from codi_core.composition import CoordinatedPolicy
+from codi_core.execution.devices import to_device
 from codi_core.guidance import Guidance
 from codi_core.planning import Denoiser, Evaluate, NoiseSource, PlanContext
 from codi_core.policies import ProductPolicy
@@ -67,10 +68,20 @@ class Problem:
         # The exact policies know all noise levels; the parts see those that samplers have.
         usual = KarrasSchedule()
         return PlanContext(
-            NoiseSource(keys),
+            NoiseSource(keys, self.policies[0].mixture.means.device),
             self.observation,
             self.product.layout,
             sigma_range=(usual.sigma_min, usual.sigma_max),
+        )
+
+    def to(self, device: torch.device | str) -> Problem:
+        """The same problem on another device; agents that share a policy still do."""
+        moved = {id(policy): policy.to(device) for policy in self.policies}
+        return attrs.evolve(
+            self,
+            policies=tuple(moved[id(policy)] for policy in self.policies),
+            cost=to_device(self.cost, device),
+            observation=to_device(self.observation, device),
         )
 
     def denoiser(self) -> Denoiser:
