@@ -2,6 +2,7 @@
 
 from codi_core.execution.plan_check import check_plan
 from codi_core.execution.plan_maker import PlanMaker
+from codi_core.execution.plan_process import ProcessWorker
 from codi_core.execution.plan_worker import InlineWorker, PlanWorker, ThreadWorker
 from codi_core.execution.receding_horizon import RecedingHorizon
 from codi_core.execution.rollout import ControlStep, Observer, Replan, Rollout
@@ -15,6 +16,7 @@ __all__ = [
     "Observer",
     "PlanMaker",
     "PlanWorker",
+    "ProcessWorker",
     "RecedingHorizon",
     "Replan",
     "Rollout",

@@ -91,6 +91,7 @@ class Controller:
         self.events: list[Events] = []
         self.failures: list[str | None] = [None] * len(episodes)
         self.missed = 0
+        self.seen = 0  # the control step of the latest observation, which may be older than now
         self.now: Step
         self.current: JointPlan | None = None
         self.flight: _Flight | None = None
@@ -116,6 +117,9 @@ class Controller:
         if self.plant.stopped:
             self._give_up(f"{self.plant.name} was stopped")
             return False
+        if self.flight is None and self.worker.broken is not None:
+            self._failed(PlanWorkerError(self.worker.broken), self._worlds_to_plan()[0])
+            return False
         if self.flight is None and tick >= self.next_plan:
             self._begin_plan(tick)
         self._receive(self.worker.patience if self.plant.clock.virtual else 0.0)
@@ -133,9 +137,11 @@ class Controller:
         if not clock.virtual:
             self._receive(until - clock.now())
         step = self.plant.observe(until)
+        self.seen = after
         if not clock.virtual:
             after = max(after, int(clock.now() * self.settings.rate_hz))
             after = min(after, self.settings.steps)
+            self.seen = min(after, round(step.time * self.settings.rate_hz))
         self.missed += after - tick - 1
         self._note(step, after - tick)
         if self.observer is not None:
@@ -156,14 +162,15 @@ class Controller:
         """Have a plan made from the latest observation."""
         worlds, rows = self._worlds_to_plan()
         current, number, expected = self.current, len(self.replans), self._expected_periods()
-        # The plan can start no later than where the actions end, nor where nobody foresees.
-        ahead = min(expected, self.schedule.end - tick) if self.worker.foresees else 0
-        start = tick + max(0, ahead)
+        # A plan starts no later than where the actions end; at its observation if nobody foresees.
+        seen = self.seen if current is None else max(self.seen, current.start)
+        foreseen = min(tick + expected, self.schedule.end) if self.worker.foresees else seen
+        start = max(seen, foreseen)
         request = PlanRequest(
             keys=tuple((key.seed, key.episode, number) for key in self.episodes),
             observations=self.history.entries,
             state=self.now.state,
-            ahead=self._actions_between(tick, start),
+            ahead=self._actions_between(seen, start),
             worlds=rows,
             previous=None if current is None else current.plan.flat,
             committed=0 if current is None else start - current.start,
@@ -182,13 +189,12 @@ class Controller:
         worlds = np.flatnonzero(unfinished)
         return worlds.tolist(), torch.from_numpy(worlds)
 
-    def _actions_between(self, tick: int, start: int) -> tuple[Tensor, ...]:
+    def _actions_between(self, seen: int, start: int) -> tuple[Tensor, ...]:
         """The actions of the present plan from one control step up to another, (B, c, A_i)."""
-        if self.current is None or start == tick:
+        if self.current is None or start == seen:
             return ()
-        first = tick - self.current.start
-        usable = self._usable(self.current)
-        return tuple(chunk[:, first : first + start - tick] for chunk in usable)
+        steps = slice(seen - self.current.start, start - self.current.start)
+        return tuple(chunk[:, steps] for chunk in self._usable(self.current))
 
     def _usable(self, joint: JointPlan) -> tuple[Tensor, ...]:
         return tuple(chunk[:, -self.settings.offset :].cpu() for chunk in joint.plan.chunks)
@@ -212,13 +218,13 @@ class Controller:
         if not flight.future.done():
             if flight.age >= self.worker.patience:
                 self.flight = None
-                self._failed(_hanging(self.worker.name, flight.age), flight)
+                self._failed(_hanging(self.worker.name, flight.age), flight.worlds)
             return
         self.flight, seconds = None, flight.age
         try:
             reply = flight.future.result()
         except Exception as error:
-            self._failed(error, flight)
+            self._failed(error, flight.worlds)
             return
         self._join(flight, reply, self.delays.note(seconds))
 
@@ -250,19 +256,19 @@ class Controller:
             if not late:
                 self.schedule.add(ScheduledChunks(first, chunks, joint.numbers))
                 self.current = joint
-                spare = max(0, self.settings.execute - self._expected_periods())
-                self.next_plan = max(first, start + spare)
+                taken_over = min(first + self.settings.execute, self.schedule.end)
+                self.next_plan = max(first, taken_over - self._expected_periods())
                 return first - start
             first += max(1, self.settings.periods(late))
         self.next_plan = first
         return -1
 
-    def _failed(self, error: Exception, flight: _Flight) -> None:
+    def _failed(self, error: Exception, worlds: Sequence[int]) -> None:
         """No plan: the episode of a single world fails, everything else is the user's mistake."""
         mistake = isinstance(error, (UsageError, SpecificationError))
-        if mistake or not self.proven or len(flight.worlds) > 1:
+        if mistake or not self.proven or len(worlds) > 1:
             raise error
-        self._fail({world: reason_of(error) for world in flight.worlds})
+        self._fail({world: reason_of(error) for world in worlds})
 
     def _give_up(self, reason: str) -> None:
         """Stop the plant, and end all episodes that go on."""

@@ -23,6 +23,7 @@ class PlanWorker(ABC):
         name: what messages call it.
         foresees: whether it can foresee the state at which a plan starts.
         blocks: whether :meth:`submit` returns only when the plan is made.
+        broken: what has happened to it, or None while it can plan.
         patience: how long a plan may take [s]; a worker that takes longer counts as hanging.
         closing: what is closed at the end.
     """
@@ -30,6 +31,7 @@ class PlanWorker(ABC):
     name: str
     foresees: bool
     blocks: bool = False
+    broken: str | None = None
 
     def __init__(self, patience: float = 60.0) -> None:
         self.patience = patience

@@ -54,7 +54,7 @@ class Plant(ABC):
         self.closing = ExitStack()
         self._patience, self._lead = patience, lead
         self._latest_start: float | None = None
-        self._latest_time = -float("inf")
+        self._latest_now = self._latest_time = -float("inf")
         self._stopped = False
         self._calls: CallThread | None = None
         self._lock = threading.Lock()
@@ -94,6 +94,7 @@ class Plant(ABC):
         Raises:
             PlantError: the plant failed, does not answer, or its time went wrong.
         """
+        self._check_clock()
         self.clock.wait(until)
         step: Step = self._answer(self._call(self._observe, until), self._patience)
         if not self.clock.virtual:
@@ -167,12 +168,20 @@ class Plant(ABC):
                 "their starts, and once"
             )
 
+    def _check_clock(self) -> None:
+        now = self.clock.now()
+        if now < self._latest_now:
+            raise PlantError(
+                f"the clock of {self.name} went back, from {self._latest_now:.3f} s to {now:.3f} s"
+            )
+        self._latest_now = now
+
     def _check_time(self, seen: float) -> None:
         now = self.clock.now()
         if seen < self._latest_time:
             raise PlantError(
-                f"the time of {self.name} went back: it observed at {self._latest_time:.3f} s, "
-                f"and then at {seen:.3f} s"
+                f"{self.name} observed at {seen:.3f} s, after it had observed at "
+                f"{self._latest_time:.3f} s: its measurements are out of order"
             )
         if abs(now - seen) > self._patience:
             raise PlantError(
