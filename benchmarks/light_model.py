@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 import torch
 from mujoco_predictor import Bare, draw_chunks, mid_carry, timed
-from prediction_error import ARMS, GOAL, LEAD_IN, MOVED, choose, collect, errors, predict, replay
+from prediction_error import ARMS, LEAD_IN, MOVED, choose, collect, errors, predict, replay
 from reporting import options, save, table
 
 from codi_franka.prediction.nominal import Lightness, build_nominal_model
@@ -58,7 +58,7 @@ def main() -> int:
     rows, figures = [], {}
     for name, lightness in VARIANTS.items():
         rate = rollouts_per_second(lightness, 64, given.repeats)
-        predictor = MujocoPredictor(ARMS, GOAL, 1, build(ARMS, lightness))
+        predictor = MujocoPredictor(ARMS, model=build(ARMS, lightness))
         found = predict(predictor, truth, chunks.actions[:, LEAD_IN:], given.seed)
         figures[name] = {"rate": rate, **errors(found, truth, truth.valid & moved)}
         rows.append([name, rate, *(_text(figures[name][what]["1.6"]) for what in ("cube", "hand"))])

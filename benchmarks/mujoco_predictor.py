@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from reporting import options, save, table, verdict
 from torch import Tensor
 
+from codi_core.resources import Resources
 from codi_core.samplers import KarrasSchedule
 from codi_core.tasks import EpisodeKey
 from codi_franka.action import HORIZON, actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
 from codi_franka.prediction.nominal import build_nominal_model
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.robot.controller import EndEffectorController
@@ -37,7 +38,6 @@ from codi_franka.robot.reach import servo_twist
 from codi_franka.state import FrankaState
 
 BAR = 0.85
-GOAL = torch.tensor([0.45, 0.0, 0.025])
 CUBE = torch.tensor([0.4, 0.05, 0.018])
 """[m] Where the left arm finds the cube, in its base frame."""
 
@@ -45,7 +45,7 @@ CUBE = torch.tensor([0.4, 0.05, 0.018])
 def mid_carry() -> FrankaState:
     """The left arm carries the cube; reached by a script in the environment."""
     start = (float(CUBE[0]) - 0.65, float(CUBE[1]), float(torch.atan2(CUBE[1], CUBE[0])))
-    environment = FrankaEnvironment(HandoffOptions(start=start, randomize=False), threads=1)
+    environment = FrankaEnvironment(HandoffOptions(start=start, randomize=False), MujocoMaker())
     step = environment.reset([EpisodeKey(0, 0)])
     above, beyond = CUBE + torch.tensor([0.0, 0.0, 0.12]), torch.tensor([0.5, 0.0, 0.15])
     script = [(above, 0.08, 15), (CUBE, 0.08, 12), (CUBE, 0.0, 5), (beyond, 0.0, 8)]
@@ -97,7 +97,7 @@ class Bare:
         self.reset()
         for action in actions.unbind(1):
             targets = actuator_targets(controller, now.joint_position, action)
-            now = self.simulator.step(targets, self.simulator.substeps)
+            now = self.simulator.step(targets, self.simulator.substeps).state
             rows.append(targets.numpy().astype(np.float64))
         return np.repeat(np.stack(rows, 1), self.simulator.substeps, 1)
 
@@ -128,7 +128,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     """Alternate both sides; the ratio is that of neighbours in time."""
     state, chunks = mid_carry(), draw_chunks(given.samples, given.seed)
     bare = Bare(state, chunks, given.threads)
-    predictor = MujocoPredictor(ARMS, GOAL, given.threads)
+    predictor = MujocoPredictor(ARMS, Resources(threads=given.threads))
     predictor.predict(state, chunks)
     seconds: dict[str, list[tuple[float, float]]] = {"bare": [], "predictor": []}
     for _ in range(given.repeats):

@@ -33,6 +33,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import SHAPES
+from codi_franka.physics.mujoco_simulator import MujocoMaker
 
 BAR_MS = 60.0
 STAGES = ("denoise", "draw", "predict", "cost")
@@ -48,7 +49,7 @@ def untrained() -> tuple[Factor, ...]:
 
 def mid_task(planner: CoordinatedPolicy, seconds: float, execute: int, seed: int) -> Step:
     """Run the closed loop for a while and return what is seen then."""
-    environment = FrankaEnvironment(HandoffOptions(start=START), threads=1)
+    environment = FrankaEnvironment(HandoffOptions(start=START), MujocoMaker())
     step = environment.reset([EpisodeKey(seed, 0)])
     for number in range(max(1, round(seconds * RATE_HZ / execute))):
         chunks = plan(planner, step, number, seed).chunks

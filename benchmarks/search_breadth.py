@@ -39,9 +39,9 @@ from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
+from codi_franka.physics.mujoco_simulator import MujocoMaker
 from codi_franka.prediction.kinematic import KinematicPredictor
 
-GOAL = torch.tensor([0.45, 0.0, 0.025])
 POSTERIORS: dict[str, PosteriorApproximation] = {
     "isotropic": IsotropicPosterior(),
     "matched": MatchedPosterior(),
@@ -62,7 +62,7 @@ class Watched(Predictor):
     """A kinematic predictor that keeps how far apart the samples' hands end, call by call [m]."""
 
     def __init__(self) -> None:
-        self.inner = KinematicPredictor(ARMS, GOAL)
+        self.inner = KinematicPredictor(ARMS)
         self.apart: list[float] = []
 
     def predict(self, state: Any, chunks: tuple[Tensor, ...]) -> Prediction:
@@ -92,7 +92,7 @@ def selecting(like: CoordinatedPolicy) -> Make:
 
 def states(planner: CoordinatedPolicy, worlds: int, seconds: float, seed: int) -> list[Step]:
     """What is seen now and then while the printed estimator acts."""
-    environment = FrankaEnvironment(HandoffOptions(), threads=1)
+    environment = FrankaEnvironment(HandoffOptions(), MujocoMaker())
     step, found = environment.reset([EpisodeKey(seed, world) for world in range(worlds)]), []
     for tick in range(round(10 * seconds)):
         if tick % EVERY == 0:

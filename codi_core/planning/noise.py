@@ -52,6 +52,16 @@ class NoiseSource:
         """Draw independent values uniform on [0, 1), shape (B, *shape), float32."""
         return self._fill(shape, "uniform_")
 
+    def replace(self, worlds: Sequence[int], others: NoiseSource) -> None:
+        """Let some worlds draw from the streams of another source from now on.
+
+        Args:
+            worlds: their numbers.
+            others: one stream for each of them.
+        """
+        for world, generator in zip(worlds, others._generators, strict=True):
+            self._generators[world] = generator
+
     @contextmanager
     def only(self, worlds: Tensor) -> Iterator[None]:
         """Inside, draw for some worlds only: (B,) booleans. The others get zeros.

@@ -49,6 +49,7 @@ def state(
         cube_position=torch.tensor(cube).expand(worlds, -1).clone(),
         cube_quaternion=quaternion_exp(torch.tensor([[0.0, 0.0, yaw]])).expand(worlds, -1).clone(),
         cube_velocity=torch.zeros(worlds, 6),
+        goal=GOAL.expand(worlds, -1).clone(),
     )
 
 
@@ -66,6 +67,7 @@ def random_states(worlds: int, seed: int = 0) -> FrankaState:
         cube_position=torch.tensor([0.3, 0.3, 0.05]) * normal(3),
         cube_quaternion=quaternion_exp(math.pi * normal(3)),
         cube_velocity=normal(6),
+        goal=GOAL.expand(worlds, -1).clone(),
     )
 
 

@@ -25,7 +25,8 @@ ALL = [GoalCost(), CollisionCost(), EngagementCost(), EngageAllCost()]
 
 def trajectory(hands: Tensor, cube: Tensor, goal: Tensor | None = None) -> HandoffTrajectory:
     """From hands (B, M, K, N, 3) and a cube (B, M, K, 3)."""
-    goal = torch.tensor(GOAL, dtype=hands.dtype) if goal is None else goal
+    if goal is None:
+        goal = torch.tensor(GOAL, dtype=hands.dtype).expand(len(hands), 1, 1, 3)
     return HandoffTrajectory(hands, torch.zeros(hands.shape[:-1]), cube, goal, lambda: hands)
 
 
@@ -165,7 +166,7 @@ class TestLaws:
         moved = trajectory(
             path.hand_position @ turn.T + shift,
             path.cube_position @ turn.T + shift,
-            turn @ path.goal + shift,
+            path.goal @ turn.T + shift,
         )
         torch.testing.assert_close(cost(moved), cost(path), atol=1e-9, rtol=1e-9)
 
@@ -185,6 +186,16 @@ class TestLaws:
     def test_a_sample_costs_the_same_alone(self, cost, path) -> None:
         alone = trajectory(path.hand_position[:1, -1:], path.cube_position[:1, -1:])
         torch.testing.assert_close(cost(alone), cost(path)[:1, -1:])
+
+
+def test_each_world_is_judged_by_its_own_goal() -> None:
+    """Two worlds alike but for their goals, 20 and 50 cm from the cube's last place."""
+    path = one([[0.0] * 3], [[0.4, 0.0, 0.3]], [[0.25, 0.0, 0.025]])
+    hands, cube = (value.expand(2, *value.shape[1:]) for value in
+                   (path.hand_position, path.cube_position))  # fmt: skip
+    goals = torch.tensor([GOAL, (-0.25, 0.0, 0.025)], dtype=torch.float64)[:, None, None]
+    together = GoalCost()(trajectory(hands, cube, goals))
+    torch.testing.assert_close(together, torch.tensor([[0.19], [0.49]], dtype=torch.float64))
 
 
 @LAW

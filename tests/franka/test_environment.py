@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import attrs
@@ -15,9 +17,10 @@ from codi_core.errors import UsageError
 from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.sensors import FAR, HAND_BODIES, SensorReadings
 from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import observe
+from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.sensors import FAR, HAND_BODIES, SensorReadings
 from codi_franka.physics.variation import CubeVariation
 from codi_franka.robot.layout import CUBE_MASS, CUBE_SIZE
 from codi_franka.state import FrankaState, tensors
@@ -43,13 +46,7 @@ def still(worlds: int, width: float = OPEN) -> tuple[Tensor, Tensor]:
 
 
 def make(**options) -> FrankaEnvironment:
-    return FrankaEnvironment(HandoffOptions(**options), 1)
-
-
-def put(environment: FrankaEnvironment, worlds: FrankaState) -> None:
-    """Put the environment's worlds into a state."""
-    environment.simulator.set_state(worlds)
-    environment.state = worlds
+    return FrankaEnvironment(HandoffOptions(**options), MujocoMaker(1))
 
 
 # -- episodes -----------------------------------------------------------------------------------
@@ -149,6 +146,123 @@ def test_events_and_observations_have_their_shapes() -> None:
     assert environment.time == pytest.approx(0.1)
 
 
+# -- worlds that start while others go on -------------------------------------------------------
+
+
+def run(environment: FrankaEnvironment, actions: tuple[Tensor, ...], first: int) -> list[Step]:
+    """Apply the actions (B, 1, K, 7) from number ``first`` on."""
+    steps = range(first, actions[0].shape[2])
+    return [environment.step(tuple(a[:, 0, k] for a in actions)) for k in steps]
+
+
+def assert_same_world(found: Step, world: int, expected: Step, other: int, atol: float) -> None:
+    for name, value in expected.events.items():
+        np.testing.assert_allclose(found.events[name][world], value[other], atol=atol, rtol=0)
+    for name, seen in expected.observation.items():
+        # What is squashed or turned in the hand's frame is magnified.
+        torch.testing.assert_close(
+            found.observation[name][world], seen[other], atol=20 * atol, rtol=0
+        )
+    for (name, value), (_, truth) in zip(
+        tensors(found.state), tensors(expected.state), strict=True
+    ):
+        torch.testing.assert_close(value[world], truth[other], atol=atol, rtol=0, msg=name)
+
+
+def test_a_world_starts_anew_and_the_others_do_not_notice() -> None:
+    """To the bit: physics, noise and what was reported; the clock goes on."""
+    actions = random_chunks(3, 1, 8)
+    undisturbed, environment = make(), make()
+    undisturbed.reset(keys(0, 1, 2))
+    environment.reset(keys(0, 1, 2))
+    expected = run(undisturbed, actions, 0)
+    before = [environment.step(tuple(a[:, 0, k] for a in actions)) for k in range(4)][-1]
+    after = environment.reset(keys(7), rows=[1])
+    assert after.time == before.time == pytest.approx(0.4)
+    found = run(environment, actions, 4)
+    for world in (0, 2):
+        assert_same_world(after, world, before, world, atol=0.0)
+        for mine, theirs in zip(found, expected[4:], strict=True):
+            assert_same_world(mine, world, theirs, world, atol=0.0)
+
+
+def test_a_world_that_starts_anew_runs_as_in_an_environment_of_its_own() -> None:
+    """Whatever happened in its place before; mass and friction are the new episode's."""
+    actions = random_chunks(3, 1, 8)
+    environment, alone = make(), make()
+    environment.reset(keys(0, 1, 2))
+    environment.restore(state(cube=(0.0, 0.7, -0.3)), rows=[1])
+    for _ in range(3):
+        assert environment.step(still(3)).events["failed"].tolist() == [False, True, False]
+    started, own = environment.reset(keys(7), rows=[1]), alone.reset(keys(7))
+    assert_same_world(started, 1, own, 0, atol=1e-6)
+    mine = run(environment, actions, 0)
+    theirs = run(alone, tuple(a[1:2] for a in actions), 0)
+    for found, expected in zip(mine, theirs, strict=True):
+        assert_same_world(found, 1, expected, 0, atol=1e-5)
+    for name in ("body_mass", "body_inertia", "geom_friction"):
+        here, there = (e.simulator.batch.expand(name) for e in (environment, alone))
+        np.testing.assert_array_equal(here[1], there[0])
+
+
+def test_each_world_may_have_a_goal_and_a_start_of_its_own() -> None:
+    environment = make(randomize=False)
+    goals, starts = [(0.3, 0.1), (-0.2, -0.1)], [(0.0, 0.0, 0.0), (0.1, 0.2, 0.5)]
+    step = environment.reset(keys(0, 1), goal=goals, start=starts)
+    expected = torch.tensor([[*goal, CUBE_SIZE / 2] for goal in goals])
+    torch.testing.assert_close(step.state.goal, expected)
+    np.testing.assert_allclose(step.events["goal"], expected.numpy(), atol=1e-7)
+    np.testing.assert_allclose(step.events["cube_position"][:, :2], np.array(starts)[:, :2],
+                               atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        step.events["goal_distance_m"], [np.hypot(0.3, 0.1), np.hypot(0.3, 0.3)], atol=1e-6
+    )
+    step = environment.reset(keys(2), rows=[0], goal=(0.0, 0.4))
+    torch.testing.assert_close(step.state.goal[0], torch.tensor([0.0, 0.4, CUBE_SIZE / 2]))
+    torch.testing.assert_close(step.state.goal[1], expected[1])
+    again = environment.reset(keys(2, 3))  # without a goal of their own
+    torch.testing.assert_close(again.state.goal[:, :2], torch.tensor([[0.45, 0.0]] * 2))
+
+
+def test_a_wrong_goal_changes_nothing() -> None:
+    environment = make()
+    environment.reset(keys(0, 1))
+    before = environment.state
+    with pytest.raises(UsageError, match="--goal 2 0 is not on the table"):
+        environment.reset(keys(2), rows=[0], goal=(2.0, 0.0))
+    assert environment.state is before
+
+
+def test_some_worlds_cannot_start_before_all_have() -> None:
+    with pytest.raises(UsageError, match="reset all worlds first"):
+        make().reset(keys(0), rows=[0])
+
+
+def test_restored_worlds_are_in_the_state_that_was_recorded() -> None:
+    environment = make(randomize=False)
+    recorded = environment.reset(keys(0, 1)).state
+    later = [environment.step(still(2)) for _ in range(3)][-1]
+    restored = environment.restore(recorded.of_worlds(torch.tensor([1])), rows=[1])
+    torch.testing.assert_close(restored.state.cube_position[1], recorded.cube_position[1])
+    torch.testing.assert_close(restored.state.joint_position[1], recorded.joint_position[1])
+    assert_same_world(restored, 0, later, 0, atol=0.0)
+
+
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy])
+def test_a_copy_goes_on_from_the_same_instant(copied) -> None:
+    """To the bit, with the same mass, friction and noise, and then on its own."""
+    actions, environment = random_chunks(2, 1, 6), make()
+    environment.reset(keys(0, 1))
+    run(environment, tuple(a[:, :, :3] for a in actions), 0)
+    twin = copied(environment)
+    for mine, theirs in zip(run(twin, actions, 3), run(environment, actions, 3), strict=True):
+        for world in range(2):
+            assert_same_world(mine, world, theirs, world, atol=0.0)
+    before = environment.state
+    twin.reset(keys(4), rows=[0])
+    assert environment.state is before
+
+
 # -- failures -----------------------------------------------------------------------------------
 
 
@@ -158,11 +272,11 @@ def test_a_cube_that_leaves_the_table_fails_for_ever_and_alone() -> None:
     worlds = state(cube=(0.0, 0.0, 0.025), worlds=2)
     worlds.cube_position[1] = torch.tensor([0.0, 0.58, 0.025])
     worlds.cube_velocity[1, 1] = 1.0
-    put(environment, worlds)
+    environment.restore(worlds)
     failed = [environment.step(still(2)).events["failed"].copy() for _ in range(12)]
     assert not failed[0].any()
     assert failed[-1].tolist() == [False, True]
-    put(environment, state(cube=(0.0, 0.0, 0.025), worlds=2))
+    environment.restore(state(cube=(0.0, 0.0, 0.025), worlds=2))
     assert environment.step(still(2)).events["failed"].tolist() == [False, True]
 
 
@@ -178,8 +292,8 @@ def test_a_simulation_that_diverges_fails_alone(
     worlds = state(cube=(-0.2, 0.1, 0.025), worlds=3)
     broken = getattr(worlds, name).clone()
     broken[1] = value
+    environment.restore(worlds)
     environment.simulator.set_state(attrs.evolve(worlds, **{name: broken}))
-    environment.state = worlds
     for _ in range(3):
         step = environment.step(still(3))
         assert step.events["failed"].tolist() == [False, True, False]
@@ -212,7 +326,8 @@ def test_actions_that_are_no_numbers_are_survived(value: float) -> None:
 
 def brute_hand_distance(environment: FrankaEnvironment, world: int) -> float:
     """The smallest distance between two hands' geometries, pair by pair."""
-    model, data = environment.model, mujoco.MjData(environment.model)
+    model = environment.simulator.model
+    data = mujoco.MjData(model)
     data.qpos[:] = environment.simulator.batch.bind("qpos")[world]
     mujoco.mj_kinematics(model, data)
 
@@ -240,10 +355,10 @@ def test_the_hand_distance_is_that_between_the_hands_geometries() -> None:
         ((-0.1, 0.1, 0.2), (0.1, 0.0, 0.3)),
         ((-0.05, 0.3, 0.1), (0.1, 0.05, 0.1)),
     )
-    put(environment, worlds)
+    environment.restore(worlds)
     environment.simulator.batch.forward()
     data = environment.simulator.batch.bind("sensordata")
-    found = SensorReadings(environment.model).hand_distance(data)
+    found = SensorReadings(environment.simulator.model).hand_distance(data)
     expected = [brute_hand_distance(environment, world) for world in range(3)]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert expected[1] < 0.25
@@ -256,7 +371,7 @@ def test_arms_that_touch_are_reported_and_the_guard_keeps_them_from_it(guard: bo
     environment = make(randomize=False, guard=guard)
     step = environment.reset(keys(0, 1))
     assert not step.events["arm_contact"].any()
-    put(environment, hands_at((None, None), ((-0.06, 0.0, 0.3), (0.06, 0.0, 0.3))))
+    environment.restore(hands_at((None, None), ((-0.06, 0.0, 0.3), (0.06, 0.0, 0.3))))
     together = torch.zeros(2, 7)
     together[1, 0], together[:, 6] = 0.4, OPEN
     contact, distance = np.zeros(2, dtype=bool), []

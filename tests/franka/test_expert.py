@@ -62,7 +62,7 @@ def put_all_cubes(recorder: Recorder, state: FrankaState, xy: Tensor) -> None:
         cube_quaternion=torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
         cube_velocity=torch.zeros(count, 6),
     )
-    recorder.simulator.place_cube(moved, torch.arange(count).numpy())
+    recorder.simulator.place_cube(moved, torch.arange(count))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 import warnings
@@ -28,6 +30,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import ENVIRONMENT, STATE, STATE_NAMES
+from codi_franka.physics.mujoco_simulator import MujocoMaker
 from codi_franka.state import BaseFrames, FrankaState, hands_in_base
 from franka.scenes import state
 
@@ -57,9 +60,7 @@ def make_vec(count: int, **options) -> HandoffVectorEnv:
 
 def put(env: HandoffEnv, worlds: FrankaState) -> None:
     """Put the simulation into a state."""
-    environment = env.unwrapped._worlds._all
-    environment.simulator.set_state(worlds)
-    environment.state = worlds
+    env.unwrapped._worlds.environment.restore(worlds)
 
 
 # -- registration -------------------------------------------------------------------------------
@@ -132,9 +133,8 @@ def test_an_episode_is_that_of_codi_run_with_the_same_seed() -> None:
     """Observations, true distances and costs are those of the task's environment."""
     env = make()
     actions = np.random.default_rng(0).uniform(-1, 1, (2, 4, 14)).astype(np.float32)
-    bases = BaseFrames.of(ARMS)
     for episode in range(2):
-        task = FrankaEnvironment(HandoffOptions(), 1)
+        task = FrankaEnvironment(HandoffOptions(), MujocoMaker(1))
         step = task.reset([EpisodeKey(7, episode)])
         observation, info = env.reset(seed=7) if episode == 0 else env.reset()
         for action in actions[episode]:
@@ -146,7 +146,7 @@ def test_an_episode_is_that_of_codi_run_with_the_same_seed() -> None:
             assert info["goal_distance_m"] == pytest.approx(step.events["goal_distance_m"][0])
             step = task.step(physical_actions(action[None]))
             observation, reward, terminated, truncated, info = env.step(action)
-            cost = table_i_cost()(one_step_trajectory(task.state, task.goal[None], bases))
+            cost = table_i_cost()(one_step_trajectory(task.state, task.hands))
             assert reward == pytest.approx(-float(cost), abs=1e-6)
             assert (terminated, truncated) == (False, False)
 
@@ -156,7 +156,7 @@ def test_the_reward_is_minus_table_i_of_the_true_state() -> None:
     env = make(randomize=False, start=(-0.3, 0.0, 0.0))
     env.reset(seed=0)
     reward = env.step(IDLE)[1]
-    environment = env.unwrapped._worlds._all
+    environment = env.unwrapped._worlds.environment
     hands = hands_in_base(environment.state).position[0]
     tcp = BaseFrames.of(ARMS).points_to_world(hands)
     cube = environment.state.cube_position[0]
@@ -248,7 +248,7 @@ def test_a_diverged_simulation_ends_the_episode_with_finite_values(tmp_path, mon
     env.reset(seed=0)
     _, before, *_ = env.step(IDLE)
     put(env, attrs.evolve(state(), cube_position=torch.full((1, 3), 1e30)))
-    env.unwrapped._worlds._all.simulator.valid[:] = False
+    env.unwrapped._worlds.environment.simulator.valid[:] = False
     observation, reward, terminated, _, info = env.step(IDLE)
     assert terminated
     assert info["failed"]
@@ -271,6 +271,56 @@ def test_it_renders_the_present_state() -> None:
     env.close()
     assert first.shape == (120, 160, 3)
     assert (np.abs(first.astype(int) - second).sum(-1) > 60).any()
+
+
+COPIES = {"pickled": lambda env: pickle.loads(pickle.dumps(env)), "copied": copy.deepcopy}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_copy_goes_on_from_the_same_state(copied, wrapped) -> None:
+    """To the bit; then each goes on by itself, also to its next episodes."""
+    env = make() if wrapped else HandoffEnv()
+    env.reset(seed=3)
+    actions = np.random.default_rng(2).uniform(-1, 1, (4, 14)).astype(np.float32)
+    env.step(actions[0])
+    twin = copied(env)
+    for action in actions:
+        mine, theirs = twin.step(action), env.step(action)
+        for name, value in theirs[0].items():
+            np.testing.assert_array_equal(mine[0][name], value)
+        assert mine[1:4] == theirs[1:4]
+        assert mine[4] == theirs[4]
+    (mine, _), (theirs, _) = twin.reset(), env.reset()
+    np.testing.assert_array_equal(mine["left"], theirs["left"])
+    twin.close()
+    env.close()
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_copy_of_many_worlds_goes_on_from_the_same_state(copied) -> None:
+    envs = HandoffVectorEnv(2, max_episode_steps=3)
+    envs.reset(seed=3)
+    actions = np.random.default_rng(2).uniform(-1, 1, (5, 2, 14)).astype(np.float32)
+    envs.step(actions[0])
+    twin = copied(envs)
+    for action in actions:  # one of them ends the episodes, and the next one starts others
+        mine, theirs = twin.step(action), envs.step(action)
+        for name, value in theirs[0].items():
+            np.testing.assert_array_equal(mine[0][name], value)
+        for value, expected in zip(mine[1:4], theirs[1:4], strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.skipif(not opengl_works(), reason="no off-screen OpenGL here")
+def test_a_copy_of_an_environment_that_has_rendered_renders_for_itself() -> None:
+    env = make(render_mode="rgb_array", size=(64, 48))
+    env.reset(seed=0)
+    picture = env.render()
+    twin = pickle.loads(pickle.dumps(env))
+    env.close()
+    np.testing.assert_array_equal(twin.render(), picture)
+    twin.close()
 
 
 # -- the vector form ----------------------------------------------------------------------------
@@ -317,16 +367,13 @@ def test_a_world_restarts_alone() -> None:
     envs, alone = make_vec(2), make()
     envs.reset(seed=0)
     alone.reset(seed=1)
-    task = envs._worlds._all
-    start = attrs.evolve(
-        task.state,
-        cube_position=torch.stack((torch.tensor([0.45, 0.0, 0.025]), task.state.cube_position[1])),
-        cube_quaternion=torch.stack(
-            (quaternion_exp(torch.zeros(3)), task.state.cube_quaternion[1])
-        ),
+    task = envs._worlds.environment
+    delivered = attrs.evolve(
+        task.state.of_worlds(torch.tensor([0])),
+        cube_position=torch.tensor([[0.45, 0.0, 0.025]]),
+        cube_quaternion=quaternion_exp(torch.zeros(1, 3)),
     )
-    task.simulator.set_state(start)
-    task.state = start
+    task.restore(delivered, [0])
     ended = []
     for action in actions:
         action[0] = 0.0

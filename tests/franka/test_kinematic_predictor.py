@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from codi_core.errors import SpecificationError
 from codi_franka.geometry import quaternion_exp, quaternion_from_matrix, quaternion_multiply
+from codi_franka.handoff.costs import GoalCost
 from codi_franka.handoff.starts import ARMS
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
 from codi_franka.prediction.trajectory import HandoffTrajectory
@@ -34,7 +36,7 @@ BASES = BaseFrames.of(ARMS)
 def predict(
     start: FrankaState, chunks: tuple[Tensor, ...], settings: KinematicSettings = SETTINGS
 ) -> HandoffTrajectory:
-    return KinematicPredictor(ARMS, GOAL, settings).predict(start, chunks).trajectory
+    return KinematicPredictor(ARMS, settings=settings).predict(start, chunks).trajectory
 
 
 def to_base(points: Tensor, arm: int) -> Tensor:
@@ -325,8 +327,28 @@ def test_a_world_and_a_sample_are_predicted_alike_alone_and_in_a_batch() -> None
                 )  # fmt: skip
 
 
+def test_worlds_of_one_batch_may_have_goals_of_their_own() -> None:
+    """Predicted and judged together as each of them alone."""
+    goals = torch.tensor([[0.45, 0.0, 0.025], [-0.3, 0.2, 0.025]])
+    start, chunks = attrs.evolve(random_states(2), goal=goals), random_chunks(2, 5, 16, seed=8)
+    together = GoalCost()(predict(start, chunks))
+    assert (together[0] - together[1]).abs().min() > 0.05
+    for world in range(2):
+        own = tuple(value[world : world + 1] for value in chunks)
+        alone = GoalCost()(predict(row(start, world), own))
+        torch.testing.assert_close(together[world : world + 1], alone, atol=1e-6, rtol=0)
+    cube = predict(start, chunks).cube_position
+    expected = (cube - goals[:, None, None]).norm(dim=-1).amin(-1) - GoalCost().threshold
+    torch.testing.assert_close(together, expected)
+
+
+def test_a_state_without_a_goal_is_refused() -> None:
+    with pytest.raises(SpecificationError, match="no goal"):
+        predict(attrs.evolve(state(), goal=None), random_chunks(1, 1, 4))
+
+
 def test_what_is_kept_for_a_state_does_not_leak_into_the_next() -> None:
-    predictor, chunks = KinematicPredictor(ARMS, GOAL), random_chunks(1, 2, 8)
+    predictor, chunks = KinematicPredictor(ARMS), random_chunks(1, 2, 8)
     first, second = state(cube=AT), state(cube=(0.1, 0.1, 0.025), hands=(AT, None))
     for start in (first, second, first):
         found = predictor.predict(start, chunks).trajectory
@@ -338,9 +360,9 @@ def test_samples_in_which_arms_meet_are_not_lost() -> None:
     """That arms meet is for the costs to judge; no sample is invalid."""
     arm = torch.zeros(1, 3, 12, 7)
     arm[..., 0] = torch.tensor([0.5, -0.3, 0.0])[:, None]
-    prediction = KinematicPredictor(ARMS, GOAL).predict(state(), (arm, arm))
+    prediction = KinematicPredictor(ARMS).predict(state(), (arm, arm))
     assert prediction.valid is None
-    assert prediction.trajectory.goal is GOAL
+    torch.testing.assert_close(prediction.trajectory.goal, GOAL.expand(1, 1, 1, 3))
     hands = prediction.trajectory.hand_position
     assert hands.isfinite().all()
     gap = (hands[0, ..., 0, :] - hands[0, ..., 1, :]).norm(dim=-1)

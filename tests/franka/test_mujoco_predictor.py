@@ -16,14 +16,14 @@ from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
-from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
 from codi_franka.prediction.nominal import SUBSTEPS, build_nominal_model
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.model import build_model
 from codi_franka.state import FrankaState, tcp_in_world, tensors
 from franka.driving import drive_to_grasp
-from franka.scenes import GOAL, OPEN, SHUT, chunk, joint_chunk, random_chunks, state
+from franka.scenes import OPEN, SHUT, chunk, joint_chunk, random_chunks, state
 
 CUBE = (-0.2, 0.05, 0.025)
 FIELDS = ("hand_position", "gripper_width", "cube_position")
@@ -31,13 +31,13 @@ FIELDS = ("hand_position", "gripper_width", "cube_position")
 
 @pytest.fixture(scope="module")
 def predictor() -> MujocoPredictor:
-    return MujocoPredictor(ARMS, GOAL, threads=1)
+    return MujocoPredictor(ARMS)
 
 
 @pytest.fixture(scope="module")
 def detailed() -> MujocoPredictor:
     """On the environment's own model."""
-    return MujocoPredictor(ARMS, GOAL, threads=1, model=build_model(ARMS))
+    return MujocoPredictor(ARMS, model=build_model(ARMS))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_the_same_action_after_saturation_has_the_same_effect(predictor: MujocoP
 def about_to_grasp() -> tuple[FrankaEnvironment, FrankaState]:
     """The left hand around the cube, as the environment got there."""
     options = HandoffOptions(start=(CUBE[0], CUBE[1], 0.2), randomize=False)
-    environment = FrankaEnvironment(options, 1)
+    environment = FrankaEnvironment(options, MujocoMaker(1))
     environment.reset([EpisodeKey(0, 0)])
     step = drive_to_grasp(environment)
     hand = step.events["hand_position"][0, 0]
@@ -239,6 +239,7 @@ def test_the_simulator_returns_the_state_that_was_set() -> None:
     generator = torch.Generator().manual_seed(0)
     start = attrs.evolve(
         start,
+        goal=None,  # which is not the simulator's
         joint_velocity=0.1 * torch.randn(3, 2, 7, generator=generator),
         cube_velocity=torch.randn(3, 6, generator=generator),
     )
@@ -259,13 +260,13 @@ def test_set_points_lead_so_that_steady_motion_goes_on() -> None:
     now = simulator.state()
     for _ in range(6):
         targets = actuator_targets(controller, now.joint_position, action)
-        now = simulator.step(targets, simulator.substeps)
-    before = tcp_in_world(now, MujocoPredictor(ARMS, GOAL).bases)
+        now = simulator.step(targets, simulator.substeps).state
+    before = tcp_in_world(now, MujocoPredictor(ARMS).bases)
     simulator.set_state(now)
     later = simulator.step(
         actuator_targets(controller, now.joint_position, action), simulator.substeps
-    )
-    moved = tcp_in_world(later, MujocoPredictor(ARMS, GOAL).bases) - before
+    ).state
+    moved = tcp_in_world(later, MujocoPredictor(ARMS).bases) - before
     torch.testing.assert_close(moved[0, 0, 0], torch.tensor(0.02), atol=2e-3, rtol=0)
 
 

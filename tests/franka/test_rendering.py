@@ -22,6 +22,7 @@ from codi_core.tasks import EpisodeKey
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
+from codi_franka.physics.mujoco_simulator import MujocoMaker
 from codi_franka.rendering import meshes, opengl, palette
 from codi_franka.rendering.command import main
 from codi_franka.rendering.meshes import assets_folder, load_visual_meshes, merge_close_vertices
@@ -171,7 +172,8 @@ def test_it_draws_again_after_close() -> None:
 
 @needs_opengl
 def test_it_draws_what_the_environment_reports() -> None:
-    environment = FrankaEnvironment(HandoffOptions(start=(*CUBE[:2], 0.4), randomize=False), 1)
+    options = HandoffOptions(start=(*CUBE[:2], 0.4), randomize=False)
+    environment = FrankaEnvironment(options, MujocoMaker(1))
     events = environment.reset([EpisodeKey(0, 0)]).events
     renderer = HandoffRenderer(SIZE, meshes=False)
     quaternion = quaternion_exp(torch.tensor([0.0, 0.0, 0.4])).numpy()

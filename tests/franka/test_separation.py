@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -22,7 +23,8 @@ def facing(gap: float, height: float = 0.2, side: float = 0.0) -> HandState:
 
 def at_rest(position: Tensor) -> HandState:
     zero = torch.zeros_like(position)
-    return HandState(position, torch.eye(3).expand(*position.shape, 3), zero, zero)
+    jacobian = torch.zeros(*position.shape[:-1], 6, 7)
+    return HandState(position, torch.eye(3).expand(*position.shape, 3), zero, zero, jacobian)
 
 
 def forwards(speed: float) -> Tensor:
@@ -84,7 +86,7 @@ def test_arms_slide_along_each_other() -> None:
 
 def test_a_hand_that_still_moves_is_slowed_earlier() -> None:
     still = facing(0.4)
-    fast = HandState(still.position, still.rotation, forwards(0.5)[..., :3], still.angular_velocity)
+    fast = attrs.evolve(still, linear_velocity=forwards(0.5)[..., :3])
     slowed = GUARD.restrain(fast, forwards(0.5))[0, 0, 0]
     assert slowed < GUARD.restrain(still, forwards(0.5))[0, 0, 0]
 

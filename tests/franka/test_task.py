@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from codi_core.host.plugins import Host, load_plugins
 from codi_core.policies import ActionSpec, DiffusionPolicy, PolicySpec, ProductPolicy
 from codi_core.resources import Resources
 from codi_core.samplers import KarrasSchedule
-from codi_core.tasks import PlanSettings
+from codi_core.tasks import EpisodeKey, PlanSettings
 from codi_core.training.checkpoint import save_checkpoint
 from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.costs import TABLE_I, CollisionCost
@@ -36,7 +37,7 @@ from codi_franka.plugin import TASK
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.state import tensors
 from franka.installed import install_franka
-from franka.scenes import random_states
+from franka.scenes import random_chunks, random_states
 
 SPEC = PolicySpec(ACTION_SPEC, SHAPES)
 METRICS = {
@@ -79,7 +80,7 @@ def test_the_plugin_registers_the_task_its_costs_and_its_simulator(host: Host) -
     assert plugin.distribution == "codi-franka"
     assert plugin.error is None
     assert plugin.registered["tasks"] == (TASK,)
-    assert plugin.registered["simulators"] == ("franka-mujoco",)
+    assert plugin.registered["simulators"] == ("mujoco",)
     assert isinstance(make_task(host, TASK), HandoffTask)
 
 
@@ -92,9 +93,10 @@ def test_the_terms_of_the_cost_can_be_chosen_by_name_with_options(host: Host) ->
 
 
 def test_the_registered_simulator_can_be_made(host: Host) -> None:
-    simulator = host.simulators.get("franka-mujoco").factory(arms=("left",), copies=2, threads=1)
-    assert simulator.copies == 2
-    assert simulator.device == "cpu"
+    record = host.simulators.get("mujoco")
+    assert record.tasks == (TASK,)
+    simulator = record.factory(Resources(threads=1), timestep=0.005)(("left",), 2)
+    assert (simulator.copies, simulator.substeps, simulator.device) == (2, 20, "cpu")
 
 
 # -- parts --------------------------------------------------------------------------------------
@@ -112,11 +114,35 @@ def test_the_parts_of_the_task() -> None:
     environment = parts.environment(Resources())
     assert isinstance(environment, FrankaEnvironment)
     assert environment.options is options
-    for make in parts.predictors.values():
-        torch.testing.assert_close(make(Resources()).goal, torch.tensor([0.3, 0.1, 0.025]))
     physics = parts.predictors["mujoco"](Resources(threads=3))
     assert isinstance(physics, MujocoPredictor)
-    assert physics.threads == 3
+    assert physics.resources.threads == 3
+
+
+def test_the_parts_make_the_same_in_another_process() -> None:
+    """What parts make after they were sent there acts as what they make here."""
+    parts = HandoffTask().parts(HandoffOptions(goal=(0.3, 0.1)))
+    sent = pickle.loads(pickle.dumps(parts))
+    keys, chunks = [EpisodeKey(0, 0)], random_chunks(1, 2, 4)
+    here, there = (each.environment(Resources()).reset(keys) for each in (parts, sent))
+    torch.testing.assert_close(here.state.goal, there.state.goal)
+    torch.testing.assert_close(here.state.cube_position, there.state.cube_position)
+    for name in parts.predictors:
+        one, other = (
+            each.predictors[name](Resources()).predict(here.state, chunks).trajectory
+            for each in (parts, sent)
+        )
+        assert torch.equal(one.hand_position, other.hand_position)
+    committed = tuple(chunk[:, 0] for chunk in chunks)
+    one, other = (each.advance(here.state, committed)[0] for each in (parts, sent))
+    assert torch.equal(one.joint_position, other.joint_position)
+
+
+def test_a_predictors_assumptions_are_its_options() -> None:
+    predictor = (
+        HandoffTask().parts(HandoffOptions()).predictors["kinematic"](Resources(), reach=0.7)
+    )
+    assert predictor.reach == 0.7
 
 
 def test_physics_in_the_loop_takes_an_eighth_of_the_rollouts() -> None:
@@ -133,6 +159,7 @@ def test_advance_foresees_the_state_and_what_it_looks_like() -> None:
     assert advance is not None
     start, chunks = random_states(2), (torch.zeros(2, 2, 7), torch.zeros(2, 2, 7))
     later, observation = advance(start, chunks)
+    torch.testing.assert_close(later.goal, start.goal)
     expected = observe(later, ("left", "right"))
     assert all(torch.equal(observation[name], expected[name]) for name in expected)
     assert any(not torch.equal(a, b) for (_, a), (_, b) in zip(

@@ -19,11 +19,17 @@ ACTION_NAMES = (
 )
 """In the arm's own base frame."""
 
+TARGETS = 8
+"""Of one arm: 7 joint velocities [rad/s] and the gripper width [m]."""
+
 ACTION_SPEC = ActionSpec(names=ACTION_NAMES, horizon=HORIZON, rate_hz=RATE_HZ)
 
 
 def actuator_targets(
-    controller: EndEffectorController, joint_position: Tensor, actions: Tensor
+    controller: EndEffectorController,
+    joint_position: Tensor,
+    actions: Tensor,
+    jacobian: Tensor | None = None,
 ) -> Tensor:
     """From actions to the simulator's actuator targets.
 
@@ -31,10 +37,11 @@ def actuator_targets(
         controller: resolves twists into joint velocities.
         joint_position: (n, N, 7) [rad].
         actions: (n, N, 7); they may lie outside all limits and are saturated.
+        jacobian: (n, N, 6, 7), of the TCPs at these positions, if it is known already.
 
     Returns:
         (n, N·8): for each arm 7 joint velocities [rad/s] and the gripper width [m].
     """
-    velocity = controller.joint_velocity(joint_position, actions[..., :6])
+    velocity = controller.joint_velocity(joint_position, actions[..., :6], jacobian)
     width = actions[..., 6:].clamp(0.0, MAX_WIDTH)
     return torch.cat((velocity, width), -1).flatten(-2)

@@ -16,6 +16,7 @@ it.
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -52,8 +53,10 @@ ENVIRONMENT_NAMES = (
 )
 
 
-def _cube_symmetries() -> Tensor:
-    """The 24 rotations that map a cube onto itself, (24, 3, 3)."""
+@cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _cube_symmetries(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The 24 rotations that map a cube onto itself, (24, 3, 3); the first one changes nothing."""
     matrices = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
@@ -62,10 +65,7 @@ def _cube_symmetries() -> Tensor:
                 matrix[row, column] = sign
             if torch.det(matrix) > 0:
                 matrices.append(matrix)
-    return torch.stack(matrices)
-
-
-_SYMMETRIES = _cube_symmetries()
+    return torch.stack(matrices).to(device, dtype)
 
 
 def nearest_cube_rotation(rotation: Tensor, reference: Tensor) -> Tensor:
@@ -80,8 +80,9 @@ def nearest_cube_rotation(rotation: Tensor, reference: Tensor) -> Tensor:
     """
     relative = reference.mT @ rotation
     # trace(R S) is largest for the S whose product with R turns least.
-    traces = torch.einsum("...ij,sji->...s", relative, _SYMMETRIES.to(rotation))
-    best = _SYMMETRIES.to(rotation)[traces.argmax(-1)]
+    symmetries = _cube_symmetries(rotation.dtype, rotation.device)
+    traces = torch.einsum("...ij,sji->...s", relative, symmetries)
+    best = symmetries[traces.argmax(-1)]
     return rotation @ best
 
 
@@ -93,10 +94,18 @@ def towards(point: Tensor) -> Tensor:
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
-def observe(state: FrankaState, arms: tuple[str, ...]) -> Observation:
-    """The joint observation: ``ARM/NAME`` for each arm and each name, (B, n) each."""
-    bases = BaseFrames.of(arms, state.cube_position.device)
-    hands = hands_in_base(state)
+def observe(
+    state: FrankaState, arms: tuple[str, ...], hands: HandState | None = None
+) -> Observation:
+    """The joint observation: ``ARM/NAME`` for each arm and each name, (B, n) each.
+
+    Args:
+        state: of B worlds.
+        arms: the arms' names, in the order of the state.
+        hands: where the state's hands are, in their base frames, if that is known already.
+    """
+    bases = BaseFrames.of(arms, state.cube_position.device, state.cube_position.dtype)
+    hands = hands_in_base(state) if hands is None else hands
     cube = bases.points_to_base(state.cube_position.unsqueeze(-2).expand_as(hands.position))
     turned = bases.rotations_to_base(
         state.cube_quaternion.unsqueeze(-2).expand(*hands.position.shape[:-1], 4)
@@ -132,5 +141,7 @@ def _in_hand(hands: HandState, cube: Tensor, cube_rotation: Tensor) -> tuple[Ten
     """The cube's squashed position and its rotation vector in the hands' frames, (..., 3) each."""
     inverse = hands.rotation.mT
     offset = (inverse @ (cube - hands.position).unsqueeze(-1)).squeeze(-1)
-    held = nearest_cube_rotation(inverse @ cube_rotation, torch.eye(3).to(inverse))
+    held = nearest_cube_rotation(
+        inverse @ cube_rotation, torch.eye(3, dtype=inverse.dtype, device=inverse.device)
+    )
     return torch.tanh(offset / NEAR), quaternion_log(quaternion_from_matrix(held))

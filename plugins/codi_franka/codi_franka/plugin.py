@@ -9,7 +9,9 @@ from codi_core.host.hookspecs import hookimpl
 from codi_core.host.records import CommandRecord, Main, SimulatorRecord, TaskRecord
 
 if TYPE_CHECKING:
-    from codi_core.tasks import Simulator, Task
+    from codi_core.resources import Resources
+    from codi_core.tasks import Task
+    from codi_franka.physics.simulator import SimulatorMaker
 
 TASK = "franka-handoff"
 
@@ -23,7 +25,9 @@ def codi_tasks() -> Iterator[TaskRecord]:
 @hookimpl
 def codi_simulators() -> Iterator[SimulatorRecord]:
     """Full physics of FR3 arms, a table and a cube."""
-    yield SimulatorRecord("franka-mujoco", "FR3 arms in MuJoCo 4, batched on the CPU", _mujoco)
+    yield SimulatorRecord(
+        "mujoco", "FR3 arms in MuJoCo 4, batched on the CPU", _mujoco, tasks=(TASK,)
+    )
 
 
 @hookimpl
@@ -40,10 +44,10 @@ def _task() -> Task:
     return HandoffTask()
 
 
-def _mujoco(**options: Any) -> Simulator:
-    from codi_franka.physics.mujoco_simulator import MujocoSimulator
+def _mujoco(resources: Resources, **options: Any) -> SimulatorMaker:
+    from codi_franka.physics.mujoco_simulator import MujocoMaker
 
-    return MujocoSimulator(**options)
+    return MujocoMaker(resources.threads, **options)
 
 
 def _pictures() -> Main:

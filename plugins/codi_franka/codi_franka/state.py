@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import attrs
 import torch
 from torch import Tensor
@@ -17,7 +20,7 @@ from codi_franka.robot.layout import ARM_BASES
 
 @attrs.frozen(eq=False)
 class FrankaState:
-    """B worlds with N arms and one cube, SI units, float32.
+    """B worlds with N arms and one cube, SI units.
 
     Attributes:
         joint_position: (B, N, 7) [rad].
@@ -26,6 +29,8 @@ class FrankaState:
         cube_position: (B, 3), the cube's centre, world frame [m].
         cube_quaternion: (B, 4), wxyz, world frame.
         cube_velocity: (B, 6), linear [m/s] and angular [rad/s], world frame.
+        goal: (B, 3), where the cube's centre should be, world frame [m]; None where nothing is
+            asked for, as in demonstrations of one arm and in what a simulator returns.
     """
 
     joint_position: Tensor
@@ -34,6 +39,7 @@ class FrankaState:
     cube_position: Tensor
     cube_quaternion: Tensor
     cube_velocity: Tensor
+    goal: Tensor | None = None
 
     @property
     def worlds(self) -> int:
@@ -42,18 +48,24 @@ class FrankaState:
 
     def repeat(self, count: int) -> FrankaState:
         """Each world ``count`` times in a row: (B·count, ...)."""
-        return attrs.evolve(
-            self, **{name: value.repeat_interleave(count, 0) for name, value in tensors(self)}
-        )
+        return self._each(lambda value: value.repeat_interleave(count, 0))
 
     def of_worlds(self, rows: Tensor) -> FrankaState:
         """The worlds with the numbers ``rows``, (b,), alone."""
-        return attrs.evolve(self, **{name: value[rows] for name, value in tensors(self)})
+        return self._each(lambda value: value[rows])
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> FrankaState:
+        """The same numbers on another device or of another type."""
+        return self._each(lambda value: value.to(device, dtype))
+
+    def _each(self, act: Callable[[Tensor], Tensor]) -> FrankaState:
+        return attrs.evolve(self, **{name: act(value) for name, value in tensors(self)})
 
 
 def tensors(state: FrankaState) -> list[tuple[str, Tensor]]:
-    """The state's tensors with their names."""
-    return [(field.name, getattr(state, field.name)) for field in attrs.fields(FrankaState)]
+    """The state's tensors with their names; without the goal where there is none."""
+    values = [(field.name, getattr(state, field.name)) for field in attrs.fields(FrankaState)]
+    return [(name, value) for name, value in values if value is not None]
 
 
 @attrs.frozen(eq=False)
@@ -65,19 +77,21 @@ class HandState:
         rotation: (..., N, 3, 3).
         linear_velocity: (..., N, 3) [m/s].
         angular_velocity: (..., N, 3) [rad/s].
+        jacobian: (..., N, 6, 7), with ``twist = jacobian @ joint_velocity`` of each TCP.
     """
 
     position: Tensor
     rotation: Tensor
     linear_velocity: Tensor
     angular_velocity: Tensor
+    jacobian: Tensor
 
 
 def hands_in_base(state: FrankaState) -> HandState:
     """The hands, each in its own arm's base frame."""
     position, rotation, jacobian = pose_and_jacobian(state.joint_position)
     twist = (jacobian @ state.joint_velocity.unsqueeze(-1)).squeeze(-1)
-    return HandState(position, rotation, twist[..., :3], twist[..., 3:])
+    return HandState(position, rotation, twist[..., :3], twist[..., 3:], jacobian)
 
 
 @attrs.frozen(eq=False)
@@ -95,15 +109,14 @@ class BaseFrames:
     quaternion: Tensor
 
     @classmethod
-    def of(cls, arms: tuple[str, ...], device: torch.device | str = "cpu") -> BaseFrames:
-        """The frames of the named arms."""
-        bases = [ARM_BASES[arm] for arm in arms]
-        quaternion = torch.tensor([base.quaternion for base in bases], device=device)
-        return cls(
-            torch.tensor([base.position for base in bases], device=device),
-            quaternion_to_matrix(quaternion),
-            quaternion,
-        )
+    def of(
+        cls,
+        arms: tuple[str, ...],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> BaseFrames:
+        """The frames of the named arms; made once for each device and type."""
+        return _frames(arms, torch.device(device), dtype)
 
     def to_world(self, vector: Tensor) -> Tensor:
         """Turn free vectors (..., N, 3) from each base frame into the world frame."""
@@ -124,6 +137,15 @@ class BaseFrames:
     def rotations_to_base(self, quaternion: Tensor) -> Tensor:
         """Rotations (..., N, 4), wxyz, from the world frame into each base frame."""
         return quaternion_multiply(quaternion_conjugate(self.quaternion), quaternion)
+
+
+@cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _frames(arms: tuple[str, ...], device: torch.device, dtype: torch.dtype) -> BaseFrames:
+    bases = [ARM_BASES[arm] for arm in arms]
+    position = torch.tensor([base.position for base in bases], dtype=dtype, device=device)
+    quaternion = torch.tensor([base.quaternion for base in bases], dtype=dtype, device=device)
+    return BaseFrames(position, quaternion_to_matrix(quaternion), quaternion)
 
 
 def _turned(rotation: Tensor, vector: Tensor) -> Tensor:

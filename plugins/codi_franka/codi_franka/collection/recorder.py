@@ -17,7 +17,7 @@ from codi_franka.geometry import quaternion_exp
 from codi_franka.observation import ENVIRONMENT, STATE, observe
 from codi_franka.perception import CubeNoise, normal_draw
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
-from codi_franka.physics.variation import CubeVariation, vary_cube
+from codi_franka.physics.variation import CubeVariation
 from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.layout import CUBE_SIZE
@@ -110,7 +110,7 @@ class Recorder:
             width = self._fumble(action[:, 6:])
             executed = torch.cat((action[:, :6] + disturbance, width), -1)
             targets = actuator_targets(self.controller, state.joint_position, executed.unsqueeze(1))
-            state = self.simulator.step(targets, self.simulator.substeps)
+            state = self.simulator.step(targets, self.simulator.substeps).state
             yield step + 1
         self._recorded = {name: torch.stack(values, 1).numpy() for name, values in recorded.items()}
 
@@ -171,7 +171,7 @@ class Recorder:
             cube_quaternion=torch.where(jumps.unsqueeze(-1), quaternion, state.cube_quaternion),
             cube_velocity=torch.where(jumps.unsqueeze(-1), 0.0, state.cube_velocity),
         )
-        self.simulator.place_cube(moved, rows.numpy())
+        self.simulator.place_cube(moved, rows)
         return moved
 
     # -- starts ---------------------------------------------------------------------------------
@@ -190,9 +190,8 @@ class Recorder:
             cube_quaternion=quaternion,
             cube_velocity=torch.zeros(self.count, 6),
         )
-        self.simulator.set_state(state)
-        draw = torch.rand(2, self.count, generator=self.generator, dtype=torch.float64).numpy()
-        vary_cube(self.simulator, *CubeVariation().sample(draw))
+        draw = torch.rand(2, self.count, generator=self.generator, dtype=torch.float64)
+        self.simulator.set_state(state, cube=CubeVariation().sample(draw.mT))
 
     def _postures_anywhere(self) -> Tensor:
         """Postures (n, 7) whose hands are spread over and around the workspace."""

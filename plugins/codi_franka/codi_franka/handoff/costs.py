@@ -6,7 +6,6 @@ the goal term would act within 1 cm only and the collision term would reward clo
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import combinations
 
 import attrs
@@ -108,7 +107,7 @@ class ClearanceCost(CostFunction):
         hands = trajectory.hand_position[:, :, chosen]
         if hands_apart(hands):
             return torch.zeros_like(hands[:, :, 0, 0, 0])
-        bases = _bases(hands.device)
+        bases = BaseFrames.of(ARM_NAMES, hands.device, hands.dtype)
         points = bases.arms_to_world(arm_points(bases.points_to_base(hands)))
         return (self.margin - arm_clearance(points).amin(-1)).clamp_min(0.0)
 
@@ -121,11 +120,6 @@ def _squares(vectors: Tensor) -> Tensor:
 def _root(squares: Tensor) -> Tensor:
     """Lengths of squared ones, without an infinite slope at zero."""
     return squares.clamp_min(1e-24).sqrt()
-
-
-@cache
-def _bases(device: torch.device) -> BaseFrames:
-    return BaseFrames.of(ARM_NAMES, device)
 
 
 TABLE_I = {"handoff-goal": 1.0, "handoff-collision": 10.0, "handoff-engagement": 10.0}

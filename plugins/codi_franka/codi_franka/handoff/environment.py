@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from codi_core.errors import SpecificationError, UsageError
 from codi_core.planning import NoiseSource
 from codi_core.tasks import Environment, EpisodeKey, Step
-from codi_franka.action import RATE_HZ, actuator_targets
+from codi_franka.action import RATE_HZ, TARGETS, actuator_targets
 from codi_franka.geometry import quaternion_exp
+from codi_franka.handoff.merging import with_rows
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
-from codi_franka.handoff.sensors import SensorReadings, instrumented_model
 from codi_franka.handoff.starts import ARMS, left_only, sample_start
 from codi_franka.observation import observe
 from codi_franka.perception import NO_NOISE, CubeNoise
-from codi_franka.physics.mujoco_simulator import MujocoSimulator
-from codi_franka.physics.variation import CubeVariation, vary_cube
+from codi_franka.physics.simulator import Simulated, SimulatorMaker
+from codi_franka.physics.variation import CubeVariation
 from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.separation import SeparationGuard
-from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tcp_in_world
+from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
 
 FALLEN = -0.05
 """[m] A cube that low has left the table."""
@@ -32,9 +35,21 @@ FALLEN = -0.05
 _NOISE_STREAM, _START_STREAM = 2**31, 2**31 + 1
 """Keep the environment's random streams apart from those of planning (0, 1, 2, …)."""
 
+Rows = slice | NDArray[np.intp]
+
+
+@attrs.frozen(eq=False)
+class _Instant:
+    """What worlds look like at one instant, as told and in truth."""
+
+    step: Step
+    state: FrankaState
+    hands: HandState
+    valid: Tensor
+
 
 class FrankaEnvironment(Environment):
-    """Two arms, a table and a cube; B worlds in MuJoCo.
+    """Two arms, a table and a cube; B worlds in one simulator.
 
     Events, besides ``failed`` and ``succeeded`` (the cube has come within 15 cm of the goal):
     ``goal_distance_m``, ``arm_contact``, ``hand_distance_m``, ``cube_touched``,
@@ -44,88 +59,159 @@ class FrankaEnvironment(Environment):
 
     Args:
         options: the task's options.
-        threads: physics threads, 0 for all processors.
+        make_simulator: makes the simulator; the worlds' tensors are on its device.
     """
 
-    def __init__(self, options: HandoffOptions, threads: int = 0) -> None:
+    def __init__(self, options: HandoffOptions, make_simulator: SimulatorMaker) -> None:
         self.options = options
-        self.threads = threads
-        self.model = instrumented_model(ARMS)
-        self.sensors = SensorReadings(self.model)
+        self.make_simulator = make_simulator
         self.controller = EndEffectorController()
-        self.bases = BaseFrames.of(ARMS)
-        self.guard = SeparationGuard(self.bases) if options.guard else None
-        self.goal = np.array([*options.goal, CUBE_SIZE / 2])
         self.noise = CubeNoise() if options.randomize else NO_NOISE
+        self._now: _Instant | None = None
 
-    def reset(self, episodes: Sequence[EpisodeKey]) -> Step:
-        """Start one episode a world."""
-        self.simulator = MujocoSimulator(ARMS, len(episodes), self.threads, self.model)
-        self.streams = NoiseSource([(key.seed, key.episode, _NOISE_STREAM) for key in episodes])
-        starts = torch.stack([self._start(key) for key in episodes])
-        self.left_only = left_only(starts[:, :2]).numpy()
-        self.failed = np.zeros(len(episodes), dtype=bool)
-        self.succeeded = np.zeros(len(episodes), dtype=bool)
-        self.time = 0.0
-        self.simulator.set_state(self._initial_state(starts))
-        if self.options.randomize:
-            self._vary()
-        measured = self.simulator.batch.bind("sensordata")
-        self.simulator.batch.forward()
-        self.state = self.simulator.state()
-        return self._observe(measured[:, None])
+    @property
+    def state(self) -> FrankaState:
+        """The true state of all worlds now."""
+        return self._instant().state
+
+    @property
+    def hands(self) -> HandState:
+        """Where the true hands are now, each in its arm's base frame."""
+        return self._instant().hands
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(B,) False from the moment that a world's simulation diverged."""
+        return self._instant().valid.cpu().numpy()
+
+    def reset(
+        self,
+        episodes: Sequence[EpisodeKey],
+        rows: Sequence[int] | None = None,
+        *,
+        goal: ArrayLike | None = None,
+        start: ArrayLike | None = None,
+    ) -> Step:
+        """Start episodes, in all worlds or in some of them.
+
+        Args:
+            episodes: one key a world that starts.
+            rows: the worlds that start, one a key; the others go on untouched. None starts all.
+            goal: of these episodes, instead of the options': (2,) or one each, (n, 2), x and y
+                [m], world frame.
+            start: likewise, (3,) or (n, 3): x, y [m] and yaw [rad].
+
+        Returns:
+            What all worlds look like now. The clock goes on if any world does.
+
+        Raises:
+            UsageError: a goal or a start is not on the table, or some worlds are to start before
+                all have.
+        """
+        asked, chosen = self._asked(len(episodes), goal, start), _numbers(rows)
+        if chosen is None:
+            self._open(len(episodes))
+            self._now = self._begin(episodes, asked)
+        else:
+            self._now = with_rows(self._instant(), chosen, self._begin(episodes, asked, chosen))
+        return self._now.step
+
+    def restore(self, state: FrankaState, rows: Sequence[int] | None = None) -> Step:
+        """Put worlds into states, such as recorded ones, in the middle of their episodes.
+
+        Mass and friction stay; goals, if the state has any, become theirs.
+
+        Args:
+            state: one row a world.
+            rows: which worlds; None stands for all.
+
+        Returns:
+            What all worlds look like now.
+
+        Raises:
+            UsageError: no episode has started.
+        """
+        now, chosen = self._instant(), _numbers(rows)
+        if state.goal is not None:
+            self.goal[_index(chosen)] = state.goal.cpu().numpy()
+        self.simulator.set_state(state.to(self.simulator.device), chosen)
+        there = self._look(self.simulator.step(self._still(state.worlds), 0, chosen), chosen)
+        self._now = there if chosen is None else with_rows(now, chosen, there)
+        return self._now.step
 
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one action an arm, (B, 7) each: TCP twist in the arm's base frame and width."""
-        joint_action = torch.nan_to_num(torch.stack(actions, 1))
+        state, hands = self.state, self.hands
+        joint_action = torch.nan_to_num(torch.stack(actions, 1)).to(state.joint_position)
         if self.guard is not None:
             twist = self.controller.saturate(joint_action[..., :6])
-            twist = self.guard.restrain(hands_in_base(self.state), twist)
+            twist = self.guard.restrain(hands, twist)
             joint_action = torch.cat((twist, joint_action[..., 6:]), -1)
-        targets = actuator_targets(self.controller, self.state.joint_position, joint_action)
-        self.state, measured = self.simulator.step_and_measure(targets)
+        targets = actuator_targets(
+            self.controller, state.joint_position, joint_action, hands.jacobian
+        )
+        simulated = self.simulator.step(targets, self.simulator.substeps)
         self.time += 1 / RATE_HZ
-        return self._observe(measured)
+        self._now = self._look(simulated)
+        return self._now.step
 
-    def _observe(self, measured: NDArray[np.float64]) -> Step:
-        state = self.state
-        cube = state.cube_position.numpy()
-        self.failed |= (cube[:, 2] < FALLEN) | ~self.simulator.valid
-        goal_distance = np.linalg.norm(cube - self.goal, axis=-1)
-        self.succeeded |= (goal_distance <= SUCCESS_RADIUS) & ~self.failed
-        draw = self.streams.normal(6)
-        estimate = self.noise.apply(state, (draw[:, :3], draw[:, 3:]))
-        events = {
-            "failed": self.failed.copy(),
-            "succeeded": self.succeeded.copy(),
-            "goal_distance_m": goal_distance,
-            "arm_contact": self.sensors.arm_contact(measured).any(-1),
-            "hand_distance_m": self.sensors.hand_distance(measured).min(-1),
-            "cube_touched": self.sensors.cube_contact(measured)[:, -1],
-            "cube_speed_m_s": state.cube_velocity[:, :3].norm(dim=-1).numpy(),
-            "left_only": self.left_only,
-            "cube_position": cube,
-            "cube_quaternion": state.cube_quaternion.numpy(),
-            "hand_position": tcp_in_world(state, self.bases).numpy(),
-            "joint_position": state.joint_position.numpy(),
-            "gripper_width": state.gripper_width.numpy(),
-            "goal": np.broadcast_to(self.goal, (len(cube), 3)),
-        }
-        return Step(self.time, estimate, observe(estimate, ARMS), events)
+    def _instant(self) -> _Instant:
+        if self._now is None:
+            raise UsageError("no episode has started: reset all worlds first")
+        return self._now
 
-    def _start(self, key: EpisodeKey) -> Tensor:
-        if self.options.start is not None:
-            return torch.tensor(self.options.start)
-        mixed = np.random.SeedSequence([key.seed, key.episode, _START_STREAM])
-        generator = torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
-        return sample_start(self.options.goal, generator)
+    # -- starts ---------------------------------------------------------------------------------
 
-    @staticmethod
-    def _initial_state(starts: Tensor) -> FrankaState:
+    def _asked(
+        self, count: int, goal: ArrayLike | None, start: ArrayLike | None
+    ) -> list[HandoffOptions]:
+        """What is asked for in each of the episodes that start."""
+        goals: list[Any] = [self.options.goal] * count
+        starts: list[Any] = [self.options.start] * count
+        if goal is not None:
+            goals = np.broadcast_to(goal, (count, 2)).tolist()
+        if start is not None:
+            starts = np.broadcast_to(start, (count, 3)).tolist()
+        return [
+            attrs.evolve(self.options, goal=to, start=at)
+            for to, at in zip(goals, starts, strict=True)
+        ]
+
+    def _open(self, count: int) -> None:
+        """Make room for worlds that are all new."""
+        self.simulator = self.make_simulator(ARMS, count)
+        self.bases = BaseFrames.of(ARMS, self.simulator.device)
+        self.guard = SeparationGuard(self.bases) if self.options.guard else None
+        self.streams = NoiseSource([(0, 0, _NOISE_STREAM)] * count)
+        self.goal = np.zeros((count, 3))
+        self.left_only = np.zeros(count, dtype=bool)
+        self.failed, self.succeeded = self.left_only.copy(), self.left_only.copy()
+        self.time = 0.0
+
+    def _begin(
+        self,
+        episodes: Sequence[EpisodeKey],
+        asked: Sequence[HandoffOptions],
+        rows: Tensor | None = None,
+    ) -> _Instant:
+        """Start episodes in all worlds or in some, and look at these."""
+        streams = NoiseSource([(key.seed, key.episode, _NOISE_STREAM) for key in episodes])
+        starts = torch.stack([_start(*each) for each in zip(episodes, asked, strict=True)])
+        chosen = _index(rows)
+        self.streams.replace(range(len(episodes)) if rows is None else rows.tolist(), streams)
+        self.goal[chosen] = [(*own.goal, CUBE_SIZE / 2) for own in asked]
+        self.left_only[chosen] = left_only(starts[:, :2]).numpy()
+        self.failed[chosen] = self.succeeded[chosen] = False
+        cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
+        self.simulator.set_state(self._at_rest(starts), rows, cube)
+        return self._look(self.simulator.step(self._still(len(starts)), 0, rows), rows)
+
+    def _at_rest(self, starts: Tensor) -> FrankaState:
+        """Arms at home and cubes at ``starts`` (n, 3): x, y [m] and yaw [rad]."""
         worlds = len(starts)
         height = torch.full((worlds, 1), CUBE_SIZE / 2)
         turn = torch.cat((torch.zeros(worlds, 2), starts[:, 2:]), -1)
-        return FrankaState(
+        state = FrankaState(
             joint_position=torch.tensor(HOME).expand(worlds, len(ARMS), 7),
             joint_velocity=torch.zeros(worlds, len(ARMS), 7),
             gripper_width=torch.full((worlds, len(ARMS)), MAX_WIDTH),
@@ -133,7 +219,82 @@ class FrankaEnvironment(Environment):
             cube_quaternion=quaternion_exp(turn),
             cube_velocity=torch.zeros(worlds, 6),
         )
+        return state.to(self.simulator.device)
 
-    def _vary(self) -> None:
-        draw = self.streams.uniform(2).numpy().astype(np.float64)
-        vary_cube(self.simulator, *CubeVariation().sample(draw.T))
+    def _still(self, copies: int) -> Tensor:
+        """Targets for a mere look."""
+        return torch.zeros(copies, len(ARMS) * TARGETS, device=self.simulator.device)
+
+    # -- what is seen ---------------------------------------------------------------------------
+
+    def _look(self, simulated: Simulated, rows: Tensor | None = None) -> _Instant:
+        """What all worlds, or some, look like, with the noise of their trackers."""
+        chosen = _index(rows)
+        goal = torch.tensor(self.goal[chosen]).to(simulated.state.cube_position)
+        state = attrs.evolve(simulated.state, goal=goal)
+        hands = hands_in_base(state)
+        draw = self._normal(6, rows).to(goal)
+        estimate = self.noise.apply(state, (draw[:, :3], draw[:, 3:]))
+        step = Step(
+            self.time,
+            estimate,
+            observe(estimate, ARMS, hands),
+            self._events(simulated, state, hands, chosen),
+        )
+        return _Instant(step, state, hands, simulated.valid)
+
+    def _normal(self, size: int, rows: Tensor | None) -> Tensor:
+        if rows is None:
+            return self.streams.normal(size)
+        drawing = torch.zeros(len(self.goal), dtype=torch.bool).index_fill(0, rows, value=True)
+        with self.streams.only(drawing):
+            return self.streams.normal(size)[rows]
+
+    def _events(
+        self, simulated: Simulated, state: FrankaState, hands: HandState, chosen: Rows
+    ) -> dict[str, NDArray[np.generic]]:
+        cube, goal = _array(state.cube_position), self.goal[chosen]
+        self.failed[chosen] |= (cube[:, 2] < FALLEN) | ~_array(simulated.valid)
+        goal_distance = np.linalg.norm(cube - goal, axis=-1)
+        self.succeeded[chosen] |= (goal_distance <= SUCCESS_RADIUS) & ~self.failed[chosen]
+        return {
+            "failed": self.failed[chosen].copy(),
+            "succeeded": self.succeeded[chosen].copy(),
+            "goal_distance_m": goal_distance,
+            "arm_contact": _array(simulated.arm_contact),
+            "hand_distance_m": _array(simulated.hand_distance),
+            "cube_touched": _array(simulated.cube_contact),
+            "cube_speed_m_s": _array(state.cube_velocity[:, :3].norm(dim=-1)),
+            "left_only": self.left_only[chosen].copy(),
+            "cube_position": cube,
+            "cube_quaternion": _array(state.cube_quaternion),
+            "hand_position": _array(self.bases.points_to_world(hands.position)),
+            "joint_position": _array(state.joint_position),
+            "gripper_width": _array(state.gripper_width),
+            "goal": goal.copy(),
+        }
+
+
+def _start(key: EpisodeKey, asked: HandoffOptions) -> Tensor:
+    """Where an episode's cube starts: x, y [m] and yaw [rad]."""
+    if asked.start is not None:
+        return torch.tensor(asked.start)
+    mixed = np.random.SeedSequence([key.seed, key.episode, _START_STREAM])
+    generator = torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
+    return sample_start(asked.goal, generator)
+
+
+def _numbers(rows: Sequence[int] | None) -> Tensor | None:
+    return None if rows is None else torch.tensor(list(rows), dtype=torch.long)
+
+
+def _index(rows: Tensor | None) -> Rows:
+    return slice(None) if rows is None else rows.numpy()
+
+
+def _array(tensor: Tensor | None) -> NDArray[Any]:
+    if tensor is None:
+        raise SpecificationError(
+            "the simulator does not measure contacts and distances, which the task's metrics need"
+        )
+    return tensor.cpu().numpy()

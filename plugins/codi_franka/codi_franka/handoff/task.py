@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from codi_core.costs import CostFunction
@@ -27,9 +29,10 @@ from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import SHAPES, observe
-from codi_franka.prediction.kinematic import KinematicPredictor
+from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.simulator import SimulatorMaker
+from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
 from codi_franka.prediction.physics import MujocoPredictor
-from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.model import build_model
 from codi_franka.state import FrankaState
 
@@ -63,29 +66,40 @@ class HandoffTask(Task):
 
     def parts(self, options: HandoffOptions) -> TaskParts:
         """Make the parts for these options."""
-        goal = torch.tensor([*options.goal, CUBE_SIZE / 2])
         return TaskParts(
             agents=ARMS,
             rate_hz=RATE_HZ,
-            environment=lambda resources: FrankaEnvironment(options, resources.threads),
+            environment=partial(_environment, options),
             policies={"single-agent": single_agent()},
-            predictors={
-                "kinematic": lambda resources: KinematicPredictor(ARMS, goal),
-                "mujoco": lambda resources: MujocoPredictor(ARMS, goal, resources.threads),
-            },
+            predictors={"kinematic": _kinematic, "mujoco": _mujoco},
             default_costs=TABLE_I,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
             settings=PlanSettings(sampler=WARM_START),
             settings_for={"mujoco": PHYSICS_IN_THE_LOOP},
             max_seconds=60.0,
-            advance=_Advance(goal),
+            advance=_Advance(),
             demonstrator=_demonstrator,
+            simulator="mujoco",
         )
 
     def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
         """The terms of Eq. 20, and the one of the ablation CoDi-Indep."""
         return COSTS
+
+
+def _environment(
+    options: HandoffOptions, resources: Resources, make_simulator: SimulatorMaker | None = None
+) -> FrankaEnvironment:
+    return FrankaEnvironment(options, make_simulator or MujocoMaker(resources.threads))
+
+
+def _kinematic(resources: Resources, **settings: Any) -> KinematicPredictor:
+    return KinematicPredictor(ARMS, resources, KinematicSettings(**settings))
+
+
+def _mujoco(resources: Resources) -> MujocoPredictor:
+    return MujocoPredictor(ARMS, resources)
 
 
 def single_agent() -> PolicyOffer:
@@ -104,9 +118,10 @@ def single_agent() -> PolicyOffer:
 class _Advance:
     """Foresees the state at the end of committed actions, with nominal physics."""
 
-    def __init__(self, goal: Tensor) -> None:
+    def __init__(self) -> None:
         # A few steps of one copy a world: there is time for the environment's own model.
-        self.predictor = MujocoPredictor(ARMS, goal, model=build_model(ARMS))
+        resources = Resources(threads=os.cpu_count() or 1)
+        self.predictor = MujocoPredictor(ARMS, resources, model=build_model(ARMS))
 
     def __call__(
         self, state: FrankaState, chunks: tuple[Tensor, ...]

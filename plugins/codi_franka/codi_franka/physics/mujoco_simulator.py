@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import mujoco
 import numpy as np
@@ -10,13 +12,22 @@ from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codi_core.tasks import Simulator
-from codi_franka.robot.model import build_spec
+from codi_franka.physics.sensors import SensorReadings, instrumented_model
+from codi_franka.physics.simulator import (
+    CONTROL_PERIOD,
+    CubeProperties,
+    HandoffSimulator,
+    Simulated,
+)
+from codi_franka.robot.layout import CUBE_MASS
+from codi_franka.robot.model import DEFAULT_TIMESTEP, build_spec
 from codi_franka.robot.model_index import ArmIndex, ModelIndex
-from codi_franka.state import FrankaState, tensors
+from codi_franka.state import FrankaState
 
 Array = NDArray[np.float64]
+Rows = slice | NDArray[np.intp]
 
+_EVERYWHERE = slice(None)
 _DIVERGED = [
     int(warning)
     for warning in (
@@ -27,15 +38,18 @@ _DIVERGED = [
 ]
 """Warnings with which MuJoCo puts a simulation back to the model's own start."""
 
-CONTROL_PERIOD = 0.1
-"""[s] Between two actions."""
+_PROPERTIES = ("body_mass", "body_inertia", "geom_friction")
+"""The model's fields that differ between copies once their cubes do."""
 
 
-class MujocoSimulator(Simulator):
+class MujocoSimulator(HandoffSimulator):
     """Full physics of the arms with contacts.
 
     A model may have gravity disabled, which saves it the compensation of the arms' weights. Then
     the cube's weight is a force that is applied to it.
+
+    It is measured what the model has sensors for, see :class:`MujocoMaker`. A copy, also one in
+    another process, goes on from the same state.
 
     Args:
         arms: names of the arms, in the order of the state.
@@ -58,6 +72,7 @@ class MujocoSimulator(Simulator):
         self.index = ModelIndex.of(self.model)
         self.substeps = round(CONTROL_PERIOD / self.model.opt.timestep)
         self.batch = Batch(self.model, nsim=copies, nthread=threads)
+        self.sensors = SensorReadings(self.model) if self.model.nsensor else None
         self._bind()
         self._weight = self._applied_weight()
         self.valid = np.ones(copies, dtype=bool)
@@ -68,9 +83,11 @@ class MujocoSimulator(Simulator):
         """n, the number of simulations."""
         return self.batch.nsim
 
-    def set_state(self, state: FrankaState, rows: NDArray[np.intp] | None = None) -> None:
-        """Put copy ``rows[j]`` (all copies without ``rows``) into row j of the state."""
-        chosen = slice(None) if rows is None else rows
+    def set_state(
+        self, state: FrankaState, rows: Tensor | None = None, cube: CubeProperties | None = None
+    ) -> None:
+        """Put some copies into states, and leave the others alone (see the base class)."""
+        chosen = _chosen(rows)
         for position, arm in enumerate(self.index.arms):
             joints = _array(state.joint_position[:, position])
             self._write(self._qpos, chosen, arm.joint_qpos, joints)
@@ -84,20 +101,33 @@ class MujocoSimulator(Simulator):
         self._place(state, chosen)
         self.batch.warning[chosen] = 0
         self.valid[chosen] = True
+        if cube is not None:
+            self._vary(cube, chosen)
 
-    def place_cube(self, state: FrankaState, rows: NDArray[np.intp]) -> None:
-        """Move the cube of copies ``rows`` to where it is in those rows of ``state``."""
-        self._place(
-            attrs.evolve(state, **{name: value[rows] for name, value in tensors(state)}), rows
+    def place_cube(self, state: FrankaState, rows: Tensor) -> None:
+        """Move the cubes of copies ``rows``, (n',), to where they are in those rows of a state."""
+        self._place(state.of_worlds(rows), _chosen(rows))
+
+    def step(self, targets: Tensor, count: int, rows: Tensor | None = None) -> Simulated:
+        """Hold actuator targets for ``count`` physics steps (see the base class)."""
+        chosen = _chosen(rows)
+        self._ctrl[chosen] = _array(targets)
+        measured = self._advance(count, None if rows is None else chosen)
+        state, valid = self.state(), torch.from_numpy(self.valid.copy())
+        if rows is not None:
+            state, valid = state.of_worlds(rows), valid[rows]
+        if self.sensors is None:
+            return Simulated(state, valid)
+        return Simulated(
+            state,
+            valid,
+            arm_contact=torch.from_numpy(self.sensors.arm_contact(measured).any(-1)),
+            cube_contact=torch.from_numpy(self.sensors.cube_contact(measured)[:, -1].copy()),
+            hand_distance=torch.from_numpy(self.sensors.hand_distance(measured).min(-1)),
         )
 
-    def step(self, targets: Tensor, count: int) -> FrankaState:
-        """Hold the actuator targets (n, N·8) for ``count`` physics steps; return the state."""
-        self.hold(targets, count)
-        return self.state()
-
     def hold(self, targets: Tensor, count: int) -> None:
-        """As :meth:`step`, for callers that read only part of the state."""
+        """As :meth:`step` for all copies, for callers that read only part of the state."""
         self._ctrl[:] = targets.numpy()
         try:
             self.batch.step(nstep=count)
@@ -107,20 +137,6 @@ class MujocoSimulator(Simulator):
     def configuration(self) -> Configuration:
         """The present joint angles, widths and cube positions, single precision, (n, nq)."""
         return Configuration(self._qpos.astype(np.float32), self.index)
-
-    def step_and_measure(self, targets: Tensor) -> tuple[FrankaState, Array]:
-        """As :meth:`step` for one control period, with the sensors after each physics step.
-
-        Returns:
-            The state, and the sensor data (n, substeps, S).
-        """
-        self._ctrl[:] = targets.numpy()
-        try:
-            record = self.batch.rollout(self.substeps, record=("sensordata",))["sensordata"]
-        except SimulationError as error:
-            self.valid[error.ids] = False
-            record = np.zeros((self.copies, self.substeps, self.model.nsensordata))
-        return self.state(), record
 
     def state(self) -> FrankaState:
         """The present state of all copies; that of diverged ones is finite but means nothing."""
@@ -142,6 +158,62 @@ class MujocoSimulator(Simulator):
             cube_velocity=_tensor(velocity),
         )
 
+    def _advance(self, count: int, ids: Rows | None) -> Array:
+        """Step some copies; returns their sensors' data after each step, (n', steps, S)."""
+        try:
+            if count == 0:
+                now = self.batch.bind("sensordata")
+                self.batch.forward(ids)
+                return now[_EVERYWHERE if ids is None else ids][:, None]
+            if self.sensors is not None:
+                recorded = self.batch.rollout(count, record=("sensordata",), ids=ids)
+                return recorded["sensordata"]
+            self.batch.step(ids, nstep=count)
+        except SimulationError as error:
+            self.valid[error.ids] = False
+        copies = self.copies if ids is None else len(ids)
+        return np.zeros((copies, max(count, 1), self.model.nsensordata))
+
+    def _vary(self, cube: CubeProperties, chosen: Rows) -> None:
+        """Give copies cubes of their own."""
+        model, index = self.model, self.index
+        mass, friction = _array(cube.mass), _array(cube.friction)
+        masses, inertias, frictions = (self.batch.expand(name) for name in _PROPERTIES)
+        masses[chosen, index.cube_body] = mass
+        nominal = model.body_inertia[index.cube_body]
+        inertias[chosen, index.cube_body] = nominal * (mass / CUBE_MASS)[:, None]
+        # A contact takes the larger of two frictions: pads and table must change with the cube.
+        pads = (pad for arm in index.arms for pad in arm.pads)
+        for geom in (index.cube_geom, index.table_geom, *pads):
+            frictions[chosen, geom] = model.geom_friction[geom] * friction[:, None]
+        self.batch.set_const(None if isinstance(chosen, slice) else chosen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {name: self.batch.expanded(name) for name in _PROPERTIES}
+        return {
+            "made": (self.arms, self.copies, self.batch.nthread, self.model),
+            "fields": [field.copy() for field in self._fields()],
+            "properties": {name: value.copy() for name, value in own.items() if value is not None},
+            "valid": self.valid,
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__init__(*kept["made"])  # type: ignore[misc]
+        for field, value in zip(self._fields(), kept["fields"], strict=True):
+            field[:] = value
+        for name, value in kept["properties"].items():
+            self.batch.expand(name)[:] = value
+        if kept["properties"]:
+            self.batch.set_const()
+        self.valid = kept["valid"]
+
+    def _fields(self) -> tuple[Array, ...]:
+        """All that the next step depends on."""
+        return (
+            self._qpos, self._qvel, self._act, self._ctrl, self._warmstart, self._force,
+            self.batch.warning,
+        )  # fmt: skip
+
     def _bind(self) -> None:
         self._qpos: Array = self.batch.bind("qpos")
         self._qvel: Array = self.batch.bind("qvel")
@@ -156,7 +228,7 @@ class MujocoSimulator(Simulator):
         body = self.index.cube_body
         return float(self.model.body_mass[body] * self.model.opt.gravity[2]) if disabled else 0.0
 
-    def _place(self, state: FrankaState, chosen: slice | NDArray[np.intp]) -> None:
+    def _place(self, state: FrankaState, chosen: Rows) -> None:
         self._write(self._qpos, chosen, self.index.cube_qpos[:3], _array(state.cube_position))
         self._write(self._qpos, chosen, self.index.cube_qpos[3:], _array(state.cube_quaternion))
         self._write(self._qvel, chosen, self.index.cube_qvel, self._cube_twist(state))
@@ -170,7 +242,7 @@ class MujocoSimulator(Simulator):
         return lead
 
     @staticmethod
-    def _write(field: Array, rows: slice | NDArray[np.intp], columns: Array, value: Array) -> None:
+    def _write(field: Array, rows: Rows, columns: Array, value: Array) -> None:
         if isinstance(rows, slice):
             field[:, columns] = value
         else:
@@ -182,6 +254,30 @@ class MujocoSimulator(Simulator):
         velocity = _array(state.cube_velocity)
         inverse = _array(state.cube_quaternion) * np.array([1.0, -1.0, -1.0, -1.0])
         return np.concatenate((velocity[:, :3], _rotate(inverse, velocity[:, 3:])), 1)
+
+
+class MujocoMaker:
+    """Makes simulators that measure contacts, and compiles each model once.
+
+    Args:
+        threads: how many simulations run at once; 0 for all processors.
+        timestep: of the physics [s]; up to 0.01 keeps a grasp.
+    """
+
+    def __init__(self, threads: int = 1, timestep: float = DEFAULT_TIMESTEP) -> None:
+        self.threads = threads
+        self.timestep = timestep
+        self._models: dict[tuple[str, ...], mujoco.MjModel] = {}
+
+    def __call__(self, arms: tuple[str, ...], copies: int) -> MujocoSimulator:
+        """A simulator of these arms, in the order of the state, in n copies."""
+        if arms not in self._models:
+            self._models[arms] = instrumented_model(arms, self.timestep)
+        return MujocoSimulator(arms, copies, self.threads, self._models[arms])
+
+
+def _chosen(rows: Tensor | None) -> Rows:
+    return _EVERYWHERE if rows is None else rows.cpu().numpy()
 
 
 def _rotate(quaternion: Array, vector: Array) -> Array:

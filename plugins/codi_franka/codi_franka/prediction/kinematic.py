@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from codi_core.predictors import Prediction, Predictor
+from codi_core.resources import Resources
 from codi_franka.action import RATE_HZ
+from codi_franka.devices import can_branch_on
 from codi_franka.geometry import (
     quaternion_exp,
     quaternion_from_matrix,
     quaternion_multiply,
 )
-from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.prediction.trajectory import HandoffTrajectory, goals
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import curvature
 from codi_franka.robot.layout import CUBE_SIZE
@@ -64,20 +66,21 @@ class KinematicPredictor(Predictor):
 
     Args:
         arms: the arms' names, in the order of the agents.
-        goal: (3,) [m], world frame; passed on to the trajectory.
+        resources: where it works, and with which precision.
         settings: what is assumed about the arms.
     """
 
     def __init__(
         self,
         arms: tuple[str, ...],
-        goal: Tensor,
+        resources: Resources | None = None,
         settings: KinematicSettings | None = None,
     ) -> None:
+        self.resources = resources or Resources()
         self.settings = settings or KinematicSettings()
-        self.goal = goal
-        self.bases = BaseFrames.of(arms, goal.device)
-        self.shoulders = self.bases.points_to_world(goal.new_tensor([0.0, 0.0, LINKS[0].d]))
+        self.bases = BaseFrames.of(arms, self.resources.device, self.resources.dtype)
+        shoulder = self.bases.position.new_tensor([0.0, 0.0, LINKS[0].d])
+        self.shoulders = self.bases.points_to_world(shoulder)
         self.controller = EndEffectorController()
         self.reach = self.settings.reach
         self._known: tuple[FrankaState, _Start] | None = None
@@ -87,8 +90,11 @@ class KinematicPredictor(Predictor):
         """Roll all samples out; none ever fails.
 
         Args:
-            state: the state estimate of B worlds.
+            state: the state estimate of B worlds, with their goals.
             chunks: (B, M, K, 7) an arm, each in its arm's base frame.
+
+        Raises:
+            SpecificationError: the state has no goals.
         """
         # Components come before samples and steps, (B, N, 7, M, K): sums over them are most of
         # what there is to do, and then run along memory.
@@ -97,7 +103,7 @@ class KinematicPredictor(Predictor):
         start = self._start(state)
         lags = self._lags(actions.shape[-1], actions)
         position = self._positions(start, lags, twist)
-        width = self._widths(state.gripper_width, lags, width)
+        width = self._widths(start.width, lags, width)
         cube = self._cube(start, position, width)
 
         def quaternions() -> Tensor:
@@ -107,7 +113,7 @@ class KinematicPredictor(Predictor):
             hand_position=position.permute(0, 3, 4, 1, 2),
             gripper_width=width.permute(0, 2, 3, 1),
             cube_position=cube.permute(0, 2, 3, 1),
-            goal=self.goal,
+            goal=start.goal,
             hand_quaternion=quaternions,
         )
         return Prediction(trajectory)
@@ -166,7 +172,7 @@ class KinematicPredictor(Predictor):
 
         Where the cube is says which closing grippers grasp it, and they say where it goes. So
         both are computed in turn, for all steps at once, until nothing changes: each round
-        settles at least the next closing of every sample.
+        settles at least the next closing of every sample, of which there are at most K.
         """
         narrow = width < CUBE_SIZE
         # Only a gripper that was open around the cube grasps it; closed fingers pass it by.
@@ -178,7 +184,7 @@ class KinematicPredictor(Predictor):
         latest = (closing * steps).cummax(-1).values  # the latest closing's step, or 0
         kept = start.held[..., None, None].expand(*closing.shape[:-1], 1)
         grasped = torch.zeros_like(closing)
-        while True:
+        for _ in range(hands.shape[-1] + 1):
             held = narrow & torch.cat((kept, grasped), -1).gather(-1, latest)
             carried = (narrow & _delayed(held, start.held)).to(hands.dtype)
             share = carried / carried.sum(1, keepdim=True).clamp_min(1.0)
@@ -186,9 +192,10 @@ class KinematicPredictor(Predictor):
             path = self._path(start.cube, carry, held.any(1))
             reached = _delayed(path, start.cube) + carry  # before it falls
             found = closing & (self._near(hands - reached.unsqueeze(1)) | (kept & (steps == 1)))
-            if torch.equal(found, grasped):
-                return path
+            if can_branch_on(found) and torch.equal(found, grasped):
+                break
             grasped = found
+        return path
 
     def _near(self, gap: Tensor) -> Tensor:
         """Whether a cube is between the fingers, from hand minus cube (B, N, 3, M, K)."""
@@ -198,7 +205,7 @@ class KinematicPredictor(Predictor):
 
     def _ever_touched(self, start: _Start, hands: Tensor, closing: Tensor) -> bool:
         """Whether any sample could move the cube at all; if none can, it only falls."""
-        if start.any_held:
+        if start.any_held or not can_branch_on(closing):
             return True
         gap = hands - start.cube[:, None, :, None, None]
         # A cube in the air falls: hands below it count as well.
@@ -232,22 +239,26 @@ class KinematicPredictor(Predictor):
     def _start(self, state: FrankaState) -> _Start:
         # A plan asks once for each denoising step, always from the same state.
         if self._known is None or self._known[0] is not state:
-            hands = hands_in_base(state)
-            position = self.bases.points_to_world(hands.position)
-            held = self._held(state, position)
-            self._known = (
-                state,
-                _Start(
-                    hands,
-                    position,
-                    curvature(state.joint_position, self.controller.damping),
-                    state.cube_position,
-                    held,
-                    state.gripper_width < CUBE_SIZE,
-                    bool(held.any()),
-                ),
-            )
+            self._known = (state, self._started(state))
         return self._known[1]
+
+    @torch.inference_mode(False)  # it outlives the plan that asks first
+    def _started(self, state: FrankaState) -> _Start:
+        here = state.to(self.resources.device, self.resources.dtype)
+        hands = hands_in_base(here)
+        position = self.bases.points_to_world(hands.position)
+        held = self._held(here, position)
+        return _Start(
+            hands=hands,
+            hand_position=position,
+            curvature=curvature(hands.jacobian, self.controller.damping),
+            width=here.gripper_width,
+            cube=here.cube_position,
+            goal=goals(here),
+            held=held,
+            narrow=here.gripper_width < CUBE_SIZE,
+            any_held=can_branch_on(held) and bool(held.any()),
+        )
 
     def _held(self, state: FrankaState, position: Tensor) -> Tensor:
         """Which hands hold the cube now: (B, N) booleans."""
@@ -270,7 +281,9 @@ class _Start:
     hands: HandState
     hand_position: Tensor
     curvature: Tensor
+    width: Tensor
     cube: Tensor
+    goal: Tensor
     held: Tensor
     narrow: Tensor
     any_held: bool
@@ -294,6 +307,7 @@ class _Lags:
     width_fading: Tensor
 
 
+@torch.inference_mode(False)  # it outlives the plan that asks first
 def _lags(settings: KinematicSettings, steps: int, like: Tensor) -> _Lags:
     power = torch.arange(steps, device=like.device)
     lag = power[:, None] - power

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codi_core.errors import SpecificationError
 from codi_core.predictors import Prediction, Predictor
+from codi_core.resources import Resources
 from codi_franka.geometry import quaternion_from_matrix, quaternion_multiply
 from codi_franka.physics.mujoco_simulator import Configuration, MujocoSimulator
 from codi_franka.prediction.nominal import build_nominal_model
-from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.prediction.trajectory import HandoffTrajectory, goals
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import NUM_JOINTS, forward_kinematics
 from codi_franka.robot.parameters import MAX_WIDTH
@@ -23,25 +25,23 @@ from codi_franka.workspace import stays_known
 class MujocoPredictor(Predictor):
     """Simulates all samples of all worlds, one simulator call for each control step.
 
-    The parameters are nominal: the environment's cube may weigh more or slip more.
+    The parameters are nominal: the environment's cube may weigh more or slip more. MuJoCo works on
+    the CPU: states and chunks are fetched from their device, and trajectories are put there.
 
     Args:
         arms: the arms' names, in the order of the agents.
-        goal: (3,) [m], world frame; passed on to the trajectory.
-        threads: how many simulations run at once; 0 for all processors.
+        resources: where trajectories are wanted, and how many simulations run at once.
         model: what is simulated; without one, the light model that plans are made on.
     """
 
     def __init__(
         self,
         arms: tuple[str, ...],
-        goal: Tensor,
-        threads: int = 0,
+        resources: Resources | None = None,
         model: mujoco.MjModel | None = None,
     ) -> None:
         self.arms = arms
-        self.goal = goal
-        self.threads = threads
+        self.resources = resources or Resources()
         self.model = model if model is not None else build_nominal_model(arms)
         self.bases = BaseFrames.of(arms)
         # One solve: joints at a limit stop, and others don't take over. The forecast becomes a
@@ -57,9 +57,13 @@ class MujocoPredictor(Predictor):
         a hand further away than demonstrations were, whose policy knows no way back.
 
         Args:
-            state: the state estimate of B worlds.
+            state: the state estimate of B worlds, with their goals.
             chunks: (B, M, K, 7) an arm, each in its arm's base frame.
+
+        Raises:
+            SpecificationError: the state has no goals, or its numbers can't be fetched.
         """
+        state, chunks = self._fetched(state, chunks)
         worlds, samples = chunks[0].shape[:2]
         simulator = self._ready(worlds * samples)
         repeated = state.repeat(samples)
@@ -70,32 +74,50 @@ class MujocoPredictor(Predictor):
             path, qpos=np.nan_to_num(path.qpos).reshape(worlds, samples, -1, path.qpos.shape[-1])
         )
         position, rotation = forward_kinematics(path.joint_position())
+        cube = path.cube_position()
 
         def quaternions() -> Tensor:
-            return quaternion_multiply(self.bases.quaternion, quaternion_from_matrix(rotation))
+            turned = quaternion_multiply(self.bases.quaternion, quaternion_from_matrix(rotation))
+            return self._delivered(turned)
 
         trajectory = HandoffTrajectory(
-            hand_position=self.bases.points_to_world(position),
-            gripper_width=path.gripper_width(),
-            cube_position=path.cube_position(),
-            goal=self.goal,
+            hand_position=self._delivered(self.bases.points_to_world(position)),
+            gripper_width=self._delivered(path.gripper_width()),
+            cube_position=self._delivered(cube),
+            goal=self._delivered(goals(state)),
             hand_quaternion=quaternions,
         )
         sound = torch.from_numpy(simulator.valid.copy()).unflatten(0, (worlds, samples))
         # Only beside the table can a cube's centre be below the table's top.
-        kept = (trajectory.cube_position[..., 2] > 0.0).all(-1)
+        kept = (cube[..., 2] > 0.0).all(-1)
         known = stays_known(position, forward_kinematics(state.joint_position)[0])
-        return Prediction(trajectory, sound & kept & known)
+        return Prediction(trajectory, (sound & kept & known).to(self.resources.device))
 
     def advance(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> FrankaState:
         """The state after the worlds have followed ``chunks``, (B, c, 7) an arm."""
         if not chunks[0].shape[1]:
             return state
+        start, chunks = self._fetched(state, chunks)
         simulator = self._ready(state.worlds)
-        simulator.set_state(state)
+        simulator.set_state(start)
         widened = tuple(chunk.unsqueeze(1) for chunk in chunks)
-        self._roll_out(simulator, state.joint_position, widened)
-        return simulator.state()
+        self._roll_out(simulator, start.joint_position, widened)
+        later = attrs.evolve(simulator.state(), goal=start.goal)
+        return later.to(self.resources.device, self.resources.dtype)
+
+    def _fetched(
+        self, state: FrankaState, chunks: tuple[Tensor, ...]
+    ) -> tuple[FrankaState, tuple[Tensor, ...]]:
+        """The same on the CPU, in single precision."""
+        if "meta" in {value.device.type for value in (state.cube_position, *chunks)}:
+            raise SpecificationError(
+                f"{type(self).__name__} simulates numbers, and tensors on the device 'meta' have "
+                "none: plan on a device that holds values, or with the kinematic predictor"
+            )
+        return state.to("cpu"), tuple(chunk.to("cpu", torch.float32) for chunk in chunks)
+
+    def _delivered(self, value: Tensor) -> Tensor:
+        return value.to(self.resources.device, self.resources.dtype)
 
     def _roll_out(
         self, simulator: MujocoSimulator, joint_position: Tensor, chunks: tuple[Tensor, ...]
@@ -118,5 +140,6 @@ class MujocoPredictor(Predictor):
 
     def _ready(self, copies: int) -> MujocoSimulator:
         if self._simulator is None or self._simulator.copies != copies:
-            self._simulator = MujocoSimulator(self.arms, copies, self.threads, self.model)
+            threads = self.resources.threads
+            self._simulator = MujocoSimulator(self.arms, copies, threads, self.model)
         return self._simulator

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import attrs
 from torch import Tensor
 
+from codi_core.errors import SpecificationError
+from codi_franka.state import FrankaState
+
 
 @attrs.frozen(eq=False)
 class HandoffTrajectory:
@@ -20,7 +23,8 @@ class HandoffTrajectory:
         hand_position: (B, M, K, N, 3), of the tool centre points [m].
         gripper_width: (B, M, K, N) [m].
         cube_position: (B, M, K, 3), of the cube's centre [m].
-        goal: (3,), where the cube's centre should be [m].
+        goal: (B, 1, 1, 3), where the cube's centre should be [m]; it broadcasts over samples
+            and steps.
     """
 
     hand_position: Tensor
@@ -32,3 +36,14 @@ class HandoffTrajectory:
     def hand_quaternion(self) -> Tensor:
         """(B, M, K, N, 4), wxyz. Computed on request: the default cost does without."""
         return self._hand_quaternion()
+
+
+def goals(state: FrankaState) -> Tensor:
+    """The goals of a trajectory's worlds, (B, 1, 1, 3).
+
+    Raises:
+        SpecificationError: the state has none.
+    """
+    if state.goal is None:
+        raise SpecificationError("the state has no goal, which the costs of the handover need")
+    return state.goal[:, None, None]

@@ -52,6 +52,10 @@ class HandoffRenderer(Renderer):
         self._scene: HandoffScene | None = None
         self._studio: _Studio | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, or one in another process, builds its own scene: graphics memory can't move."""
+        return type(self), (self.size, self.samples, self.meshes)
+
     def frames(self, trace: Trace) -> Iterator[Frame]:
         """One picture a control step, (height, width, 3).
 

@@ -13,6 +13,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from codi_franka.devices import can_branch_on
 from codi_franka.robot.parameters import FLANGE_OFFSET, LINKS, TOOL_OFFSET
 
 TOOL_RADIUS = 0.07
@@ -69,7 +70,9 @@ def arm_clearance(points: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 
 def hands_apart(hands: Tensor) -> bool:
-    """Whether all hands (..., N, 3) are so far apart that no arms can touch."""
+    """Whether all hands (..., N, 3) are known to be so far apart that no arms can touch."""
+    if not can_branch_on(hands):
+        return False
     arms = hands.shape[-2]
     first, second = torch.triu_indices(arms, arms, 1)
     gap = (hands[..., first, :2] - hands[..., second, :2]).square().sum(-1)

@@ -17,6 +17,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_franka.devices import can_branch_on
 from codi_franka.robot.kinematics import NUM_JOINTS, jacobian
 from codi_franka.robot.parameters import POSITION_LOWER, POSITION_UPPER, VELOCITY_LIMIT
 
@@ -51,7 +52,9 @@ class EndEffectorController:
     passes: int = 3
     """Solves in all; each but the first holds the joints that the one before took to a limit."""
 
-    def joint_velocity(self, joint_position: Tensor, twist: Tensor) -> Tensor:
+    def joint_velocity(
+        self, joint_position: Tensor, twist: Tensor, model: Tensor | None = None
+    ) -> Tensor:
         """Joint velocities (..., 7) [rad/s] that best realise a twist of the TCP.
 
         None exceeds its velocity limit, and none takes a joint past its position limit when it is
@@ -61,30 +64,36 @@ class EndEffectorController:
             joint_position: (..., 7) [rad].
             twist: (..., 6), the TCP's linear [m/s] and angular [rad/s] velocity in the arm's base
                 frame; computed in the joint positions' precision.
+            model: (..., 6, 7), the TCP's Jacobian at these positions, if it is known already.
         """
         if joint_position.shape[:-1] != twist.shape[:-1]:
             shape = torch.broadcast_shapes(joint_position.shape[:-1], twist.shape[:-1])
             joint_position, twist = joint_position.expand(*shape, -1), twist.expand(*shape, -1)
         position = joint_position.reshape(-1, NUM_JOINTS)
         twist = self.saturate(twist.to(position)).reshape(-1, 6)
-        return self.resolve(position, twist).reshape(joint_position.shape)
+        model = None if model is None else model.reshape(-1, 6, NUM_JOINTS)
+        return self.resolve(position, twist, model).reshape(joint_position.shape)
 
-    def resolve(self, position: Tensor, twist: Tensor) -> Tensor:
+    def resolve(self, position: Tensor, twist: Tensor, model: Tensor | None = None) -> Tensor:
         """As :meth:`joint_velocity`, for n arms and twists that are saturated already.
 
         Args:
             position: (n, 7), the joints' [rad].
             twist: (n, 6) [m/s, rad/s].
+            model: (n, 6, 7), the TCPs' Jacobians, if they are known already.
         """
-        model, pull = jacobian(position), self._home_pull(position)
+        model = jacobian(position) if model is None else model
+        pull = self._home_pull(position)
         lower, upper = self.velocity_bounds(position)
         velocity = _scale_down(self._solve(model, twist, pull))
         held = (velocity < lower) | (velocity > upper)
         velocity = torch.clamp(velocity, lower, upper)
         for _ in range(self.passes - 1):
-            rows = held.any(dim=-1).nonzero().squeeze(-1)
-            if not len(rows):
-                break
+            rows: Tensor | slice = slice(None)
+            if can_branch_on(held):
+                rows = held.any(dim=-1).nonzero().squeeze(-1)
+                if not len(rows):
+                    break
             self._redistribute(velocity, held, rows, (model, twist, pull, lower, upper))
         return velocity
 
@@ -122,7 +131,7 @@ class EndEffectorController:
         return pull + _apply(model.mT, _apply(inverse, task))
 
     def _redistribute(
-        self, velocity: Tensor, held: Tensor, rows: Tensor, problem: tuple[Tensor, ...]
+        self, velocity: Tensor, held: Tensor, rows: Tensor | slice, problem: tuple[Tensor, ...]
     ) -> None:
         """Let the joints that are free do what the held ones can't, in place, in some rows."""
         model, twist, pull, lower, upper = (value[rows] for value in problem)
@@ -159,5 +168,6 @@ def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
 def _made(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)

@@ -57,7 +57,7 @@ def pose_and_jacobian(joint_position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return position, rotation, torch.cat((linear, axis), dim=-2)
 
 
-def curvature(joint_position: Tensor, damping: float = 0.0) -> Tensor:
+def curvature(model: Tensor, damping: float = 0.0) -> Tensor:
     r"""The bilinear form H (..., 3, 6, 6) of the TCP's acceleration at constant joint velocities.
 
     Joint velocities that realise a twist v accelerate the TCP by
@@ -66,10 +66,9 @@ def curvature(joint_position: Tensor, damping: float = 0.0) -> Tensor:
     :math:`z_{\min(i,j)} \times J_{\max(i,j)}`.
 
     Args:
-        joint_position: (..., 7) [rad].
+        model: (..., 6, 7), the TCP's Jacobian.
         damping: of the pseudo-inverse that turns twists into joint velocities.
     """
-    model = jacobian(joint_position)
     shape = (*model.shape[:-2], 3, NUM_JOINTS, NUM_JOINTS)
     axes, columns = model[..., 3:, :, None].expand(shape), model[..., :3, None, :].expand(shape)
     pairs = torch.linalg.cross(axes, columns, dim=-3)

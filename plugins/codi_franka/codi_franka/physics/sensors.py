@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_franka.robot.model import build_spec
+from codi_franka.robot.model import DEFAULT_TIMESTEP, build_spec
 
 HAND_BODIES = ("hand", "left_finger", "right_finger")
 FAR = 2.0
@@ -16,23 +18,24 @@ _CONTACT_FOUND = (1, 0, 1)
 """intprm of a contact sensor: report only how many contacts match, unreduced, in one slot."""
 
 
-def instrumented_model(arms: tuple[str, ...]) -> mujoco.MjModel:
+def instrumented_model(arms: tuple[str, ...], timestep: float = DEFAULT_TIMESTEP) -> mujoco.MjModel:
     """The physics model with sensors for contacts between arms, and of the cube with an arm."""
-    spec = build_spec(arms)
-    _add_contact(spec, "arm_contact", f"{arms[0]}/link0", f"{arms[1]}/link0")
+    spec = build_spec(arms, timestep=timestep)
+    pairs = tuple(combinations(arms, 2))
+    for one, other in pairs:
+        _add_contact(spec, f"arm_contact/{one}/{other}", f"{one}/link0", f"{other}/link0")
     for arm in arms:
         _add_contact(spec, f"cube_contact/{arm}", "cube", f"{arm}/link0")
-    for first in HAND_BODIES:
-        for second in HAND_BODIES:
-            spec.add_sensor(
-                name=f"hand_distance/{first}/{second}",
-                type=mujoco.mjtSensor.mjSENS_GEOMDIST,
-                objtype=mujoco.mjtObj.mjOBJ_BODY,
-                objname=f"{arms[0]}/{first}",
-                reftype=mujoco.mjtObj.mjOBJ_BODY,
-                refname=f"{arms[1]}/{second}",
-                cutoff=FAR,
-            )
+    for (one, other), first, second in product(pairs, HAND_BODIES, HAND_BODIES):
+        spec.add_sensor(
+            name=f"hand_distance/{one}/{first}/{other}/{second}",
+            type=mujoco.mjtSensor.mjSENS_GEOMDIST,
+            objtype=mujoco.mjtObj.mjOBJ_BODY,
+            objname=f"{one}/{first}",
+            reftype=mujoco.mjtObj.mjOBJ_BODY,
+            refname=f"{other}/{second}",
+            cutoff=FAR,
+        )
     return spec.compile()
 
 
@@ -42,13 +45,15 @@ class SensorReadings:
     def __init__(self, model: mujoco.MjModel) -> None:
         names = [model.sensor(index).name for index in range(model.nsensor)]
         columns = {name: int(model.sensor(name).adr[0]) for name in names}
-        self._arm_contact = columns["arm_contact"]
-        self._cube_contact = [columns[name] for name in names if name.startswith("cube_contact")]
-        self._distances = [columns[name] for name in names if name.startswith("hand_distance")]
+        self._arm_contact, self._cube_contact, self._distances = (
+            [columns[name] for name in names if name.startswith(kind)]
+            for kind in ("arm_contact/", "cube_contact/", "hand_distance/")
+        )
 
     def arm_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether the arms touch each other, (...)."""
-        return data[..., self._arm_contact] > 0
+        """Whether arms touch one another, (...)."""
+        touched: NDArray[np.bool_] = (data[..., self._arm_contact] > 0).any(-1)
+        return touched
 
     def cube_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether an arm touches the cube, (...)."""
@@ -57,7 +62,7 @@ class SensorReadings:
 
     def hand_distance(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """Between the hands' and fingers' geometries [m], (...); at most ``FAR``."""
-        nearest: NDArray[np.float64] = data[..., self._distances].min(-1)
+        nearest: NDArray[np.float64] = data[..., self._distances].min(-1, initial=FAR)
         return nearest
 
 
