@@ -58,7 +58,9 @@ class MissingExtraError(CodiError):
 
 
 class PlanError(CodiError):
-    """A plan with actions that are not finite numbers."""
+    """A planner that raised, or planned actions that are not finite numbers."""
+
+    exit_code = 2
 
 
 class PlanWorkerError(CodiError):
@@ -71,6 +73,8 @@ class PlantError(CodiError):
 
 class CostError(CodiError):
     """A cost function that raised, or returned something that is not a (B, M) tensor."""
+
+    exit_code = 2
 
 
 class LocalityError(SpecificationError):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from codi_core.experiments.running import Run
 
 PROG = "codi-run"
+TOLD_ERRORS = 3
+"""So many episodes that broke are told of with their reasons."""
 
 
 @guarded
@@ -187,6 +189,7 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
         filmed,
         draw,
     )
+    _warn_of_errors(run)
     if not run.finished:
         return _interrupted(run)
     files = [run.folder.file("metrics.json"), run.folder.file("episodes.jsonl"), *pictures]
@@ -202,6 +205,15 @@ def _attempt(name: str, write: Callable[[], Path | None]) -> list[Path]:
         print_warning(f"{name} was not written: {type(error).__name__}: {error}")
         return []
     return [] if path is None else [path]
+
+
+def _warn_of_errors(run: Run) -> None:
+    """Name the episodes that broke, the first ones with their reasons."""
+    broken = [record for record in run.episodes if "error" in record]
+    for record in broken[:TOLD_ERRORS]:
+        print_warning(f"episode {record['episode']} broke: {record['error']}")
+    if len(broken) > TOLD_ERRORS:
+        print_warning(f"{len(broken) - TOLD_ERRORS} more episodes broke, see episodes.jsonl")
 
 
 def _interrupted(run: Run) -> int:

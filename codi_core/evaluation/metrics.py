@@ -35,6 +35,8 @@ def run_metrics(
     """
     successes = sum(bool(record["success"]) for record in records)
     counts = _total(wave["counts"] for wave in waves)
+    # Of an episode that broke, nothing but the reason may be known.
+    scored = [record for record in records if "error" not in record]
     return {
         "task": configuration["task"],
         "method": configuration["method"],
@@ -47,7 +49,8 @@ def run_metrics(
         "predictor": configuration["predictor"],
         "seed": configuration["seed"],
         "warnings": {name: int(counts.get(name, 0)) for name in WARNINGS},
-        "task_metrics": task_metrics.summary(records) if records else {},
+        "errors": len(records) - len(scored),
+        "task_metrics": task_metrics.summary(scored) if scored else {},
         "diagnostics": _diagnostics(waves),
     }
 

@@ -141,9 +141,11 @@ def _completion(records: Sequence[EpisodeRecord], limit: float) -> Panel:
 
 def _numeric_fields(records: Sequence[EpisodeRecord]) -> list[str]:
     """The task's own numbers in the records, those that vary first."""
+    # Of an episode that broke, nothing but the reason may be known.
+    scored = [record for record in records if "error" not in record]
     names = [
         name
-        for name, value in (records[0].items() if records else ())
+        for name, value in (scored[0].items() if scored else ())
         if name not in CORE_FIELDS
         and isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -9,8 +9,11 @@ from typing import Any
 import attrs
 import numpy as np
 
-from codi_core.execution import ControlStep, RecedingHorizon, Replan, Rollout, SimulatedPlant
-from codi_core.tasks import Environment, EpisodeKey, EpisodeRecord, Metrics, Trace
+from codi_core.errors import PlantError, SpecificationError, UsageError
+from codi_core.execution import ControlStep, RecedingHorizon, Replan, Rollout
+from codi_core.execution.plan_maker import reason_of
+from codi_core.execution.settings import MEASURED
+from codi_core.tasks import EpisodeKey, EpisodeRecord, Metrics, Plant, Trace
 
 OnTick = Callable[[int], None]
 """Called after each control step with its number, from 1."""
@@ -31,22 +34,28 @@ class Wave:
     traces: Mapping[int, Trace]
 
 
+MakePlant = Callable[[Sequence[EpisodeKey]], Plant]
+"""Makes a plant of one world an episode, at the start of these episodes."""
+
+
 @attrs.define(eq=False)
 class WaveRunner:
     """Runs waves of episodes.
 
     Attributes:
-        environment: makes the environment; called when the first wave starts.
+        plant: makes the plant of a wave.
         loop: the closed loop.
         metrics: scores episodes.
         seed: the run's seed.
+        delays: by episode, the measured delays of the plans of an earlier run, to replay them.
     """
 
-    environment: Callable[[], Environment]
+    plant: MakePlant
     loop: RecedingHorizon
     metrics: Metrics
     seed: int
-    _made: Environment | None = attrs.field(default=None, init=False)
+    delays: Mapping[int, Sequence[float]] = attrs.field(factory=dict)
+    _finished: int = attrs.field(default=0, init=False)
 
     def run(
         self,
@@ -56,31 +65,106 @@ class WaveRunner:
     ) -> Wave:
         """Run the episodes with these numbers at once.
 
+        An episode whose plan, cost or world breaks is a failure with the reason in its record,
+        under "error"; the others go on. Where an error of the worlds doesn't say which of them it
+        comes from, the episodes are run one by one to find out.
+
         Args:
             numbers: the episodes.
             traced: the episodes whose events are wanted.
             on_tick: told about each control step.
+
+        Raises:
+            Exception: what went wrong in all of the episodes.
         """
-        if self._made is None:
-            self._made = self.environment()
+        try:
+            wave = self._together(numbers, traced, on_tick)
+        except (UsageError, SpecificationError, PlantError):
+            raise
+        except Exception as error:
+            wave = self._one_by_one(numbers, traced, error)
+        self._finished += len(numbers)
+        return wave
+
+    def _together(
+        self, numbers: Sequence[int], traced: frozenset[int], on_tick: OnTick | None
+    ) -> Wave:
         keys = [EpisodeKey(self.seed, number) for number in numbers]
-        plant = SimulatedPlant(self._made, keys, self.loop.settings.rate_hz)
 
         def observer(step: ControlStep) -> None:
             if on_tick is not None:
                 on_tick(step.tick)
 
-        rollout = self.loop.run(plant, keys, observer)
+        plant = self.plant(keys)
+        rollout = self.loop.run(plant, keys, observer, self._recorded_delays(numbers))
+        summary = wave_summary(numbers, rollout.replans)
+        if self.loop.settings.latency == MEASURED or not plant.clock.virtual:
+            summary |= measured_delays(rollout)
         traces = [world_trace(rollout, world) for world in range(len(numbers))]
         return Wave(
-            tuple(self._record(*pair) for pair in zip(numbers, traces, strict=True)),
-            wave_summary(numbers, rollout.replans),
+            tuple(map(self._record, numbers, traces, rollout.failures)),
+            summary,
             {number: traces[world] for world, number in enumerate(numbers) if number in traced},
         )
 
-    def _record(self, number: int, trace: Trace) -> EpisodeRecord:
+    def _one_by_one(self, numbers: Sequence[int], traced: frozenset[int], error: Exception) -> Wave:
+        """The wave of episodes that could not be run together."""
+        if len(numbers) == 1:
+            waves = [_broken(numbers[0], error)]
+        else:
+            waves = [self._alone(number, traced) for number in numbers]
+        wave = _joined(waves)
+        if all("error" in record for record in wave.records) and not self._finished:
+            raise error
+        return wave
+
+    def _alone(self, number: int, traced: frozenset[int]) -> Wave:
+        try:
+            return self._together([number], traced, None)
+        except Exception as error:
+            return _broken(number, error)
+
+    def _recorded_delays(self, numbers: Sequence[int]) -> Sequence[float] | None:
+        return self.delays.get(numbers[0]) if len(numbers) == 1 else None
+
+    def _record(self, number: int, trace: Trace, failure: str | None) -> EpisodeRecord:
         scored = self.metrics.episode(trace, 1.0 / self.loop.settings.rate_hz)
-        return {"episode": number, **scored}
+        record = {"episode": number, **scored}
+        if failure is not None:
+            record |= {"success": False, "completion_time_s": None, "error": failure}
+        return record
+
+
+def _broken(number: int, error: Exception) -> Wave:
+    """A wave of one episode that nothing but its error is known of."""
+    record = {
+        "episode": number,
+        "success": False,
+        "completion_time_s": None,
+        "error": reason_of(error),
+    }
+    return Wave((record,), wave_summary([number], ()), {})
+
+
+def _joined(waves: Sequence[Wave]) -> Wave:
+    """One wave of episodes that were run one by one."""
+    lines = [wave.summary for wave in waves]
+    series = [{name: tuple(row) for name, row in line["series"].items()} for line in lines]
+    summary = {
+        "episodes": [number for line in lines for number in line["episodes"]],
+        "replan_seconds": [seconds for line in lines for seconds in line["replan_seconds"]],
+        "world_plans": sum(line["world_plans"] for line in lines),
+        "counts": _added([line["counts"] for line in lines]),
+        "stage_seconds": _added([line["stage_seconds"] for line in lines]),
+        "series": _mean_series(series),
+    }
+    records = tuple(record for wave in waves for record in wave.records)
+    return Wave(records, summary, {n: t for wave in waves for n, t in wave.traces.items()})
+
+
+def _added(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for table in tables for name in table)
+    return {name: sum(table.get(name, 0) for table in tables) for name in names}
 
 
 def world_trace(rollout: Rollout, world: int) -> Trace:
@@ -107,6 +191,15 @@ def wave_summary(numbers: Sequence[int], replans: Sequence[Replan]) -> dict[str,
         "counts": dict(counts),
         "stage_seconds": {name: round(value, 6) for name, value in stages.items()},
         "series": _mean_series([replan.series for replan in replans]),
+    }
+
+
+def measured_delays(rollout: Rollout) -> dict[str, Any]:
+    """What a wave's line says besides where the latency was measured, one value a plan."""
+    return {
+        "delays": list(rollout.delays),
+        "dropped": [replan.dropped for replan in rollout.replans],
+        "missed": rollout.missed,
     }
 
 

@@ -12,8 +12,8 @@ import torch
 
 from codi_core.costs import WeightedCost
 from codi_core.errors import UsageError
-from codi_core.evaluation.waves import WaveRunner
-from codi_core.execution import LoopSettings, RecedingHorizon
+from codi_core.evaluation.waves import MakePlant, WaveRunner
+from codi_core.execution import LoopSettings, RecedingHorizon, SimulatedPlant
 from codi_core.experiments import provenance
 from codi_core.experiments.configuration import RunConfig, resolve
 from codi_core.experiments.opening import find_task
@@ -25,13 +25,14 @@ from codi_core.host.assembly import (
     make_factors,
     make_planner,
     make_predictor,
+    plant_factory,
 )
 from codi_core.host.choices import parse_choice
 from codi_core.planning import Planner
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
-from codi_core.tasks import Environment, PlanSettings
+from codi_core.tasks import Environment, EpisodeKey, PlanSettings, Plant
 
 
 @attrs.frozen(eq=False)
@@ -99,6 +100,22 @@ class Experiment:
         choice = None if simulator is None else parse_choice(simulator, "--simulator")
         return make_environment(self.opened, choice, attrs.evolve(self.resources, device="cpu"))
 
+    def plants(self) -> MakePlant:
+        """What makes the plant of each wave: the environment on a virtual clock, or a driver's."""
+        config, rate_hz = self.config, self.opened.parts.rate_hz
+        if config.driver is not None:
+            driver = parse_choice(config.driver, "--driver")
+            make = plant_factory(self.opened, driver, self.resources)
+            return lambda keys: make()
+        made: list[Environment] = []
+
+        def simulated(keys: Sequence[EpisodeKey]) -> Plant:
+            if not made:  # when the first wave starts: it may take its time
+                made.append(self.environment())
+            return SimulatedPlant(made[0], keys, rate_hz)
+
+        return simulated
+
     def loop(self, planner: Planner) -> RecedingHorizon:
         """The closed loop around a planner."""
         config, layout = self.config, planner.layout
@@ -108,7 +125,7 @@ class Experiment:
             execute=int(config.execute or 1),
             max_seconds=float(config.max_seconds or 0.0),
             after_success=config.after_success,
-            latency=float(config.latency),
+            latency=config.latency,  # type: ignore[arg-type]
             history=layout.history,
             offset=layout.offset,
             device=config.device,
@@ -122,7 +139,7 @@ class Experiment:
         torch.set_num_threads(config.threads)
         loop = self.loop(self.planner())
         return WaveRunner(
-            environment=self.environment,
+            plant=self.plants(),
             loop=loop,
             metrics=parts.metrics,
             seed=config.seed,

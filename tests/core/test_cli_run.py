@@ -211,7 +211,7 @@ def test_no_cost_at_all_falls_back_to_the_base_policies_and_is_counted() -> None
 def test_a_cost_that_raises_stops_the_run_with_its_own_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main([*FAST, "--cost", "raising", "--output", "run"]) == 1
+    assert main([*FAST, "--cost", "raising", "--output", "run"]) == 2
     err = capsys.readouterr().err
     assert "error: cost 'raising' raised KeyError: 'gripper'" in err
     assert "in look_up" in err
@@ -221,13 +221,13 @@ def test_a_cost_that_raises_stops_the_run_with_its_own_traceback(
 
 
 def test_wrong_shapes_and_types_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*FAST, "--cost", "wrong-shape", "--output", "a"]) == 1
+    assert main([*FAST, "--cost", "wrong-shape", "--output", "a"]) == 2
     err = capsys.readouterr().err
     assert "shape (2,)" in err
     assert "(2, 64)" in err
-    assert main([*FAST, "--cost", "no-tensor", "--output", "b"]) == 1
+    assert main([*FAST, "--cost", "no-tensor", "--output", "b"]) == 2
     assert "cost 'no-tensor' returned float" in capsys.readouterr().err
-    assert main([*FAST, "--cost", "+wrong-shape", "--output", "c"]) == 1
+    assert main([*FAST, "--cost", "+wrong-shape", "--output", "c"]) == 2
     err = capsys.readouterr().err
     assert "the costs return different shapes" in err
     assert "'wrong-shape' (2,)" in err

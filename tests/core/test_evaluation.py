@@ -85,6 +85,7 @@ def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
         "predictor",
         "seed",
         "warnings",
+        "errors",
         "task_metrics",
         "diagnostics",
     ]
