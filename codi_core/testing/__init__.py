@@ -22,7 +22,9 @@ from codi_core.testing.costs import (
     linear_cost,
     quadratic_cost,
 )
+from codi_core.testing.demonstrator_conformance import check_demonstrator
 from codi_core.testing.devices import DeviceError, check_device, second_device
+from codi_core.testing.environment_conformance import check_environment
 from codi_core.testing.exact import ExactGuidance, ExactPosterior
 from codi_core.testing.local import LocalQuadraticCost, chain, graph_cost, grid
 from codi_core.testing.mixtures import GaussianMixture, joint_mixture
@@ -74,7 +76,9 @@ __all__ = [
     "chain",
     "check_base_policy",
     "check_cost_function",
+    "check_demonstrator",
     "check_device",
+    "check_environment",
     "check_guidance",
     "check_posterior",
     "check_sampler",

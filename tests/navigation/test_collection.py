@@ -7,6 +7,7 @@ import torch
 from codi_core.data import DatasetWriter, DemonstrationDataset
 from codi_core.errors import UsageError
 from codi_core.tasks import EpisodeKey
+from codi_core.testing import check_demonstrator
 from codi_navigation.collection.behaviours import BEHAVIOURS, DRAWS, Behaviours
 from codi_navigation.collection.demonstrator import NavigationDemonstrator
 from codi_navigation.collection.expert import keep_off
@@ -52,15 +53,17 @@ def same(one, other):
 
 @pytest.mark.parametrize("kind", ["holonomic", "unicycle"])
 def test_a_demonstration_depends_on_its_key_alone(kind):
-    settings = CollectionSettings(steps=40)
-    two, three = (Recorder(kind, settings).record(KEYS[:count]) for count in (2, 3))
-    # Beside demonstrations of another group and of another seed, and in another order.
+    check_demonstrator(lambda: NavigationDemonstrator(kind, CollectionSettings(steps=40)), 3)
+
+
+def test_neither_groups_nor_seeds_nor_orders_mix():
+    settings = CollectionSettings(steps=20)
+    first, second = Recorder("unicycle", settings).record(KEYS[:2])
     mixed = [EpisodeKey(3, GROUP + 1), KEYS[1], EpisodeKey(4, 1), KEYS[0]]
-    far, one, other, zero = Recorder(kind, settings).record(mixed)
-    for batch in (two, three):
-        assert same(batch[0], zero)
-        assert same(batch[1], one)
-    assert other.map != one.map != far.map
+    far, again, other, zero = Recorder("unicycle", settings).record(mixed)
+    assert same(zero, first)
+    assert same(again, second)
+    assert other.map != second.map != far.map
 
 
 def test_robots_stop_slow_down_and_back_away_on_the_way(recorded):
