@@ -18,10 +18,10 @@ from mujoco_predictor import Bare, draw_chunks, mid_carry, timed
 from prediction_error import ARMS, LEAD_IN, MOVED, choose, collect, errors, predict, replay
 from reporting import options, save, table
 
+from codi_franka.physics.model import build_model
 from codi_franka.prediction.nominal import Lightness, build_nominal_model
 from codi_franka.prediction.physics import MujocoPredictor
-from codi_franka.robot.layout import ARM_NAMES
-from codi_franka.robot.model import build_model
+from codi_franka.robot.cell import ARMS as BOTH_ARMS
 
 FULL = Lightness(substeps=10, joints=1.0, gripper=1.0, impratio=10.0)
 VARIANTS: dict[str, Lightness | None] = {
@@ -42,7 +42,7 @@ def build(arms: tuple[str, ...], lightness: Lightness | None) -> mujoco.MjModel:
 def rollouts_per_second(lightness: Lightness | None, samples: int, repeats: int) -> float:
     """Of processor time, from the fastest repetition."""
     state, chunks = mid_carry(), draw_chunks(samples, 0)
-    bare, seconds = Bare(state, chunks, 1, build(ARM_NAMES, lightness)), []
+    bare, seconds = Bare(state, chunks, 1, build(BOTH_ARMS, lightness)), []
     for _ in range(repeats):
         bare.reset()
         seconds.append(timed(bare.run)[1])

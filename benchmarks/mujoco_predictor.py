@@ -29,10 +29,10 @@ from codi_core.tasks import EpisodeKey
 from codi_franka.action import HORIZON, actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
 from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
 from codi_franka.prediction.nominal import build_nominal_model
 from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.reach import servo_twist
 from codi_franka.state import FrankaState

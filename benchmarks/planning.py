@@ -31,9 +31,9 @@ from codi_core.tasks import EpisodeKey, PlanSettings, Step
 from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import SHAPES
 from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.robot.cell import ARMS
 
 BAR_MS = 60.0
 STAGES = ("denoise", "draw", "predict", "cost")

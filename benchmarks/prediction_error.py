@@ -32,7 +32,8 @@ from codi_franka.prediction.kinematic import KinematicPredictor
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.controller import EndEffectorController
-from codi_franka.state import BaseFrames, FrankaState, tcp_in_world
+from codi_franka.robot.frames import BaseFrames
+from codi_franka.state import FrankaState, tcp_in_world
 
 ARMS = ("left",)
 GOAL = torch.tensor([0.45, 0.0, 0.025])

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from codi_franka.geometry import quaternion_exp
-from codi_franka.handoff.starts import ARMS
+from codi_franka.robot.cell import ARM_BASES, ARMS, CUBE_SIZE
 from codi_franka.robot.controller import HOME, EndEffectorController
-from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE
 from codi_franka.robot.reach import follow
 from codi_franka.state import FrankaState
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from codi_franka.physics.simulator import CubeProperties, HandoffSimulator, Simulated
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.parameters import FINGER_SPEED_LIMIT
-from codi_franka.state import BaseFrames, FrankaState
+from codi_franka.state import FrankaState
 
 STEP = 0.05
 """[s]"""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from codi_franka.handoff.costs import ClearanceCost, CollisionCost
-from codi_franka.handoff.starts import ARMS
 from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import (
     FOREARM_RADIUS,
     MEETING_DISTANCE,
@@ -21,9 +21,9 @@ from codi_franka.robot.clearance import (
     hands_apart,
     segment_distance,
 )
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import forward_kinematics, joint_origins
 from codi_franka.robot.parameters import LINKS, POSITION_LOWER, POSITION_UPPER
-from codi_franka.state import BaseFrames
 
 BASES = BaseFrames.of(ARMS)
 DOUBLE = BaseFrames(*(value.double() for value in attrs.astuple(BASES, recurse=False)))

@@ -13,9 +13,9 @@ from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_base_policy, check_cost_function, check_task
 from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
-from codi_franka.handoff.task import COSTS, HandoffTask
 from codi_franka.observation import SHAPES
+from codi_franka.robot.cell import ARMS
+from codi_franka.task import COSTS, HandoffTask
 
 
 def untrained() -> tuple[Factor, ...]:

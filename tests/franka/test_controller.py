@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codi_franka.physics.model import build_model
 from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics, jacobian, pose_and_jacobian
-from codi_franka.robot.model import build_model
 from codi_franka.robot.parameters import POSITION_LOWER, POSITION_UPPER, VELOCITY_LIMIT
 
 LOWER = torch.tensor(POSITION_LOWER, dtype=torch.float64)

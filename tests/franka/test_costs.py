@@ -16,8 +16,8 @@ from codi_franka.handoff.costs import (
     EngagementCost,
     GoalCost,
 )
-from codi_franka.handoff.task import COSTS
 from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.task import COSTS
 
 GOAL = (0.45, 0.0, 0.025)
 ALL = [GoalCost(), CollisionCost(), EngagementCost(), EngageAllCost()]

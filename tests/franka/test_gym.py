@@ -28,10 +28,11 @@ from codi_franka.gym.vector import HandoffVectorEnv
 from codi_franka.gym.worlds import one_step_trajectory, table_i_cost
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import ENVIRONMENT, STATE, STATE_NAMES
 from codi_franka.physics.mujoco_simulator import MujocoMaker
-from codi_franka.state import BaseFrames, FrankaState, hands_in_base
+from codi_franka.robot.cell import ARMS
+from codi_franka.robot.frames import BaseFrames
+from codi_franka.state import FrankaState, hands_in_base
 from franka.scenes import state
 
 NAME = f"codi_franka:{ENVIRONMENT_ID}"

@@ -8,13 +8,13 @@ from torch import Tensor
 from codi_core.errors import SpecificationError
 from codi_franka.geometry import quaternion_exp, quaternion_from_matrix, quaternion_multiply
 from codi_franka.handoff.costs import GoalCost
-from codi_franka.handoff.starts import ARMS
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
 from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.robot.cell import ARM_BASES, ARMS, CUBE_SIZE
 from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import forward_kinematics
-from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE
-from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tcp_in_world, tensors
+from codi_franka.state import FrankaState, hands_in_base, tcp_in_world, tensors
 from franka.scenes import (
     GOAL,
     OPEN,

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from codi_franka.geometry import rotation_error
+from codi_franka.physics.model import build_model
+from codi_franka.physics.model_index import ModelIndex
 from codi_franka.robot.kinematics import (
     forward_kinematics,
     jacobian,
     joint_origins,
     pose_and_jacobian,
 )
-from codi_franka.robot.model import build_model
-from codi_franka.robot.model_index import ModelIndex
 from codi_franka.robot.parameters import POSITION_LOWER, POSITION_UPPER
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from codi_franka.physics.model import build_model
+from codi_franka.physics.model_index import ModelIndex, arm_names, initial_state
 from codi_franka.robot import parameters as fr3
+from codi_franka.robot.cell import ARM_BASES, FLOOR_HEIGHT
 from codi_franka.robot.controller import HOME, EndEffectorController
-from codi_franka.robot.layout import ARM_BASES, FLOOR_HEIGHT
-from codi_franka.robot.model import build_model
-from codi_franka.robot.model_index import ModelIndex, arm_names, initial_state
 from codi_franka.robot.reach import follow
 
 HOME_POSTURE = np.array(HOME)

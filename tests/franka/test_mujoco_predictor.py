@@ -15,12 +15,12 @@ from codi_core.tasks import EpisodeKey
 from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
+from codi_franka.physics.model import build_model
 from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
 from codi_franka.prediction.nominal import SUBSTEPS, build_nominal_model
 from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import EndEffectorController
-from codi_franka.robot.model import build_model
 from codi_franka.state import FrankaState, tcp_in_world, tensors
 from franka.driving import drive_to_grasp
 from franka.scenes import OPEN, SHUT, chunk, joint_chunk, random_chunks, state

@@ -15,7 +15,6 @@ from codi_franka.geometry import (
     quaternion_multiply,
     quaternion_to_matrix,
 )
-from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import (
     ENVIRONMENT,
     ENVIRONMENT_NAMES,
@@ -27,6 +26,7 @@ from codi_franka.observation import (
     observe,
     towards,
 )
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.state import tensors
 from franka.scenes import random_states, state

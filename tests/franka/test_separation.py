@@ -6,12 +6,12 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import arm_clearance, arm_points
-from codi_franka.robot.layout import ARM_NAMES
+from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.separation import SeparationGuard
-from codi_franka.state import BaseFrames, HandState
 
-BASES = BaseFrames.of(ARM_NAMES)
+BASES = BaseFrames.of(ARMS)
 GUARD = SeparationGuard(BASES)
 
 

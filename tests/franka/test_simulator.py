@@ -13,10 +13,9 @@ from codi_core.errors import SpecificationError
 from codi_core.tasks import EpisodeKey
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
 from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
 from codi_franka.physics.variation import CubeVariation
-from codi_franka.robot.layout import CUBE_SIZE
+from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from franka.driving import REST, drive_to_grasp
 from franka.scenes import OPEN, SHUT, chunk, state
 from franka.stand_in import StandIn

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from codi_franka.handoff.options import DEFAULT_GOAL, GOAL_CLEARANCE, SUCCESS_RADIUS
-from codi_franka.handoff.starts import ARMS, left_only, sample_start, which_arms_grasp
-from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE, TABLE_SIZE
+from codi_franka.handoff.starts import left_only, sample_start, which_arms_grasp
+from codi_franka.robot.cell import ARM_BASES, ARMS, CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.reach import (
     beyond_reach,
     reachable,
@@ -17,7 +18,6 @@ from codi_franka.robot.reach import (
     solve_pose,
     tool_rotation,
 )
-from codi_franka.state import BaseFrames
 
 
 def starts(count: int, goal: tuple[float, float] = DEFAULT_GOAL, seed: int = 0) -> Tensor:

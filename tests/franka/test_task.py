@@ -25,17 +25,17 @@ from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.costs import TABLE_I, CollisionCost
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.task import (
+from codi_franka.observation import SHAPES, observe
+from codi_franka.plugin import TASK
+from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.state import tensors
+from codi_franka.task import (
     COSTS,
     PHYSICS_IN_THE_LOOP,
     SHIPPED_CHECKPOINT,
     WARM_START,
     HandoffTask,
 )
-from codi_franka.observation import SHAPES, observe
-from codi_franka.plugin import TASK
-from codi_franka.prediction.physics import MujocoPredictor
-from codi_franka.state import tensors
 from franka.installed import install_franka
 from franka.scenes import random_chunks, random_states
 

@@ -28,7 +28,8 @@ from codi_franka.geometry import (
     quaternion_to_matrix,
     rotation_6d_from_matrix,
 )
-from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
+from codi_franka.robot.frames import BaseFrames, HandState
+from codi_franka.state import FrankaState, hands_in_base
 
 STATE = "observation.state"
 ENVIRONMENT = "observation.environment_state"

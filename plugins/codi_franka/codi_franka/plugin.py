@@ -39,7 +39,7 @@ def codi_commands() -> Iterator[CommandRecord]:
 
 
 def _task() -> Task:
-    from codi_franka.handoff.task import HandoffTask
+    from codi_franka.task import HandoffTask
 
     return HandoffTask()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codi_franka.robot.layout import ARM_BASES, TABLE_SIZE
+from codi_franka.robot.cell import ARM_BASES, TABLE_SIZE
 from codi_franka.robot.reach import (
     MAX_BEARING,
     MAX_RADIUS,

@@ -13,7 +13,7 @@ from codi_core.tasks.demonstrator import Demonstrator
 from codi_franka.action import ACTION_NAMES
 from codi_franka.collection.recorder import ARM, CollectionSettings, Frames, Recorder
 from codi_franka.observation import ENVIRONMENT, ENVIRONMENT_NAMES, SHAPES, STATE, STATE_NAMES
-from codi_franka.robot.layout import ARM_BASES
+from codi_franka.robot.cell import ARM_BASES
 
 PICK = "pick the cube up and place it"
 YIELD = "yield to another arm"

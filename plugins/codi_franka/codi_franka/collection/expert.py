@@ -15,9 +15,9 @@ from torch import Tensor
 
 from codi_franka.geometry import quaternion_to_matrix, rotation_error
 from codi_franka.observation import nearest_cube_rotation, towards
+from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.controller import HOME
 from codi_franka.robot.kinematics import forward_kinematics
-from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.reach import OUTER_RADIUS, tool_rotation, tool_tilt
 from codi_franka.workspace import graspable, sample_graspable

@@ -18,12 +18,13 @@ from codi_franka.observation import ENVIRONMENT, STATE, observe
 from codi_franka.perception import CubeNoise, normal_draw
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
 from codi_franka.physics.variation import CubeVariation
+from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.controller import HOME, EndEffectorController
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import forward_kinematics
-from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.reach import MAX_BEARING, MIN_RADIUS, OUTER_RADIUS, follow
-from codi_franka.state import BaseFrames, FrankaState, hands_in_base, tensors
+from codi_franka.state import FrankaState, hands_in_base, tensors
 from codi_franka.workspace import sample_graspable
 
 Frames = dict[str, NDArray[np.float32]]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.planning import Observation
-from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import ENVIRONMENT, ENVIRONMENT_NAMES, STATE, STATE_NAMES
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.parameters import MAX_WIDTH
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_franka.prediction.trajectory import HandoffTrajectory
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import arm_clearance, arm_points, hands_apart
-from codi_franka.robot.layout import ARM_NAMES
-from codi_franka.state import BaseFrames
+from codi_franka.robot.frames import BaseFrames
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class ClearanceCost(CostFunction):
         hands = trajectory.hand_position[:, :, chosen]
         if hands_apart(hands):
             return torch.zeros_like(hands[:, :, 0, 0, 0])
-        bases = BaseFrames.of(ARM_NAMES, hands.device, hands.dtype)
+        bases = BaseFrames.of(ARMS, hands.device, hands.dtype)
         points = bases.arms_to_world(arm_points(bases.points_to_base(hands)))
         return (self.margin - arm_clearance(points).amin(-1)).clamp_min(0.0)
 

@@ -18,16 +18,17 @@ from codi_franka.action import RATE_HZ, TARGETS, actuator_targets
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.merging import with_rows
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
-from codi_franka.handoff.starts import ARMS, left_only, sample_start
+from codi_franka.handoff.starts import left_only, sample_start
 from codi_franka.observation import observe
 from codi_franka.perception import NO_NOISE, CubeNoise
 from codi_franka.physics.simulator import Simulated, SimulatorMaker
 from codi_franka.physics.variation import CubeVariation
+from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from codi_franka.robot.controller import HOME, EndEffectorController
-from codi_franka.robot.layout import CUBE_SIZE
+from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.separation import SeparationGuard
-from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
+from codi_franka.state import FrankaState, hands_in_base
 
 FALLEN = -0.05
 """[m] A cube that low has left the table."""

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from codi_core.errors import UsageError
-from codi_franka.robot.layout import TABLE_SIZE
+from codi_franka.robot.cell import TABLE_SIZE
 
 DEFAULT_GOAL = (0.45, 0.0)
 SUCCESS_RADIUS = 0.15

@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from codi_franka.handoff.options import GOAL_CLEARANCE
-from codi_franka.robot.layout import CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.cell import ARMS, CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.reach import beyond_reach
-from codi_franka.state import BaseFrames
 from codi_franka.workspace import EDGE_MARGIN, graspable
-
-ARMS = ("left", "right")
 
 
 def which_arms_grasp(xy: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codi_franka.physics.model import DEFAULT_TIMESTEP, build_spec
+from codi_franka.physics.model_index import ArmIndex, ModelIndex
 from codi_franka.physics.sensors import SensorReadings, instrumented_model
 from codi_franka.physics.simulator import (
     CONTROL_PERIOD,
@@ -19,9 +21,7 @@ from codi_franka.physics.simulator import (
     HandoffSimulator,
     Simulated,
 )
-from codi_franka.robot.layout import CUBE_MASS
-from codi_franka.robot.model import DEFAULT_TIMESTEP, build_spec
-from codi_franka.robot.model_index import ArmIndex, ModelIndex
+from codi_franka.robot.cell import CUBE_MASS
 from codi_franka.state import FrankaState
 
 Array = NDArray[np.float64]

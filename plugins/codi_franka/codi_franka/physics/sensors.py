@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_franka.robot.model import DEFAULT_TIMESTEP, build_spec
+from codi_franka.physics.model import DEFAULT_TIMESTEP, build_spec
 
 HAND_BODIES = ("hand", "left_finger", "right_finger")
 FAR = 2.0

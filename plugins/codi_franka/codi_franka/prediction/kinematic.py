@@ -21,11 +21,12 @@ from codi_franka.geometry import (
     quaternion_multiply,
 )
 from codi_franka.prediction.trajectory import HandoffTrajectory, goals
+from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.kinematics import curvature
-from codi_franka.robot.layout import CUBE_SIZE
 from codi_franka.robot.parameters import LINKS, MAX_WIDTH
-from codi_franka.state import BaseFrames, FrankaState, HandState, hands_in_base
+from codi_franka.state import FrankaState, hands_in_base
 from codi_franka.workspace import KNOWN_REACH
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import attrs
 import mujoco
 
-from codi_franka.robot.layout import ARM_NAMES
-from codi_franka.robot.model import build_spec
+from codi_franka.physics.model import build_spec
+from codi_franka.robot.cell import ARMS
 
 SUBSTEPS = 6
 """Physics steps in a control step of 0.1 s, 16.7 ms each."""
@@ -39,11 +39,11 @@ class Lightness:
 
 
 def build_nominal_model(
-    arms: Sequence[str] = ARM_NAMES, lightness: Lightness | None = None
+    arms: Sequence[str] = ARMS, lightness: Lightness | None = None
 ) -> mujoco.MjModel:
     """The scene without the arms' links and the floor, and without gravity on the arms.
 
-    The bodies, joints and actuators are those of :func:`codi_franka.robot.model.build_spec`.
+    The bodies, joints and actuators are those of :func:`codi_franka.physics.model.build_spec`.
 
     Args:
         arms: names of the arms, in the order of the state.

@@ -16,9 +16,10 @@ from codi_franka.physics.mujoco_simulator import Configuration, MujocoSimulator
 from codi_franka.prediction.nominal import build_nominal_model
 from codi_franka.prediction.trajectory import HandoffTrajectory, goals
 from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import NUM_JOINTS, forward_kinematics
 from codi_franka.robot.parameters import MAX_WIDTH
-from codi_franka.state import BaseFrames, FrankaState
+from codi_franka.state import FrankaState
 from codi_franka.workspace import stays_known
 
 

@@ -25,7 +25,7 @@ _BODIES = {
     **{f"fr3_link{number}": f"link{number}" for number in range(8)},
     **{name: name for name in ("hand", "left_finger", "right_finger")},
 }
-"""The bodies' names in the wheel's model and in :mod:`codi_franka.robot.model`."""
+"""The bodies' names in the wheel's model and in :mod:`codi_franka.physics.model`."""
 
 
 @attrs.frozen(eq=False)

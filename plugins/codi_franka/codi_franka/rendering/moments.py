@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from codi_core.tasks import Trace
 from codi_franka.handoff.options import SUCCESS_RADIUS
-from codi_franka.handoff.starts import ARMS
-from codi_franka.robot.layout import CUBE_SIZE
+from codi_franka.robot.cell import ARMS, CUBE_SIZE
 
 _HELD_DISTANCE = 0.045
 """[m] From the TCP to the cube's centre."""

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from codi_core.tasks import Trace
 from codi_franka.action import RATE_HZ
 from codi_franka.handoff.options import SUCCESS_RADIUS
-from codi_franka.handoff.starts import ARMS
 from codi_franka.rendering import palette
-from codi_franka.robot.layout import ARM_BASES, TABLE_SIZE
+from codi_franka.robot.cell import ARM_BASES, ARMS, TABLE_SIZE
 from codi_franka.robot.reach import MAX_RADIUS
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_franka.handoff.options import DEFAULT_GOAL, SUCCESS_RADIUS
-from codi_franka.handoff.starts import ARMS, left_only, sample_start, which_arms_grasp
+from codi_franka.handoff.starts import left_only, sample_start, which_arms_grasp
 from codi_franka.rendering import palette
 from codi_franka.rendering.paths import draw_goal, draw_table
-from codi_franka.robot.layout import ARM_BASES, CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.cell import ARM_BASES, ARMS, CUBE_SIZE, TABLE_SIZE
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.reach import beyond_reach
-from codi_franka.state import BaseFrames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codi_franka.handoff.options import SUCCESS_RADIUS
+from codi_franka.physics.model import build_spec
+from codi_franka.physics.model_index import ModelIndex
 from codi_franka.rendering import palette
 from codi_franka.rendering.meshes import (
     VisualMesh,
@@ -20,10 +22,8 @@ from codi_franka.rendering.meshes import (
     warn_without_meshes,
 )
 from codi_franka.rendering.shadows import LIGHT_DIRECTION
-from codi_franka.robot import layout
-from codi_franka.robot.layout import ARM_BASES, ARM_NAMES
-from codi_franka.robot.model import build_spec
-from codi_franka.robot.model_index import ModelIndex
+from codi_franka.robot import cell
+from codi_franka.robot.cell import ARM_BASES, ARMS
 
 Array = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def build_scene(*, meshes: bool | None = None) -> HandoffScene:
     assets = assets_folder() if meshes is not False else None
     if assets is None and meshes is None:
         warn_without_meshes()
-    spec = build_spec(ARM_NAMES)
+    spec = build_spec(ARMS)
     if assets is not None:
         _dress(spec, load_visual_meshes(assets))
     else:
@@ -119,12 +119,12 @@ def build_scene(*, meshes: bool | None = None) -> HandoffScene:
 def _dress(spec: mujoco.MjSpec, meshes: list[VisualMesh]) -> None:
     """Show meshes instead of the arms' collision shapes."""
     for geom in spec.geoms:
-        if geom.name.startswith(tuple(f"{arm}/" for arm in ARM_NAMES)):
+        if geom.name.startswith(tuple(f"{arm}/" for arm in ARMS)):
             geom.group = _HIDDEN
     for number, mesh in enumerate(meshes):
         name = f"look{number}"
         _add_mesh(spec, name, mesh.vertices, mesh.faces)
-        for arm in ARM_NAMES:
+        for arm in ARMS:
             spec.body(f"{arm}/{mesh.body}").add_geom(
                 type=_GEOM.mjGEOM_MESH, meshname=name, rgba=mesh.rgba, **_LOOK_ONLY
             )
@@ -132,7 +132,7 @@ def _dress(spec: mujoco.MjSpec, meshes: list[VisualMesh]) -> None:
 
 def _add_fingers(spec: mujoco.MjSpec) -> None:
     """Physics needs the pads alone; without fingers they hang in the air."""
-    for arm in ARM_NAMES:
+    for arm in ARMS:
         for side in ("left", "right"):
             spec.body(f"{arm}/{side}_finger").add_geom(
                 type=_GEOM.mjGEOM_BOX,
@@ -217,7 +217,7 @@ def _style_table(spec: mujoco.MjSpec) -> None:
         spec.geom(name).material = name
         spec.geom(name).rgba = _MATERIALS_OWN
     top = spec.geom("table")
-    half = np.array(layout.TABLE_SIZE) / 2
+    half = np.array(cell.TABLE_SIZE) / 2
     top.size = (*half, 0.02)
     top.pos = (0.0, 0.0, -0.02)
     _add_edges(spec.worldbody, half)
@@ -244,7 +244,7 @@ def _add_edges(world: mujoco.MjsBody, half: NDArray[np.float64]) -> None:
 
 
 def _add_legs(world: mujoco.MjsBody, half: NDArray[np.float64]) -> None:
-    height = -layout.FLOOR_HEIGHT
+    height = -cell.FLOOR_HEIGHT
     for x in (-1, 1):
         for y in (-1, 1):
             world.add_geom(

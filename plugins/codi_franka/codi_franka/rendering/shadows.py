@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codi_franka.rendering import palette
-from codi_franka.robot import layout
+from codi_franka.robot import cell
 
 LIGHT_DIRECTION = (-0.15, 0.22, -1.0)
 _DARKNESS = 0.62
@@ -33,7 +33,7 @@ class TableShadows:
         self._casters = casters
         x, y, z = LIGHT_DIRECTION
         self._press = np.array([[1.0, 0.0, -x / z], [0.0, 1.0, -y / z], [0.0, 0.0, _FLATNESS]])
-        self._half = np.array(layout.TABLE_SIZE) / 2
+        self._half = np.array(cell.TABLE_SIZE) / 2
         rgb = _DARKNESS * np.array(palette.TABLE)
         self._rgba = np.array((*rgb, 1.0), np.float32)
 

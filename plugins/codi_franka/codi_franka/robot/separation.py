@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from codi_franka.robot.clearance import arm_clearance, arm_points, hands_apart
-from codi_franka.state import BaseFrames, HandState
+from codi_franka.robot.frames import BaseFrames, HandState
 
 _PROBE = 1e-3
 """[m] The step of the finite differences."""

@@ -5,7 +5,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_franka.robot.layout import ARM_BASES
+from codi_franka.robot.cell import ARM_BASES
 from codi_franka.robot.parameters import LINKS
 
 Indices = NDArray[np.intp]
@@ -41,7 +41,7 @@ class ArmIndex:
 
 @attrs.frozen(eq=False)
 class ModelIndex:
-    """Addresses in a model from :func:`codi_franka.robot.model.build_model`."""
+    """Addresses in a model from :func:`codi_franka.physics.model.build_model`."""
 
     arms: tuple[ArmIndex, ...]
     joint_qpos: Indices
@@ -105,7 +105,7 @@ def initial_state(
     The set points must start at the joint positions, or the springs pull the arms away.
 
     Args:
-        model: from :func:`codi_franka.robot.model.build_model`.
+        model: from :func:`codi_franka.physics.model.build_model`.
         joint_position: (7,) or (N, 7) [rad], for all or for each of the N arms.
         width: of every gripper [m].
     """

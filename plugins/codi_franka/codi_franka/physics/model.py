@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from codi_franka.robot import layout
+from codi_franka.robot import cell
 from codi_franka.robot import parameters as fr3
-from codi_franka.robot.layout import ARM_BASES, ARM_NAMES
+from codi_franka.robot.cell import ARM_BASES, ARMS
 
 DEFAULT_TIMESTEP = 0.01
 """[s] Scripted open-loop handovers of a randomised cube that succeed: 408 of 408 at 10 ms, 216 of
@@ -29,22 +29,22 @@ _GEOM = mujoco.mjtGeom
 
 
 def build_model(
-    arms: Sequence[str] = ARM_NAMES, *, cube: bool = True, timestep: float = DEFAULT_TIMESTEP
+    arms: Sequence[str] = ARMS, *, cube: bool = True, timestep: float = DEFAULT_TIMESTEP
 ) -> mujoco.MjModel:
     """Compile :func:`build_spec`; see there for the arguments."""
     return build_spec(arms, cube=cube, timestep=timestep).compile()
 
 
 def build_spec(
-    arms: Sequence[str] = ARM_NAMES, *, cube: bool = True, timestep: float = DEFAULT_TIMESTEP
+    arms: Sequence[str] = ARMS, *, cube: bool = True, timestep: float = DEFAULT_TIMESTEP
 ) -> mujoco.MjSpec:
     """Describe the scene.
 
     The state's order is that of ``arms`` (7 joints and 2 fingers each), then the cube. For the
-    addresses use :class:`codi_franka.robot.model_index.ModelIndex`.
+    addresses use :class:`codi_franka.physics.model_index.ModelIndex`.
 
     Args:
-        arms: names from :data:`codi_franka.robot.layout.ARM_BASES`, in the order of the state.
+        arms: names from :data:`codi_franka.robot.cell.ARM_BASES`, in the order of the state.
         cube: whether to add the cube, with a free joint.
         timestep: of the physics [s]; up to 0.01 keeps a grasp.
 
@@ -80,12 +80,12 @@ def _set_options(option: mujoco.MjOption, timestep: float) -> None:
 
 
 def _add_table(world: mujoco.MjsBody) -> None:
-    half_height = layout.TABLE_THICKNESS / 2
+    half_height = cell.TABLE_THICKNESS / 2
     scene = {"contype": _SCENE_BIT, "conaffinity": _SCENE_BIT, "friction": _CONTACT_FRICTION}
     world.add_geom(
         name="table",
         type=_GEOM.mjGEOM_BOX,
-        size=(layout.TABLE_SIZE[0] / 2, layout.TABLE_SIZE[1] / 2, half_height),
+        size=(cell.TABLE_SIZE[0] / 2, cell.TABLE_SIZE[1] / 2, half_height),
         pos=(0.0, 0.0, -half_height),
         rgba=(0.8, 0.75, 0.65, 1.0),
         **scene,
@@ -94,7 +94,7 @@ def _add_table(world: mujoco.MjsBody) -> None:
         name="floor",
         type=_GEOM.mjGEOM_PLANE,
         size=(3.0, 3.0, 0.1),
-        pos=(0.0, 0.0, layout.FLOOR_HEIGHT),
+        pos=(0.0, 0.0, cell.FLOOR_HEIGHT),
         rgba=(0.5, 0.5, 0.5, 1.0),
         **scene,
     )
@@ -102,14 +102,14 @@ def _add_table(world: mujoco.MjsBody) -> None:
 
 
 def _add_cube(world: mujoco.MjsBody) -> None:
-    half = layout.CUBE_SIZE / 2
+    half = cell.CUBE_SIZE / 2
     body = world.add_body(name="cube", pos=(0.0, 0.0, half))
     body.add_freejoint(name="cube")
     body.add_geom(
         name="cube",
         type=_GEOM.mjGEOM_BOX,
         size=(half, half, half),
-        mass=layout.CUBE_MASS,
+        mass=cell.CUBE_MASS,
         contype=_SCENE_BIT,
         conaffinity=_SCENE_BIT,
         condim=4,

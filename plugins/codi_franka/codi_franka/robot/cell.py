@@ -1,4 +1,4 @@
-"""Where things stand: the table, the bases of the arms and the cube.
+"""The robots' cell: the table, the bases of the arms and the cube.
 
 The *world* frame's origin is the centre of the table top; x points from the left base to the right
 base, z points up. An arm's *base* frame has z up and x pointing towards the table's centre.
@@ -22,7 +22,8 @@ ARM_BASES: dict[str, ArmBase] = {
     "left": ArmBase((-0.65, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)),
     "right": ArmBase((0.65, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
 }
-ARM_NAMES: tuple[str, ...] = tuple(ARM_BASES)
+ARMS: tuple[str, ...] = tuple(ARM_BASES)
+"""The arms' names, in the order of the agents."""
 
 TABLE_SIZE = (1.8, 1.2)
 """[m] Along x and y."""

@@ -27,16 +27,16 @@ from codi_franka.handoff.costs import (
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.handoff.starts import ARMS
 from codi_franka.observation import SHAPES, observe
+from codi_franka.physics.model import build_model
 from codi_franka.physics.mujoco_simulator import MujocoMaker
 from codi_franka.physics.simulator import SimulatorMaker
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
 from codi_franka.prediction.physics import MujocoPredictor
-from codi_franka.robot.model import build_model
+from codi_franka.robot.cell import ARMS
 from codi_franka.state import FrankaState
 
-SHIPPED_CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "franka-arm.safetensors"
+SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "franka-arm.safetensors"
 
 WARM_START = "warm-start:sigma_warm=5.0,steps=8,cold=0.1"
 """Plans begin from the previous one: half of the rollouts, and arms that do not waver."""
