@@ -13,7 +13,13 @@ from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_w
 from codi_core.commands.options import Parser, add_fields
 from codi_core.commands.task_options import TASK_PREFIX, given_task_options, installed_epilog
 from codi_core.errors import CodiError, UsageError
-from codi_core.experiments.configuration import FIELDS, RunConfig, resolve, task_defaults
+from codi_core.experiments.configuration import (
+    FIELDS,
+    RunConfig,
+    repeats,
+    resolve,
+    task_defaults,
+)
 from codi_core.experiments.opening import find_task
 from codi_core.host.quantities import whole
 
@@ -188,6 +194,7 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
         given.overwrite,
         filmed,
         draw,
+        _delays(experiment, given),
     )
     _warn_of_errors(run)
     if not run.finished:
@@ -195,6 +202,16 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
     files = [run.folder.file("metrics.json"), run.folder.file("episodes.jsonl"), *pictures]
     print_summary(run.metrics, files)
     return 0
+
+
+def _delays(experiment: Experiment, given: argparse.Namespace) -> Mapping[int, Sequence[float]]:
+    """The measured delays of the run that is run again as it was."""
+    from codi_core.experiments.running import read_run
+
+    if given.source is None or experiment.config.latency != "measured":
+        return {}
+    earlier = read_run(given.source)
+    return earlier.folder.delays() if repeats(experiment.config, earlier.experiment.config) else {}
 
 
 def _attempt(name: str, write: Callable[[], Path | None]) -> list[Path]:

@@ -38,6 +38,8 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "replan latency [ms]",
         {name: None if value is None else 1e3 * value for name, value in latency.items()},
     )
+    if metrics["late_replans"] is not None:
+        yield "late replans", f"{metrics['late_replans']:.1%}"
     yield from _flat("rollouts a replan", metrics["rollouts_per_replan"])
     yield "predictor", str(metrics["predictor"])
     for name, value in metrics["task_metrics"].items():

@@ -11,7 +11,13 @@ import numpy as np
 from codi_core.evaluation.statistics import wilson_interval
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
 
-WARNINGS = ("nan_costs", "unguided_steps", "failed_predictions", "lost_gradients")
+WARNINGS = (
+    "nan_costs",
+    "unguided_steps",
+    "failed_predictions",
+    "lost_gradients",
+    "shortened_plans",
+)
 """Counters that say that a plan was made with less than was asked for."""
 
 Wave = Mapping[str, Any]
@@ -45,6 +51,7 @@ def run_metrics(
         "success_interval_95": list(wilson_interval(successes, len(records))),
         "completion_time_s": _completion_times(records, float(configuration["max_seconds"])),
         "replan_latency_s": _latency(waves),
+        "late_replans": late_share(waves),
         "rollouts_per_replan": _per_replan(counts.get("rollouts", 0), waves),
         "predictor": configuration["predictor"],
         "seed": configuration["seed"],
@@ -79,6 +86,13 @@ def _latency(waves: Sequence[Wave]) -> dict[str, Any]:
     if not seconds:
         return {"median": None, "p95": None}
     return {"median": float(np.median(seconds)), "p95": float(np.percentile(seconds, 95))}
+
+
+def late_share(waves: Sequence[Wave]) -> float | None:
+    """The share of plans that arrived after their start; None where the latency was fixed."""
+    # The first plan of an episode is waited for.
+    dropped = [count for wave in waves for count in wave.get("dropped", ())[1:]]
+    return sum(count != 0 for count in dropped) / len(dropped) if dropped else None
 
 
 def _per_replan(count: float, waves: Sequence[Wave]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ OWN_FILES = (
     "metrics.json",
     "episodes.jsonl",
     "waves.jsonl",
+    "delays.json",
     "report.png",
     "video.mp4",
     "video.gif",
@@ -29,8 +30,9 @@ OWN_FILES = (
 )
 """What a run writes, and all that ``--overwrite`` removes."""
 
-FREE_FIELDS = frozenset({"episodes", "threads", "physics_threads"})
-"""Fields of the configuration that a resumed run may change: they don't change an episode."""
+FREE_FIELDS = frozenset({"episodes", "physics_threads"})
+"""Fields of the configuration that a resumed run may change: they don't change an episode. Threads
+of tensor operations do, by rounding."""
 
 
 @attrs.frozen
@@ -108,6 +110,20 @@ class RunFolder:
             if done.issuperset(wave["episodes"])
         }
         return list(waves.values())
+
+    def delays(self) -> dict[int, list[float]]:
+        """By episode, how long its plans took to arrive [s], where that was measured."""
+        return {wave["episodes"][0]: wave["delays"] for wave in self.waves() if "delays" in wave}
+
+    def keep_delays(self, delays: Mapping[int, Sequence[float]]) -> Mapping[int, Sequence[float]]:
+        """Keep the delays that this run replays; a resumed run gets those that were kept."""
+        path = self.file("delays.json")
+        if delays:
+            write_durably(path, to_json({str(number): list(row) for number, row in delays.items()}))
+        elif path.exists():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return {int(number): row for number, row in stored.items()}
+        return delays
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> Path:
         """Write ``metrics.json``; its presence says that the run has a result."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import numpy as np
 
 from codi_core.errors import PlantError, SpecificationError, UsageError
-from codi_core.execution import ControlStep, RecedingHorizon, Replan, Rollout
+from codi_core.execution import ControlStep, PlanWorker, RecedingHorizon, Replan, Rollout
 from codi_core.execution.plan_maker import reason_of
 from codi_core.execution.settings import MEASURED
 from codi_core.tasks import EpisodeKey, EpisodeRecord, Metrics, Plant, Trace
@@ -40,7 +40,7 @@ MakePlant = Callable[[Sequence[EpisodeKey]], Plant]
 
 @attrs.define(eq=False)
 class WaveRunner:
-    """Runs waves of episodes.
+    """Runs waves of episodes; a context manager, which ends the worker that makes plans.
 
     Attributes:
         plant: makes the plant of a wave.
@@ -56,6 +56,14 @@ class WaveRunner:
     seed: int
     delays: Mapping[int, Sequence[float]] = attrs.field(factory=dict)
     _finished: int = attrs.field(default=0, init=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End a worker that makes the plans."""
+        if isinstance(self.loop.planner, PlanWorker):
+            self.loop.planner.closing.close()
 
     def run(
         self,

@@ -103,6 +103,11 @@ class RunConfig:
         type=not_negative,
         metavar="S",
     )
+    worker: str | None = _option(
+        "where plans are made: inline, in a thread, or in a process beside the control (default: "
+        "inline in simulations, a process for hardware)",
+        choices=("inline", "thread", "process"),
+    )
     latency: float | str = _option(
         "how long a plan is in the making [s], rounded up to whole control periods; 'measured' "
         "takes the planner's real times, for one world at a time",
@@ -120,7 +125,9 @@ class RunConfig:
     def __attrs_post_init__(self) -> None:
         for field in attrs.fields(RunConfig):
             convert: Callable[[Any], Any] | None = field.metadata.get("type")
-            value = getattr(self, field.name)
+            value, choices = getattr(self, field.name), field.metadata.get("choices")
+            if choices is not None and value not in (None, *choices):
+                raise UsageError(f"{_flag(field.name)}: must be one of {', '.join(choices)}")
             if convert is None or value is None:
                 continue
             try:
@@ -187,6 +194,7 @@ def resolve(
         **{**filled, **({} if policy is None else {"policy": policy})},
         task=opened.name,
         simulator=None if config.driver is not None else config.simulator or parts.simulator,
+        worker=config.worker or ("inline" if config.driver is None else "process"),
         worlds=_worlds(config),
         physics_threads=config.physics_threads or os.cpu_count() or 1,
         cost=tuple(str(term) for term in resolve_costs(config.cost, parts.default_costs)),
@@ -203,6 +211,14 @@ def _preset(given: Mapping[str, Any], opened: OpenTask) -> Mapping[str, Any]:
     if name not in presets:
         raise unknown_name(f"preset of task '{opened.name}'", name, presets)
     return presets[name]
+
+
+def repeats(config: RunConfig, earlier: RunConfig) -> bool:
+    """Whether the episodes of two runs are the same, but for how many there are."""
+    from codi_core.evaluation.run_folder import FREE_FIELDS
+
+    same = {name: getattr(earlier, name) for name in FREE_FIELDS}
+    return attrs.evolve(config, **same) == earlier
 
 
 def resolve_costs(asked: Iterable[str], defaults: Mapping[str, float]) -> tuple[Choice, ...]:
@@ -241,6 +257,8 @@ def _worlds(config: RunConfig) -> int:
 def _check_driven(config: RunConfig) -> None:
     if config.simulator is not None:
         raise UsageError("--driver drives hardware: leave --simulator out")
+    if config.worker == "inline":
+        raise UsageError("a driver can't wait for plans: leave --worker inline out")
     if config.latency:
         raise UsageError(
             "a driver runs on the wall clock, where plans take the time that they take: leave "

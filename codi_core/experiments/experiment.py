@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ import torch
 from codi_core.costs import WeightedCost
 from codi_core.errors import UsageError
 from codi_core.evaluation.waves import MakePlant, WaveRunner
-from codi_core.execution import LoopSettings, RecedingHorizon, SimulatedPlant
+from codi_core.execution import (
+    LoopSettings,
+    PlanMaker,
+    PlanWorker,
+    ProcessWorker,
+    RecedingHorizon,
+    SimulatedPlant,
+    ThreadWorker,
+)
 from codi_core.experiments import provenance
 from codi_core.experiments.configuration import RunConfig, resolve
 from codi_core.experiments.opening import find_task
@@ -33,6 +42,7 @@ from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
 from codi_core.tasks import Environment, EpisodeKey, PlanSettings, Plant
+from codi_core.tasks.task import Advance
 
 
 @attrs.frozen(eq=False)
@@ -117,7 +127,7 @@ class Experiment:
         return simulated
 
     def loop(self, planner: Planner) -> RecedingHorizon:
-        """The closed loop around a planner."""
+        """The closed loop around a planner, or around a worker that makes the same one."""
         config, layout = self.config, planner.layout
         settings = LoopSettings(
             rate_hz=self.opened.parts.rate_hz,
@@ -130,10 +140,30 @@ class Experiment:
             offset=layout.offset,
             device=config.device,
         )
-        return RecedingHorizon(planner, settings, self.opened.parts.advance)
+        return RecedingHorizon(self._worker(planner) or planner, settings, self.advance)
 
-    def wave_runner(self) -> WaveRunner:
-        """What runs episodes; mistakes in the options show here, before anything is written."""
+    @property
+    def advance(self) -> Advance | None:
+        """What foresees a state while a plan is made."""
+        return self.opened.parts.advance
+
+    def _worker(self, planner: Planner) -> PlanWorker | None:
+        """Who makes the plans beside the control; None if the loop waits for them."""
+        if self.config.worker == "thread":
+            return ThreadWorker(planner, self.advance)
+        if self.config.worker == "process":
+            configuration = attrs.asdict(self.config, recurse=False)
+            return ProcessWorker(partial(make_plan_maker, configuration))
+        return None
+
+    def wave_runner(self, delays: Mapping[int, Sequence[float]] | None = None) -> WaveRunner:
+        """What runs episodes; mistakes in the options show here, before anything is written.
+
+        It is a context manager, which ends what makes plans beside the control.
+
+        Args:
+            delays: by episode, the measured delays of an earlier run's plans, to replay them.
+        """
         config, parts = self.config, self.opened.parts
         check_device(config.device)
         torch.set_num_threads(config.threads)
@@ -143,6 +173,7 @@ class Experiment:
             loop=loop,
             metrics=parts.metrics,
             seed=config.seed,
+            delays=delays or {},
         )
 
     def document(self, command: Sequence[str]) -> dict[str, Any]:
@@ -177,6 +208,13 @@ def from_config(configuration: Mapping[str, Any]) -> Experiment:
     """The experiment of a resolved configuration, as ``config.json`` holds it."""
     opened = find_task(str(configuration["task"])).open(configuration["task_options"])
     return Experiment(opened, resolve({}, opened, configuration))
+
+
+def make_plan_maker(configuration: Mapping[str, Any]) -> PlanMaker:
+    """What makes the plans of a resolved configuration, for another process."""
+    experiment = from_config(configuration)
+    torch.set_num_threads(experiment.config.threads)
+    return PlanMaker(experiment.planner(), experiment.advance)
 
 
 def check_device(device: str) -> None:

@@ -145,6 +145,7 @@ def run_experiment(
     overwrite: bool = False,
     traced: frozenset[int] = frozenset(),
     afterwards: Callable[[Run], object] | None = None,
+    delays: Mapping[int, Sequence[float]] | None = None,
 ) -> Run:
     """Run what is missing in the folder and write ``metrics.json``.
 
@@ -157,15 +158,16 @@ def run_experiment(
         overwrite: remove the run that is there.
         traced: episodes whose events are kept, besides the first :data:`TRACED`.
         afterwards: called with the run while no other process can write the folder.
+        delays: by episode, the measured delays of an earlier run's plans, to replay them.
     """
-    runner, config = experiment.wave_runner(), experiment.config
-    kept = frozenset(range(TRACED)) | traced
+    config, kept = experiment.config, frozenset(range(TRACED)) | traced
 
     def run_wave(numbers: Sequence[int], on_tick: OnTick) -> Wave:
         return runner.run(numbers, kept, on_tick)
 
-    with exclusive(folder.path):
+    with experiment.wave_runner(delays) as runner, exclusive(folder.path):
         folder.prepare(document, resume, overwrite)
+        runner.delays = folder.keep_delays(runner.delays)
         finished = run_missing(
             folder,
             config.episodes,
@@ -206,7 +208,8 @@ def run_wave(
         numbers: the episodes that run at once.
         traced: those of them whose events are wanted.
     """
-    return from_config(configuration).wave_runner().run(numbers, frozenset(traced))
+    with from_config(configuration).wave_runner() as runner:
+        return runner.run(numbers, frozenset(traced))
 
 
 def default_output(experiment: Experiment) -> Path:

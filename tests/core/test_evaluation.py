@@ -81,6 +81,7 @@ def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
         "success_interval_95",
         "completion_time_s",
         "replan_latency_s",
+        "late_replans",
         "rollouts_per_replan",
         "predictor",
         "seed",
@@ -99,6 +100,7 @@ def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
         "unguided_steps": 0,
         "failed_predictions": 0,
         "lost_gradients": 0,
+        "shortened_plans": 0,
     }
     assert metrics["task_metrics"] == {"records": 4}
     assert metrics["diagnostics"]["effective_sample_size"] == 3.0
@@ -189,7 +191,7 @@ def test_resuming_another_configuration_names_the_field(
         folder.prepare(changed, resume=True)
 
 
-@pytest.mark.parametrize("field", ["episodes", "threads"])
+@pytest.mark.parametrize("field", ["episodes", "physics_threads"])
 def test_resuming_may_change_what_no_result_depends_on(tmp_path: Path, field: str) -> None:
     folder = RunFolder(tmp_path)
     folder.prepare(CONFIG)

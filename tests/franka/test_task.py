@@ -42,8 +42,8 @@ from franka.scenes import random_chunks, random_states
 SPEC = PolicySpec(ACTION_SPEC, SHAPES)
 METRICS = {
     "task", "method", "episodes", "success_rate", "success_interval_95", "completion_time_s",
-    "replan_latency_s", "rollouts_per_replan", "predictor", "seed", "warnings", "task_metrics",
-    "diagnostics",
+    "replan_latency_s", "late_replans", "rollouts_per_replan", "predictor", "seed", "warnings",
+    "errors", "task_metrics", "diagnostics",
 }  # fmt: skip
 TASK_METRICS = {
     "min_goal_distance_m": {"median", "p95"},
@@ -231,6 +231,7 @@ def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
         "unguided_steps": 0,
         "failed_predictions": 0,
         "lost_gradients": 0,
+        "shortened_plans": 0,
     }
     task = found["task_metrics"]
     assert set(task) == set(TASK_METRICS)
