@@ -21,7 +21,8 @@ class CostFunction(ABC):
 
         Args:
             trajectory: what the task's predictor foresees; its fields, shapes, units and frames
-                stand in the task's documentation. Tensors start with (B, M, K, ...).
+                stand in the task's documentation. Tensors start with (B, M, K, ...), unless its
+                class says otherwise (:func:`codi_core.predictors.axes_of`).
 
         Returns:
             The costs, (B, M).

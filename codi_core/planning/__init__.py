@@ -12,7 +12,7 @@ from codi_core.planning.context import (
 from codi_core.planning.deadline import Descent, Pace
 from codi_core.planning.diagnostics import Diagnostics
 from codi_core.planning.layout import ChunkLayout
-from codi_core.planning.noise import NoiseSource, StreamKey
+from codi_core.planning.noise import NoiseSource, StreamKey, stream
 from codi_core.planning.planner import Planner
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "Planner",
     "StreamKey",
     "prepare",
+    "stream",
 ]

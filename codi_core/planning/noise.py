@@ -6,6 +6,7 @@ the same noise whether it is planned alone or with others.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,8 +14,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codi_core.errors import SpecificationError
+
 StreamKey = tuple[int, int, int]
-"""(seed, episode, replan): what the noise of one world's plan derives from."""
+"""(seed, episode, replan): what the noise of one world's plan derives from.
+
+What else is drawn at random for an episode has the number of a named :func:`stream` instead of a
+replan's.
+"""
+
+FIRST_STREAM = 2**31
+"""Numbers from here on belong to named streams; nobody replans that often."""
+
+_NAMED = {
+    "sensor noise": FIRST_STREAM,
+    "start": FIRST_STREAM + 1,
+    "problem": FIRST_STREAM + 2,
+    "demonstration": FIRST_STREAM + 3,
+}
+_names = {number: name for name, number in _NAMED.items()}
+
+
+def stream(name: str) -> int:
+    """The number of a random stream for what its name says, to stand in a key for the replan.
+
+    The same name has the same number in each process and version. A plugin puts its own name
+    before it: "codi-warehouse orders".
+
+    Raises:
+        SpecificationError: another name, used before, has the same number.
+    """
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    hashed = FIRST_STREAM + len(_NAMED) + digest % (2**32 - FIRST_STREAM - len(_NAMED))
+    number = _NAMED.get(name, hashed)
+    if _names.setdefault(number, name) != name:
+        raise SpecificationError(
+            f"the random streams '{name}' and '{_names[number]}' would be one: rename one of them"
+        )
+    return number
 
 
 def _generator(key: Sequence[int], device: torch.device) -> torch.Generator:

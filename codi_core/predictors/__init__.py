@@ -1,5 +1,5 @@
 """Predictors: from a state and joint actions to a trajectory."""
 
-from codi_core.predictors.base import Prediction, Predictor
+from codi_core.predictors.base import Prediction, Predictor, axes_of
 
-__all__ = ["Prediction", "Predictor"]
+__all__ = ["Prediction", "Predictor", "axes_of"]

@@ -7,7 +7,6 @@ from codi_core.testing.comparison import (
     total_variation,
 )
 from codi_core.testing.conformance import (
-    ConformanceError,
     check_base_policy,
     check_cost_function,
     check_guidance,
@@ -39,6 +38,7 @@ from codi_core.testing.policies import (
     mixture_product,
     single_gaussian,
 )
+from codi_core.testing.predictor_conformance import check_predictor
 from codi_core.testing.problem import Problem, random_covariance
 from codi_core.testing.propagation import (
     ImpulseNoise,
@@ -48,6 +48,7 @@ from codi_core.testing.propagation import (
     reverse_sde_moments,
     sampler_moments,
 )
+from codi_core.testing.requirement import ConformanceError
 from codi_core.testing.task_conformance import check_task
 from codi_core.testing.trajectories import TrajectoryFamily, TrajectoryProblem, cosines
 
@@ -81,6 +82,7 @@ __all__ = [
     "check_environment",
     "check_guidance",
     "check_posterior",
+    "check_predictor",
     "check_sampler",
     "check_task",
     "conditioned_parts",

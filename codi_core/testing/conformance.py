@@ -1,13 +1,13 @@
 """Checks that a part keeps the contract of its interface: one call in a plugin author's tests.
 
-Each check raises :class:`ConformanceError`, whose message says what is wrong and what is expected.
+Each raises a :class:`~codi_core.testing.ConformanceError`, whose message says what is wrong and
+what is expected.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -23,19 +23,11 @@ from codi_core.samplers import Sampler, Schedule
 from codi_core.testing.costs import linear_cost
 from codi_core.testing.policies import single_gaussian
 from codi_core.testing.problem import Problem
+from codi_core.testing.requirement import require
+from codi_core.testing.trajectory_parts import fields, flipped, worlds_and_samples
 
 WORLDS = 3
 TOLERANCE = 1e-4
-
-
-class ConformanceError(AssertionError):
-    """A part breaks the contract of its interface."""
-
-
-def require(holds: object, message: str) -> None:
-    """Raise a :class:`ConformanceError` with this message unless the condition holds."""
-    if not holds:
-        raise ConformanceError(message)
 
 
 def check_base_policy(policy: BasePolicy, observation: Observation | None = None) -> None:
@@ -101,11 +93,11 @@ def check_cost_function(cost: CostFunction, trajectory: Any) -> None:
 
     Args:
         cost: the cost function.
-        trajectory: an example as the task's predictor returns it, of several samples; its tensors
-            start with (B, M, ...).
+        trajectory: an example as the task's predictor returns it, of several samples; what its
+            tensors start with says :func:`codi_core.predictors.axes_of`.
     """
     name, before = type(cost).__name__, copy.deepcopy(trajectory)
-    shape = _first_tensor(trajectory).shape[:2]
+    shape = worlds_and_samples(trajectory)
     values: object = cost(trajectory)
     require(
         isinstance(values, Tensor) and values.shape == shape,
@@ -117,12 +109,12 @@ def check_cost_function(cost: CostFunction, trajectory: Any) -> None:
     require(not torch.isnan(values).all(), f"{name} is NaN for all samples")
     require(_same(trajectory, before), f"{name} changed the trajectory that it was given")
     require(_close(cost(trajectory), values), f"{name}: two equal calls differ")
-    turned = cost(_mapped(trajectory, lambda tensor: tensor.flip(1)))
+    turned = cost(flipped(trajectory, "M"))
     require(
         _close(turned, values.flip(1)),
         f"{name}: a sample's cost depends on the other samples, or on its place among them",
     )
-    turned = cost(_mapped(trajectory, lambda tensor: tensor.flip(0)))
+    turned = cost(flipped(trajectory, "B"))
     require(_close(turned, values.flip(0)), f"{name}: a world's cost depends on other worlds")
 
 
@@ -336,46 +328,8 @@ def _described(value: object) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
 
 
-def _fields(value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return list(value.items())
-    if isinstance(value, list | tuple):
-        return [(str(index), part) for index, part in enumerate(value)]
-    if attrs.has(type(value)):
-        return [(field.name, getattr(value, field.name)) for field in attrs.fields(type(value))]
-    return []
-
-
-def _mapped(value: Any, change: Any) -> Any:
-    """The same structure of mappings, sequences and attrs classes with changed (B, M) tensors."""
-    if isinstance(value, Tensor):
-        return change(value) if value.ndim >= 2 else value
-    parts = {name: _mapped(part, change) for name, part in _fields(value)}
-    if not parts:
-        return value
-    if isinstance(value, Mapping):
-        return parts
-    if isinstance(value, list | tuple):
-        return type(value)(parts.values())
-    result = copy.copy(value)
-    for name, part in parts.items():
-        object.__setattr__(result, name, part)
-    return result
-
-
-def _first_tensor(value: Any) -> Tensor:
-    if isinstance(value, Tensor) and value.ndim >= 2:
-        return value
-    for _, part in _fields(value):
-        try:
-            return _first_tensor(part)
-        except ConformanceError:
-            continue
-    raise ConformanceError("the example trajectory has no tensor that starts with (B, M, ...)")
-
-
 def _same(first: Any, second: Any) -> bool:
     if isinstance(first, Tensor):
         return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
-    pairs = zip(_fields(first), _fields(second), strict=True)
-    return all(_same(one, other) for (_, one), (_, other) in pairs)
+    pairs = zip(fields(first).values(), fields(second).values(), strict=True)
+    return all(_same(*pair) for pair in pairs)

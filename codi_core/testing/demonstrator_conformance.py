@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from codi_core.tasks import Demonstrator, EpisodeKey
-from codi_core.testing.conformance import require
+from codi_core.testing.requirement import require
 
 if TYPE_CHECKING:
     from codi_core.data import DatasetWriter

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from codi_core.testing.conformance import ConformanceError, require
+from codi_core.testing.requirement import ConformanceError, require
 
 SECOND = torch.device("meta")
 """The second device's name: the only one that every build of PyTorch knows beside the CPU."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from codi_core.tasks import Environment, EpisodeKey, Step
-from codi_core.testing.conformance import require
+from codi_core.testing.requirement import require
 
 KEYS = (EpisodeKey(0, 0), EpisodeKey(0, 1))
 NEXT = EpisodeKey(0, 2)

@@ -32,8 +32,8 @@ from codi_core.predictors import Predictor
 from codi_core.resources import Resources
 from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.tasks import Environment, Step, Task, TaskParts
-from codi_core.testing.conformance import require
 from codi_core.testing.environment_conformance import KEYS, Actions, check_environment
+from codi_core.testing.requirement import require
 
 
 def check_task(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codi_core.planning import NoiseSource
+from codi_core.errors import SpecificationError
+from codi_core.planning import NoiseSource, noise, stream
 
 KEYS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 10_000), st.integers(0, 1_000))
 
@@ -70,3 +72,27 @@ def test_uniform_values():
     assert values.min() >= 0 and values.max() < 1
     assert (values.mean(1) - 0.5).abs().max() < 0.015
     assert (values.var(1) - 1 / 12).abs().max() < 0.005
+
+
+def test_named_streams_keep_their_numbers():
+    """Episodes and demonstrations of earlier runs depend on them."""
+    numbers = {
+        "sensor noise": 2**31,
+        "start": 2**31 + 1,
+        "problem": 2**31 + 2,
+        "demonstration": 2**31 + 3,
+        "codi-warehouse orders": 3_089_762_767,
+    }
+    assert {name: stream(name) for name in numbers} == numbers
+
+
+@given(name=st.text())
+def test_other_names_have_numbers_above_them_that_a_key_can_hold(name):
+    assert 2**31 <= stream(name) < 2**32 and stream(name) == stream(name)
+
+
+def test_names_of_one_number_are_refused(monkeypatch):
+    number = stream("codi-warehouse orders")
+    monkeypatch.setitem(noise._names, number, "codi-warehouse weather")
+    with pytest.raises(SpecificationError, match="'codi-warehouse orders' and 'codi-warehouse w"):
+        stream("codi-warehouse orders")
