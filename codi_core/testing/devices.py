@@ -128,6 +128,9 @@ class _Functions(TorchFunctionMode):
             del kwargs["device"]
             return func(*args, **kwargs).to(device)
         if args and isinstance(args[0], _Elsewhere):
+            if func is Tensor.new_tensor and device is None:
+                kwargs.setdefault("dtype", args[0].dtype)
+                return torch.tensor(*args[1:], **kwargs).to(SECOND)
             if func is Tensor.tolist:
                 return args[0].inside.tolist()
             if func in (Tensor.numpy, Tensor.__array__):

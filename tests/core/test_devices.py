@@ -56,7 +56,9 @@ def test_tensors_of_the_second_device_have_values_and_say_where_they_are():
         assert float(x.sum()) == 15.0 and bool((x >= 0).all())
         assert torch.equal((x + 1).cpu(), torch.arange(6.0).reshape(2, 3) + 1)
         assert torch.tensor([1.0, 2.0], device=device).tolist() == [1.0, 2.0]
-        for made in (x.new_zeros(2), torch.ones_like(x), x[0], x.double(), torch.stack([x, x])):
+        assert x.new_tensor([1, 2]).tolist() == [1.0, 2.0]
+        alike = (x.new_zeros(2), x.new_tensor([1]), torch.ones_like(x))
+        for made in (*alike, x[0], x.double(), torch.stack([x, x])):
             assert made.device == device
         row = x[0]
         row.add_(10.0)

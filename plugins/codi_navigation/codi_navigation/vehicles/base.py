@@ -70,3 +70,10 @@ def running_sum(steps: Tensor) -> Tensor:
 @torch.inference_mode(False)  # it outlives the plan that asks first
 def _ones_below(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.ones(size, size, dtype=dtype, device=device).tril()
+
+
+@lru_cache
+@torch.inference_mode(False)
+def constant(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor of these numbers; made once, not for each plan."""
+    return torch.tensor(numbers, dtype=dtype, device=device)

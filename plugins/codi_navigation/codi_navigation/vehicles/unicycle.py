@@ -8,7 +8,14 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_navigation.vehicles.base import ACCELERATION, PERIOD, TOP_SPEED, Vehicle, running_sum
+from codi_navigation.vehicles.base import (
+    ACCELERATION,
+    PERIOD,
+    TOP_SPEED,
+    Vehicle,
+    constant,
+    running_sum,
+)
 
 
 @attrs.frozen
@@ -34,11 +41,14 @@ class Unicycle(Vehicle):
 
     def respond(self, velocity: Tensor, commands: Tensor) -> Tensor:
         """Go towards the limited command, each number by at most what a period allows."""
-        shape = (2, *[1] * (velocity.ndim - 1))
-        low = commands.new_tensor([-self.reverse_speed, -self.turning_rate]).view(shape)
-        high = commands.new_tensor([self.top_speed, self.turning_rate]).view(shape)
-        rates = commands.new_tensor([self.acceleration, self.turning_acceleration])
-        most = PERIOD * rates.view(shape)
+        low, high, most = (
+            constant(numbers, commands.dtype, commands.device).view(2, *[1] * (velocity.ndim - 1))
+            for numbers in (
+                (-self.reverse_speed, -self.turning_rate),
+                (self.top_speed, self.turning_rate),
+                (PERIOD * self.acceleration, PERIOD * self.turning_acceleration),
+            )
+        )
         velocities = []
         for target in commands.clamp(low, high):
             velocity = velocity + (target - velocity).clamp(-most, most)
