@@ -16,7 +16,7 @@ from codi_core.execution import ControlStep, LoopSettings, RecedingHorizon
 from codi_core.execution.messages import packed
 from codi_core.planning import ChunkLayout, Plan, PlanContext, Planner
 from codi_core.tasks import EpisodeKey, Plant, Step
-from codi_core.testing.conformance import ConformanceError, require
+from codi_core.testing.requirement import ConformanceError, require
 
 HORIZON = 16
 FINAL = ("observe", "command", "stop", "__enter__", "__exit__")
