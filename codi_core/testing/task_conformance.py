@@ -14,7 +14,6 @@ from torch import Tensor
 from codi_core.composition import CoordinatedPolicy
 from codi_core.costs import CostFunction, CostTerm, WeightedCost
 from codi_core.execution.devices import to_device
-from codi_core.execution.world_selection import is_divisible, of_worlds
 from codi_core.guidance import MonteCarloGuidance
 from codi_core.host.assembly import (
     OpenTask,
@@ -33,6 +32,7 @@ from codi_core.resources import Resources
 from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.tasks import Environment, Step, Task, TaskParts
 from codi_core.testing.environment_conformance import KEYS, Actions, check_environment
+from codi_core.testing.predictor_conformance import check_predictor
 from codi_core.testing.requirement import require
 
 
@@ -70,7 +70,10 @@ def check_task(
     for predictor in parts.predictors:
         made = make_predictor(opened, Choice(predictor), Resources())
         plan = _check_plan(name, product, made, cost, step)
-        _check_states(name, environment, made, cost, plan)
+        chunks = tuple(_spread(chunk) for chunk in plan.chunks)
+        state = environment.reset(KEYS).state
+        check_predictor(made, state, chunks, {term.name: term.cost for term in cost.terms})
+        _check_states(name, environment, made, cost, chunks)
     actions = [tuple(chunk[:, index] for chunk in plan.chunks) for index in range(steps)]
     check_environment(lambda: make_environment(opened, None, Resources()), actions, parts.rate_hz)
     _check_metrics(name, environment, actions, parts)
@@ -84,7 +87,7 @@ def _registered_name(host: Host, task: Task) -> str:
     return type(task).__name__
 
 
-def _check_costs(name: str, task: Task, parts: TaskParts) -> CostFunction:
+def _check_costs(name: str, task: Task, parts: TaskParts) -> WeightedCost:
     costs = task.costs()
     for term in parts.default_costs:
         require(
@@ -136,13 +139,16 @@ def _check_plan(
 
 
 def _check_states(
-    name: str, environment: Environment, predictor: Predictor, cost: CostFunction, plan: Plan
+    name: str,
+    environment: Environment,
+    predictor: Predictor,
+    cost: CostFunction,
+    chunks: tuple[Tensor, ...],
 ) -> None:
     """Check that a state is all that a prediction needs, wherever it goes and whoever is beside it.
 
-    What worlds ask for may differ in a batch: each is predicted and judged as it would be alone.
+    What worlds ask for may differ in a batch: each is judged as it would be alone.
     """
-    chunks = tuple(_spread(chunk) for chunk in plan.chunks)
 
     def judged(state: Any, rows: slice = slice(None)) -> Tensor:
         prediction = predictor.predict(state, tuple(chunk[rows] for chunk in chunks))
@@ -151,19 +157,14 @@ def _check_states(
     predicted = f"{name} with {type(predictor).__name__}"
     state = environment.reset(KEYS).state
     costs = judged(state)
-    sent = pickle.loads(pickle.dumps(state))
+    sent, moved = pickle.loads(pickle.dumps(state)), to_device(state, "cpu")
     require(_same(judged(sent), costs), f"{predicted}: a state that was pickled predicts otherwise")
-    moved = to_device(state, "cpu")
     require(_same(judged(moved), costs), f"{predicted}: a state that was moved predicts otherwise")
     for row, key in enumerate(KEYS):
         one = slice(row, row + 1)
-        if is_divisible(state):
-            require(
-                _same(judged(of_worlds(state, torch.tensor([row])), one), costs[one]),
-                f"{predicted}: a world that is taken out of a state costs another thing than in it",
-            )
+        alone = judged(environment.reset([key]).state, one)
         require(
-            _same(judged(environment.reset([key]).state, one), costs[one]),
+            _same(alone, costs[one]),
             f"{predicted}: a world alone costs another thing than in a batch: what it asks for "
             "must be in its state",
         )

@@ -318,6 +318,33 @@ class Flat(codi_example.PointsWorld):
         return attrs.evolve(super()._look(), events={"positions": np.zeros(())})
 
 
+class Wrapped(codi_example.PointsWorld):
+    """Its state can't be taken apart."""
+
+    def _look(self):
+        step = super()._look()
+        return attrs.evolve(step, state={"positions": step.state})
+
+
+class Meddling(codi_example.ExactPredictor):
+    """The worlds of a batch affect one another."""
+
+    def predict(self, state, chunks):
+        positions = state["positions"]
+        return super().predict(positions + positions.mean(0), chunks)
+
+
+class Remembering(codi_example.ExactPredictor):
+    """Knows the very states that it has seen."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def predict(self, state, chunks):
+        number = self.seen.setdefault(id(state), (len(self.seen), state))[0]
+        return super().predict(state["positions"] * (1 + number), chunks)
+
+
 class Scoreless(codi_example.PointsMetrics):
     def episode(self, events, dt):
         return {}
@@ -331,6 +358,20 @@ class Scoreless(codi_example.PointsMetrics):
         ({"environment": lambda resources: Drifting(codi_example.Options())}, "two resets"),
         ({"environment": lambda resources: Late(codi_example.Options())}, "time is"),
         ({"environment": lambda resources: Flat(codi_example.Options())}, "must begin"),
+        (
+            {
+                "environment": lambda resources: Wrapped(codi_example.Options()),
+                "predictors": {"exact": lambda resources: Meddling()},
+            },
+            "what it asks for must be in its state",
+        ),
+        (
+            {
+                "environment": lambda resources: Wrapped(codi_example.Options()),
+                "predictors": {"exact": lambda resources: Remembering()},
+            },
+            "a state that was pickled predicts otherwise",
+        ),
         ({"agents": ("left",)}, "names 1 agents"),
         ({"rate_hz": 20.0}, "20.0 Hz"),
         ({"metrics": Scoreless()}, "lacks 'success'"),

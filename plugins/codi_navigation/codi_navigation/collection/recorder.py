@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codi_core.planning import stream
 from codi_core.tasks import EpisodeKey
 from codi_navigation.collection.behaviours import DRAWS
 from codi_navigation.collection.expert import Expert
@@ -25,9 +26,6 @@ from codi_navigation.vehicles import Team
 
 Frames = dict[str, NDArray[np.float32]]
 """One demonstration: named arrays (T, ...)."""
-
-_STREAM = 2**31 + 3
-"""Keeps the demonstrations apart from the scenarios."""
 
 
 @attrs.frozen
@@ -222,4 +220,6 @@ class _Group:
 
 
 def _generator(key: EpisodeKey) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([key.seed, key.episode, _STREAM]))
+    return np.random.default_rng(
+        np.random.SeedSequence([key.seed, key.episode, stream("demonstration")])
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, reduce
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import attrs
 import torch
@@ -45,9 +45,21 @@ class NavigationTrajectory:
         state: the estimate from which was predicted: positions now, goals, radii, maps.
         pairs: the robots that can meet within the chunk.
         obstacles: (B, N, k, 6), those that each robot can meet, rows as
-            :data:`codi_navigation.maps.shapes.SHAPE_FIELDS`.
+            :data:`codi_navigation.maps.shapes.SHAPE_FIELDS`; k is what the robot with most of them
+            needs, and the others' are filled up with those that are farther away.
         known: what costs have computed from the state alone, see :meth:`once`.
     """
+
+    # How many obstacles there are, and which pairs, is a matter of all worlds: no axes.
+    AXES: ClassVar[Mapping[str, str]] = {
+        "path": "K 3 B N M",
+        "points": "K B N M 2",
+        "position": "B M K N 2",
+        "state": "B",
+        "pairs": "",
+        "obstacles": "",
+        "known": "",
+    }
 
     path: Tensor
     state: NavigationState

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codi_core.planning import stream
 from codi_core.resources import Resources
 from codi_core.tasks import Environment, EpisodeKey, Step, check_rows
 from codi_navigation.maps.problem import Problem, check_problem, check_reachable
@@ -26,9 +27,6 @@ from codi_navigation.vehicles.base import PERIOD
 
 GOAL_RADIUS = 0.1
 """[m] A robot whose centre is that near to its goal is there."""
-
-_PROBLEM_STREAM = 2**31 + 2
-"""Keeps the scenario's random stream apart from those of planning (0, 1, 2, …)."""
 
 
 class NavigationEnvironment(Environment):
@@ -136,7 +134,7 @@ class NavigationEnvironment(Environment):
         return Outcome(state, nobody, nobody, _least_gap(state)), _Books.opened(shortest, extent)
 
     def _problem(self, key: EpisodeKey) -> Problem:
-        mixed = np.random.SeedSequence([key.seed, key.episode, _PROBLEM_STREAM])
+        mixed = np.random.SeedSequence([key.seed, key.episode, stream("problem")])
         problem = self.scenario.problem(np.random.default_rng(mixed))
         check_problem(problem, self.options.radius)
         return problem
