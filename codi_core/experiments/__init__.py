@@ -17,6 +17,7 @@ _EXPORTS = {
     "codi_core.experiments.configuration": ("RunConfig", "resolve"),
     "codi_core.experiments.experiment": ("Experiment", "from_config", "prepare"),
     "codi_core.experiments.opening": ("InstalledTask", "find_task"),
+    "codi_core.experiments.planning": ("Planned", "plan"),
     "codi_core.experiments.running": ("Run", "read_run", "run", "run_wave"),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from codi_core.experiments.experiment import prepare as prepare
     from codi_core.experiments.opening import InstalledTask as InstalledTask
     from codi_core.experiments.opening import find_task as find_task
+    from codi_core.experiments.planning import Planned as Planned
+    from codi_core.experiments.planning import plan as plan
     from codi_core.experiments.running import Run as Run
     from codi_core.experiments.running import read_run as read_run
     from codi_core.experiments.running import run as run

@@ -81,6 +81,9 @@ class TaskParts:
         simulator: the name of the simulator that the environment takes by default; None for an
             environment that simulates by itself.
         method: the method that is used by default.
+        paths: from a predicted trajectory, how agents and objects move as seen from above, named
+            tensors (B, M, K, 2) [m] in the world frame, for pictures of plans; None if there is
+            nothing to draw.
         presets: sets of options by name, for ``--preset NAME``: values of ``codi-run``'s options by
             field name.
     """
@@ -101,6 +104,7 @@ class TaskParts:
     demonstrator: Callable[[Resources], Demonstrator] | None = None
     simulator: str | None = None
     method: str = "codi"
+    paths: Callable[[Any], Mapping[str, Tensor]] | None = None
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 

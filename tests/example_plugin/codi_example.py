@@ -283,11 +283,20 @@ class PointsTask(Task):
             advance=advance,
             demonstrator=lambda resources: Wanderer(),
             presets={"quick": {"samples": 16, "steps": 4}},
+            paths=paths,
         )
 
     def costs(self) -> Mapping[str, Any]:
         """The task's own cost."""
         return {"gap": Gap}
+
+
+def paths(trajectory: Trajectory) -> dict[str, Tensor]:
+    """Where the points go, on a line along x: (B, M, K, 2) each."""
+    return {
+        name: torch.stack((x, torch.zeros_like(x)), -1)
+        for name, x in zip(("left", "right"), trajectory.positions.unbind(-1), strict=True)
+    }
 
 
 def make_policy(spec: PolicySpec, checkpoint: Path | None, resources: Resources) -> BasePolicy:

@@ -33,6 +33,7 @@ from codi_franka.physics.mujoco_simulator import MujocoMaker
 from codi_franka.physics.simulator import SimulatorMaker
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
 from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.cell import ARMS
 from codi_franka.state import FrankaState
 
@@ -81,6 +82,7 @@ class HandoffTask(Task):
             advance=_Advance(),
             demonstrator=_demonstrator,
             simulator="mujoco",
+            paths=_paths,
         )
 
     def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
@@ -100,6 +102,13 @@ def _kinematic(resources: Resources, **settings: Any) -> KinematicPredictor:
 
 def _mujoco(resources: Resources) -> MujocoPredictor:
     return MujocoPredictor(ARMS, resources)
+
+
+def _paths(trajectory: HandoffTrajectory) -> dict[str, Tensor]:
+    """The hands and the cube as seen from above, (B, M, K, 2) each."""
+    hands = trajectory.hand_position[..., :2].unbind(-2)
+    named = {f"{arm} hand": hand for arm, hand in zip(ARMS, hands, strict=True)}
+    return {**named, "cube": trajectory.cube_position[..., :2]}
 
 
 def single_agent() -> PolicyOffer:

@@ -127,6 +127,9 @@ class NavigationTask(Task):
             after_success=0.0,
             advance=_Advance(team),
             demonstrator=demonstrator,
+            paths=lambda trajectory: dict(
+                zip(team.names, trajectory.position.unbind(-2), strict=True)
+            ),
         )
 
     def default_costs(self, agents: int) -> dict[str, float]:
