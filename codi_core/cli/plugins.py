@@ -45,7 +45,39 @@ def as_json(host: Host) -> dict[str, Any]:
             }
             for plugin in host.plugins
         ],
+        "meant_for": _meant_for(host),
+        "tasks": {record.name: _own_parts(host, record.name) for record in host.tasks},
         "conflicts": [str(error) for error in host.conflicts],
+    }
+
+
+def _meant_for(host: Host) -> dict[str, dict[str, list[str]]]:
+    """By kind, the tasks of the parts that are meant for some tasks only."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for plugin in host.plugins:
+        for key, names in plugin.registered.items():
+            for name in names:
+                tasks = getattr(getattr(host, key).get(name), "tasks", ())
+                if tasks:
+                    found.setdefault(key, {})[name] = list(tasks)
+    return found
+
+
+def _own_parts(host: Host, name: str) -> dict[str, Any]:
+    """What a task brings by itself; its error, if it can't be made with default options."""
+    from codi_core.experiments.opening import InstalledTask
+    from codi_core.host.assembly import make_task
+
+    try:
+        task = make_task(host, name)
+        parts = InstalledTask(host, name, task).open().parts
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {
+        "costs": list(task.costs()),
+        "predictors": list(parts.predictors),
+        "policies": {offer: parts.policies[offer].summary for offer in parts.policies},
+        "presets": list(parts.presets),
     }
 
 
@@ -70,15 +102,27 @@ def _print_tables(host: Host) -> None:
 
 
 def _rows(host: Host, plugin: PluginInfo) -> list[tuple[str, str, str]]:
-    """One row a record: its kind, name and summary."""
+    """One row a record: its kind, name and summary; below a task what it brings by itself."""
     rows = []
     for key, names in plugin.registered.items():
         registry = getattr(host, key)
         for name in names:
             mine = registry.origin(name) == plugin.distribution
             summary = registry.get(name).summary if mine else "(name taken by another plugin)"
-            rows.append((registry.kind, name, summary))
+            tasks = getattr(registry.get(name), "tasks", ())
+            meant = f" (for {', '.join(tasks)})" if mine and tasks else ""
+            rows.append((registry.kind, name, summary + meant))
+            if key == "tasks" and mine:
+                rows += [("", "", line) for line in _lines(_own_parts(host, name))]
     return rows
+
+
+def _lines(own: dict[str, Any]) -> list[str]:
+    return [
+        f"{kind}: {', '.join(found) if not isinstance(found, str) else found}"
+        for kind, found in own.items()
+        if found
+    ]
 
 
 if __name__ == "__main__":
