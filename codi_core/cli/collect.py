@@ -97,7 +97,7 @@ def _parser(name: str | None, task: Task | None) -> Parser:
     )
     if task is not None:
         group = parser.add_argument_group(f"options of {name}")
-        add_fields(group, task.Options, prefix=TASK_PREFIX)
+        add_fields(group, task.CollectionOptions, prefix=TASK_PREFIX)
     return parser
 
 
@@ -196,7 +196,10 @@ def _document(
 
     content = {
         "task": opened.name,
-        "task_options": attrs.asdict(opened.options),
+        "task_options": {
+            field.name: getattr(opened.options, field.name)
+            for field in attrs.fields(opened.task.CollectionOptions)
+        },
         "seed": given.seed,
         "worlds": given.worlds,
         "command": command,

@@ -108,15 +108,23 @@ class TaskParts:
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class NoOptions:
+    """For what has no options."""
+
+
 class Task(ABC):
     """A problem that coordinated policies solve.
 
     Attributes:
         Options: an attrs class whose fields are the task's own options. ``codi-run`` offers each
             as ``--field-name`` with the help text in the field's metadata under "help".
+        CollectionOptions: an attrs class with those fields of ``Options`` that demonstrations
+            depend on: what ``codi-collect`` offers. The others keep their defaults.
     """
 
     Options: type[Any]
+    CollectionOptions: type[Any] = NoOptions
 
     @abstractmethod
     def parts(self, options: Any) -> TaskParts:

@@ -52,6 +52,11 @@ def check_task(
     """
     name = type(task).__name__
     require(attrs.has(task.Options), f"{name}.Options must be an attrs class, not {task.Options}")
+    for field in attrs.fields(task.CollectionOptions):
+        require(
+            field.name in attrs.fields_dict(task.Options),
+            f"{name}.CollectionOptions has '{field.name}', which {name}.Options lacks",
+        )
     options = task.Options() if options is None else options
     parts = task.parts(options)
     require(

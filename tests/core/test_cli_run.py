@@ -426,6 +426,7 @@ def test_demonstrations_are_collected(capsys: pytest.CaptureFixture[str]) -> Non
     content = json.loads(Path("data/collection.json").read_text())
     assert [episode["episode"] for episode in content["episodes"]] == list(range(7))
     assert content["seed"] == 4
+    assert content["task_options"] == {}
 
 
 @pytest.mark.parametrize(
@@ -433,6 +434,7 @@ def test_demonstrations_are_collected(capsys: pytest.CaptureFixture[str]) -> Non
     [
         ([], "which task?"),
         (TASK, "where to? give --output DIR"),
+        ([*TASK, "--no-randomize", "--output", "data"], "--no-randomize"),
         ([*TASK, "--episodes", "-1"], "--episodes: must be a whole number"),
         (["--task", "example-pionts"], "did you mean 'example-points'?"),
     ],

@@ -1,9 +1,11 @@
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from codi_core.cli.collect import main as collect
 from codi_core.data import DatasetWriter, DemonstrationDataset
 from codi_core.errors import UsageError
 from codi_core.tasks import EpisodeKey
@@ -140,6 +142,20 @@ def test_a_data_set_has_what_the_policy_reads_and_restores_the_state(tmp_path):
     assert dataset.arrays["state.episode"][20].tolist() == [3, 1]
     (again,) = Recorder("unicycle", CollectionSettings(steps=20)).record(KEYS[:1])
     assert np.array_equal(dataset.arrays["action"][:20], again.frames["action"])
+
+
+def test_the_command_offers_what_demonstrations_depend_on(tmp_path, capsys):
+    task = ["--task", "navigation-swap"]
+    data = ["--episodes", "2", "--output", str(tmp_path / "data")]
+    assert collect([*task, *data, "--vehicle", "unicycle"]) == 0
+    content = json.loads((tmp_path / "data" / "collection.json").read_text())
+    assert content["task_options"] == {"vehicle": "unicycle"}
+    dataset = DemonstrationDataset.load(tmp_path / "data")
+    (expected,) = Recorder("unicycle").record([EpisodeKey(0, 1)])
+    assert np.array_equal(dataset.arrays["action"][110:], expected.frames["action"])
+    for refused in (["--vehicle", "mixed"], ["--agents", "4"], ["--radius", "0.2"]):
+        assert collect([*task, *data, *refused]) == 2
+        assert refused[0] in capsys.readouterr().err
 
 
 def test_a_mixed_team_is_no_kind_to_learn_from():

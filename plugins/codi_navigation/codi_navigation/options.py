@@ -50,3 +50,12 @@ class NavigationOptions:
             "it goes on, but is a failure all the same"
         },
     )
+
+
+@attrs.frozen(kw_only=True)
+class CollectionOptions:
+    """Options that demonstrations depend on: maps and radii are random, and a robot is alone."""
+
+    vehicle: Literal["holonomic", "unicycle"] = attrs.field(
+        default="holonomic", metadata={"help": "the robot's kind"}
+    )

@@ -36,7 +36,7 @@ from codi_navigation.costs import (
 )
 from codi_navigation.metrics import NavigationMetrics
 from codi_navigation.observation import SHAPES, observe
-from codi_navigation.options import NavigationOptions
+from codi_navigation.options import CollectionOptions, NavigationOptions
 from codi_navigation.prediction.predictor import NavigationPredictor
 from codi_navigation.scenarios.base import Scenario, time_limit
 from codi_navigation.scenarios.corridor import Corridor, CorridorOptions
@@ -91,6 +91,7 @@ class NavigationTask(Task):
     """
 
     Options: type[Any] = NavigationOptions
+    CollectionOptions: type[Any] = CollectionOptions
     terms: tuple[str, ...] = ("navigation-goal", "navigation-separation")
 
     @abstractmethod
