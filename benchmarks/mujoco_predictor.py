@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from reporting import options, save, table, verdict
 from torch import Tensor
 
-from codi_core.resources import Resources
 from codi_core.samplers import KarrasSchedule
 from codi_core.tasks import EpisodeKey
 from codi_franka.action import HORIZON, actuator_targets
@@ -128,7 +127,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     """Alternate both sides; the ratio is that of neighbours in time."""
     state, chunks = mid_carry(), draw_chunks(given.samples, given.seed)
     bare = Bare(state, chunks, given.threads)
-    predictor = MujocoPredictor(ARMS, Resources(threads=given.threads))
+    predictor = MujocoPredictor(ARMS, given.threads)
     predictor.predict(state, chunks)
     seconds: dict[str, list[tuple[float, float]]] = {"bare": [], "predictor": []}
     for _ in range(given.repeats):

@@ -127,6 +127,8 @@ class _Functions(TorchFunctionMode):
         if func in (torch.tensor, torch.as_tensor, torch.asarray) and device is not None:
             del kwargs["device"]
             return func(*args, **kwargs).to(device)
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            args = (args[0], _numbered(args[1]), *args[2:])
         if args and isinstance(args[0], _Elsewhere):
             if func is Tensor.new_tensor and device is None:
                 kwargs.setdefault("dtype", args[0].dtype)
@@ -181,6 +183,13 @@ def _check_places(name: str, tensors: Sequence[Tensor]) -> None:
         f"{name} mixes tensors of {SECOND} with tensors of the CPU, of shape {shapes}: make "
         "these with device=..., or move them with .to(device)"
     )
+
+
+def _numbered(index: Any) -> Any:
+    """Lists in an index as tensors of the CPU: PyTorch would make tensors without values."""
+    if isinstance(index, list):
+        return torch.tensor(index)
+    return tuple(_numbered(part) for part in index) if isinstance(index, tuple) else index
 
 
 def _same(value: Any, result: Any) -> bool:

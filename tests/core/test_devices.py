@@ -60,6 +60,7 @@ def test_tensors_of_the_second_device_have_values_and_say_where_they_are():
         alike = (x.new_zeros(2), x.new_tensor([1]), torch.ones_like(x))
         for made in (*alike, x[0], x.double(), torch.stack([x, x])):
             assert made.device == device
+        assert x[:, [2, 0]].tolist() == [[2.0, 0.0], [5.0, 3.0]]
         row = x[0]
         row.add_(10.0)
         assert x.tolist() == [[10.0, 11.0, 12.0], [3.0, 4.0, 5.0]]

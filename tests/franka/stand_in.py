@@ -19,14 +19,14 @@ STEP = 0.05
 class StandIn(HandoffSimulator):
     """Integrates joint velocities; a cube between closing fingers goes along with the hand."""
 
-    device = "cpu"
     substeps = 2
 
-    def __init__(self, arms: tuple[str, ...], copies: int) -> None:
+    def __init__(self, arms: tuple[str, ...], copies: int, device: str = "cpu") -> None:
         self.copies = copies
-        self.bases = BaseFrames.of(arms)
-        self.masses = torch.full((copies,), float("nan"), dtype=torch.float64)
-        self.now = FrankaState(
+        self.device = device
+        self.bases = BaseFrames.of(arms, device)
+        self.masses = torch.full((copies,), float("nan"), dtype=torch.float64, device=device)
+        now = FrankaState(
             joint_position=torch.zeros(copies, len(arms), 7),
             joint_velocity=torch.zeros(copies, len(arms), 7),
             gripper_width=torch.zeros(copies, len(arms)),
@@ -34,17 +34,18 @@ class StandIn(HandoffSimulator):
             cube_quaternion=torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(copies, 4),
             cube_velocity=torch.zeros(copies, 6),
         )
+        self.now = now.to(device)
 
     def set_state(
         self, state: FrankaState, rows: Tensor | None = None, cube: CubeProperties | None = None
     ) -> None:
-        rows = torch.arange(self.copies) if rows is None else rows
+        rows = self._numbers(rows)
         self.now = self._with(rows, state)
         if cube is not None:
-            self.masses[rows] = cube.mass
+            self.masses[rows] = cube.mass.to(self.device)
 
     def step(self, targets: Tensor, count: int, rows: Tensor | None = None) -> Simulated:
-        rows = torch.arange(self.copies) if rows is None else rows
+        rows = self._numbers(rows)
         state = self.now.of_worlds(rows)
         for _ in range(count):
             state = self._moved(state, targets.unflatten(-1, (-1, 8)))
@@ -52,11 +53,14 @@ class StandIn(HandoffSimulator):
         hands = self._hands(state)
         return Simulated(
             state,
-            valid=torch.ones(len(rows), dtype=torch.bool),
-            arm_contact=torch.zeros(len(rows), dtype=torch.bool),
+            valid=torch.ones(len(rows), dtype=torch.bool, device=self.device),
+            arm_contact=torch.zeros(len(rows), dtype=torch.bool, device=self.device),
             cube_contact=self._held(state, hands).any(-1),
             hand_distance=(hands[:, 0] - hands[:, 1]).norm(dim=-1),
         )
+
+    def _numbers(self, rows: Tensor | None) -> Tensor:
+        return torch.arange(self.copies) if rows is None else rows
 
     def _moved(self, state: FrankaState, target: Tensor) -> FrankaState:
         before = self._hands(state)
@@ -83,6 +87,7 @@ class StandIn(HandoffSimulator):
     def _with(self, rows: Tensor, state: FrankaState) -> FrankaState:
         fields = [field.name for field in attrs.fields(FrankaState) if field.name != "goal"]
         return FrankaState(
-            **{name: getattr(self.now, name).index_copy(0, rows, getattr(state, name))
+            **{name: getattr(self.now, name).index_copy(
+                0, rows.to(self.device), getattr(state, name))
                for name in fields}
         )  # fmt: skip

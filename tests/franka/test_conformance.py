@@ -10,12 +10,18 @@ from codi_core.policies import AgentView, DiffusionPolicy, Factor, PolicySpec
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
-from codi_core.testing import check_base_policy, check_cost_function, check_task
+from codi_core.testing import (
+    check_base_policy,
+    check_cost_function,
+    check_predictor,
+    check_task,
+)
 from codi_franka.action import ACTION_SPEC
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES
 from codi_franka.robot.cell import ARMS
 from codi_franka.task import COSTS, HandoffTask
+from franka.scenes import random_chunks
 
 
 def untrained() -> tuple[Factor, ...]:
@@ -47,3 +53,13 @@ def test_the_costs(name: str) -> None:
     for chunk in chunks:
         chunk[..., 0] += 0.5  # [m/s], forward in each arm's own base frame
     check_cost_function(COSTS[name](), predictor.predict(step.state, chunks).trajectory)
+
+
+@pytest.mark.parametrize("name", ["kinematic", "mujoco"])
+def test_the_predictors(name: str) -> None:
+    """Worlds with goals of their own; the costs are judged sample by sample as well."""
+    parts = HandoffTask().parts(HandoffOptions())
+    keys, goals = [EpisodeKey(0, 0), EpisodeKey(0, 1)], [(0.3, 0.1), (-0.3, 0.2)]
+    state = parts.environment(Resources()).reset(keys, goal=goals).state
+    costs = {cost: COSTS[cost]() for cost in COSTS}
+    check_predictor(parts.predictors[name](Resources()), state, random_chunks(2, 3, 16), costs)

@@ -36,7 +36,7 @@ BASES = BaseFrames.of(ARMS)
 def predict(
     start: FrankaState, chunks: tuple[Tensor, ...], settings: KinematicSettings = SETTINGS
 ) -> HandoffTrajectory:
-    return KinematicPredictor(ARMS, settings=settings).predict(start, chunks).trajectory
+    return KinematicPredictor(ARMS, settings).predict(start, chunks).trajectory
 
 
 def to_base(points: Tensor, arm: int) -> Tensor:

@@ -116,7 +116,7 @@ def test_the_parts_of_the_task() -> None:
     assert environment.options is options
     physics = parts.predictors["mujoco"](Resources(threads=3))
     assert isinstance(physics, MujocoPredictor)
-    assert physics.resources.threads == 3
+    assert physics.threads == 3
 
 
 def test_the_parts_make_the_same_in_another_process() -> None:
@@ -142,7 +142,7 @@ def test_a_predictors_assumptions_are_its_options() -> None:
     predictor = (
         HandoffTask().parts(HandoffOptions()).predictors["kinematic"](Resources(), reach=0.7)
     )
-    assert predictor.reach == 0.7
+    assert predictor.settings.reach == 0.7
 
 
 def test_physics_in_the_loop_takes_an_eighth_of_the_rollouts() -> None:

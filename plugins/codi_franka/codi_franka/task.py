@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -97,11 +96,11 @@ def _environment(
 
 
 def _kinematic(resources: Resources, **settings: Any) -> KinematicPredictor:
-    return KinematicPredictor(ARMS, resources, KinematicSettings(**settings))
+    return KinematicPredictor(ARMS, KinematicSettings(**settings))
 
 
 def _mujoco(resources: Resources) -> MujocoPredictor:
-    return MujocoPredictor(ARMS, resources)
+    return MujocoPredictor(ARMS, resources.threads)
 
 
 def _paths(trajectory: HandoffTrajectory) -> dict[str, Tensor]:
@@ -129,8 +128,7 @@ class _Advance:
 
     def __init__(self) -> None:
         # A few steps of one copy a world: there is time for the environment's own model.
-        resources = Resources(threads=os.cpu_count() or 1)
-        self.predictor = MujocoPredictor(ARMS, resources, model=build_model(ARMS))
+        self.predictor = MujocoPredictor(ARMS, threads=0, model=build_model(ARMS))
 
     def __call__(
         self, state: FrankaState, chunks: tuple[Tensor, ...]

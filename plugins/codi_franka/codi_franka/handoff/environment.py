@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
-from codi_core.planning import NoiseSource
+from codi_core.planning import NoiseSource, stream
 from codi_core.tasks import Environment, EpisodeKey, Step
 from codi_franka.action import RATE_HZ, TARGETS, actuator_targets
 from codi_franka.geometry import quaternion_exp
@@ -33,8 +33,7 @@ from codi_franka.state import FrankaState, hands_in_base
 FALLEN = -0.05
 """[m] A cube that low has left the table."""
 
-_NOISE_STREAM, _START_STREAM = 2**31, 2**31 + 1
-"""Keep the environment's random streams apart from those of planning (0, 1, 2, …)."""
+_NOISE_STREAM, _START_STREAM = stream("sensor noise"), stream("start")
 
 Rows = slice | NDArray[np.intp]
 

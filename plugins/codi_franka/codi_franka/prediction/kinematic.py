@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from codi_core.predictors import Prediction, Predictor
-from codi_core.resources import Resources
 from codi_franka.action import RATE_HZ
 from codi_franka.devices import can_branch_on
 from codi_franka.geometry import (
@@ -65,25 +64,17 @@ class KinematicSettings:
 class KinematicPredictor(Predictor):
     """Integrates hand poses and widths; grasps by attachment.
 
+    It works where the chunks are, and in their precision.
+
     Args:
         arms: the arms' names, in the order of the agents.
-        resources: where it works, and with which precision.
         settings: what is assumed about the arms.
     """
 
-    def __init__(
-        self,
-        arms: tuple[str, ...],
-        resources: Resources | None = None,
-        settings: KinematicSettings | None = None,
-    ) -> None:
-        self.resources = resources or Resources()
+    def __init__(self, arms: tuple[str, ...], settings: KinematicSettings | None = None) -> None:
+        self.arms = arms
         self.settings = settings or KinematicSettings()
-        self.bases = BaseFrames.of(arms, self.resources.device, self.resources.dtype)
-        shoulder = self.bases.position.new_tensor([0.0, 0.0, LINKS[0].d])
-        self.shoulders = self.bases.points_to_world(shoulder)
         self.controller = EndEffectorController()
-        self.reach = self.settings.reach
         self._known: tuple[FrankaState, _Start] | None = None
         self._lag_cache: dict[tuple[int, torch.dtype, torch.device], _Lags] = {}
 
@@ -101,7 +92,7 @@ class KinematicPredictor(Predictor):
         # what there is to do, and then run along memory.
         actions = torch.stack(chunks, 1).permute(0, 1, 4, 2, 3).contiguous()
         twist, width = actions[:, :, :6], actions[:, :, 6]  # (B, N, 6, M, K), (B, N, M, K)
-        start = self._start(state)
+        start = self._start(state, actions)
         lags = self._lags(actions.shape[-1], actions)
         position = self._positions(start, lags, twist)
         width = self._widths(start.width, lags, width)
@@ -133,9 +124,9 @@ class KinematicPredictor(Predictor):
         lift = (self.settings.lowest_tcp - height).clamp_min(0.0).cummax(-1).values
         # Reach comes last: shortening lifts what is below the shoulder, so the floor still holds.
         from_shoulder = torch.cat((sideways, height + (lift - LINKS[0].d)), 2)
-        reached = _shorten(from_shoulder, self.reach, 2)
-        turned = self.bases.rotation @ reached.flatten(3)
-        return turned.view(reached.shape) + self.shoulders[..., None, None]
+        reached = _shorten(from_shoulder, self.settings.reach, 2)
+        turned = start.bases.rotation @ reached.flatten(3)
+        return turned.view(reached.shape) + start.shoulders[..., None, None]
 
     def _turning_off(self, start: _Start, twist: Tensor) -> Tensor:
         """What joints that turn at constant speed add to a commanded velocity, (B, N, 3, M, K).
@@ -164,7 +155,7 @@ class KinematicPredictor(Predictor):
             shift *= 2
         before = quaternion_from_matrix(start.hands.rotation)[:, None, :, None]
         in_base = quaternion_multiply(turned, before).transpose(2, 3)
-        return quaternion_multiply(self.bases.quaternion, in_base)
+        return quaternion_multiply(start.bases.quaternion, in_base)
 
     # -- the cube -------------------------------------------------------------------------------
 
@@ -237,27 +228,33 @@ class KinematicPredictor(Predictor):
 
     # -- what is computed once ------------------------------------------------------------------
 
-    def _start(self, state: FrankaState) -> _Start:
+    def _start(self, state: FrankaState, like: Tensor) -> _Start:
         # A plan asks once for each denoising step, always from the same state.
-        if self._known is None or self._known[0] is not state:
-            self._known = (state, self._started(state))
-        return self._known[1]
+        if self._known is not None and self._known[0] is state:
+            start = self._known[1]
+            if start.cube.dtype == like.dtype and start.cube.device == like.device:
+                return start
+        start = self._started(state.to(like.device, like.dtype))
+        self._known = (state, start)
+        return start
 
     @torch.inference_mode(False)  # it outlives the plan that asks first
     def _started(self, state: FrankaState) -> _Start:
-        here = state.to(self.resources.device, self.resources.dtype)
-        hands = hands_in_base(here)
-        position = self.bases.points_to_world(hands.position)
-        held = self._held(here, position)
+        bases = BaseFrames.of(self.arms, state.cube_position.device, state.cube_position.dtype)
+        hands = hands_in_base(state)
+        position = bases.points_to_world(hands.position)
+        held = self._held(state, position)
         return _Start(
+            bases=bases,
+            shoulders=bases.points_to_world(position.new_tensor([0.0, 0.0, LINKS[0].d])),
             hands=hands,
             hand_position=position,
             curvature=curvature(hands.jacobian, self.controller.damping),
-            width=here.gripper_width,
-            cube=here.cube_position,
-            goal=goals(here),
+            width=state.gripper_width,
+            cube=state.cube_position,
+            goal=goals(state),
             held=held,
-            narrow=here.gripper_width < CUBE_SIZE,
+            narrow=state.gripper_width < CUBE_SIZE,
             any_held=can_branch_on(held) and bool(held.any()),
         )
 
@@ -279,6 +276,8 @@ class KinematicPredictor(Predictor):
 class _Start:
     """What the state says about the start, world frame but for ``hands``."""
 
+    bases: BaseFrames
+    shoulders: Tensor
     hands: HandState
     hand_position: Tensor
     curvature: Tensor

@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codi_core.errors import SpecificationError
 from codi_core.predictors import Prediction, Predictor
-from codi_core.resources import Resources
 from codi_franka.geometry import quaternion_from_matrix, quaternion_multiply
 from codi_franka.physics.mujoco_simulator import Configuration, MujocoSimulator
 from codi_franka.prediction.nominal import build_nominal_model
@@ -31,18 +29,15 @@ class MujocoPredictor(Predictor):
 
     Args:
         arms: the arms' names, in the order of the agents.
-        resources: where trajectories are wanted, and how many simulations run at once.
+        threads: how many simulations run at once; 0 for all processors.
         model: what is simulated; without one, the light model that plans are made on.
     """
 
     def __init__(
-        self,
-        arms: tuple[str, ...],
-        resources: Resources | None = None,
-        model: mujoco.MjModel | None = None,
+        self, arms: tuple[str, ...], threads: int = 1, model: mujoco.MjModel | None = None
     ) -> None:
         self.arms = arms
-        self.resources = resources or Resources()
+        self.threads = threads
         self.model = model if model is not None else build_nominal_model(arms)
         self.bases = BaseFrames.of(arms)
         # One solve: joints at a limit stop, and others don't take over. The forecast becomes a
@@ -62,8 +57,9 @@ class MujocoPredictor(Predictor):
             chunks: (B, M, K, 7) an arm, each in its arm's base frame.
 
         Raises:
-            SpecificationError: the state has no goals, or its numbers can't be fetched.
+            SpecificationError: the state has no goals.
         """
+        like = chunks[0]
         state, chunks = self._fetched(state, chunks)
         worlds, samples = chunks[0].shape[:2]
         simulator = self._ready(worlds * samples)
@@ -79,20 +75,20 @@ class MujocoPredictor(Predictor):
 
         def quaternions() -> Tensor:
             turned = quaternion_multiply(self.bases.quaternion, quaternion_from_matrix(rotation))
-            return self._delivered(turned)
+            return turned.to(like)
 
         trajectory = HandoffTrajectory(
-            hand_position=self._delivered(self.bases.points_to_world(position)),
-            gripper_width=self._delivered(path.gripper_width()),
-            cube_position=self._delivered(cube),
-            goal=self._delivered(goals(state)),
+            hand_position=self.bases.points_to_world(position).to(like),
+            gripper_width=path.gripper_width().to(like),
+            cube_position=cube.to(like),
+            goal=goals(state).to(like),
             hand_quaternion=quaternions,
         )
         sound = torch.from_numpy(simulator.valid.copy()).unflatten(0, (worlds, samples))
         # Only beside the table can a cube's centre be below the table's top.
         kept = (cube[..., 2] > 0.0).all(-1)
         known = stays_known(position, forward_kinematics(state.joint_position)[0])
-        return Prediction(trajectory, (sound & kept & known).to(self.resources.device))
+        return Prediction(trajectory, (sound & kept & known).to(like.device))
 
     def advance(self, state: FrankaState, chunks: tuple[Tensor, ...]) -> FrankaState:
         """The state after the worlds have followed ``chunks``, (B, c, 7) an arm."""
@@ -104,21 +100,13 @@ class MujocoPredictor(Predictor):
         widened = tuple(chunk.unsqueeze(1) for chunk in chunks)
         self._roll_out(simulator, start.joint_position, widened)
         later = attrs.evolve(simulator.state(), goal=start.goal)
-        return later.to(self.resources.device, self.resources.dtype)
+        return later.to(state.cube_position.device, state.cube_position.dtype)
 
     def _fetched(
         self, state: FrankaState, chunks: tuple[Tensor, ...]
     ) -> tuple[FrankaState, tuple[Tensor, ...]]:
         """The same on the CPU, in single precision."""
-        if "meta" in {value.device.type for value in (state.cube_position, *chunks)}:
-            raise SpecificationError(
-                f"{type(self).__name__} simulates numbers, and tensors on the device 'meta' have "
-                "none: plan on a device that holds values, or with the kinematic predictor"
-            )
         return state.to("cpu"), tuple(chunk.to("cpu", torch.float32) for chunk in chunks)
-
-    def _delivered(self, value: Tensor) -> Tensor:
-        return value.to(self.resources.device, self.resources.dtype)
 
     def _roll_out(
         self, simulator: MujocoSimulator, joint_position: Tensor, chunks: tuple[Tensor, ...]
@@ -141,6 +129,5 @@ class MujocoPredictor(Predictor):
 
     def _ready(self, copies: int) -> MujocoSimulator:
         if self._simulator is None or self._simulator.copies != copies:
-            threads = self.resources.threads
-            self._simulator = MujocoSimulator(self.arms, copies, threads, self.model)
+            self._simulator = MujocoSimulator(self.arms, copies, self.threads, self.model)
         return self._simulator

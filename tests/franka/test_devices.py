@@ -1,0 +1,146 @@
+"""What plans works on another device, with the same numbers, and in the numbers of the chunks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+import pytest
+import torch
+
+from codi_core import experiments
+from codi_core.execution.devices import to_device
+from codi_core.planning import NoiseSource, PlanContext
+from codi_core.tasks import EpisodeKey
+from codi_core.testing import check_device
+from codi_franka.action import actuator_targets
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.observation import observe
+from codi_franka.prediction.kinematic import KinematicPredictor
+from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.frames import BaseFrames
+from codi_franka.robot.separation import SeparationGuard
+from codi_franka.state import FrankaState, hands_in_base
+from codi_franka.task import COSTS, HandoffTask
+from franka.scenes import OPEN, random_chunks, random_states, state
+from franka.stand_in import StandIn
+
+KEYS = [EpisodeKey(0, 0), EpisodeKey(0, 1)]
+
+
+def held_and_free() -> FrankaState:
+    """A world whose cube both hands hold, and one whose cube lies between open fingers."""
+    at, near = (0.0, 0.0, 0.2), 0.005
+    held = state(cube=at, hands=((-near, 0.0, 0.2), (near, 0.0, 0.2)), width=CUBE_SIZE)
+    free = state(cube=(-0.2, 0.05, 0.025), hands=((-0.2, 0.05, 0.025), None), width=OPEN)
+    return FrankaState(
+        **{
+            field.name: torch.cat([getattr(held, field.name), getattr(free, field.name)])
+            for field in attrs.fields(FrankaState)
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", [KinematicPredictor, MujocoPredictor])
+def test_predictions_and_costs_are_where_the_chunks_are(kind) -> None:
+    """Grippers that open and close at random: grasps, falls, and arms that meet."""
+    start, chunks = held_and_free(), random_chunks(2, 24, 16, seed=1)
+    if kind is KinematicPredictor:
+        chunks = tuple(torch.cat((0.02 * c[..., :6], c[..., 6:]), -1) for c in chunks)
+
+    def run(device: str):
+        # The second time from a state that was left on the CPU.
+        predictor = kind(ARMS)
+        there = tuple(chunk.to(device) for chunk in chunks)
+        predictor.predict(to_device(start, device), there)
+        found = predictor.predict(start, there)
+        path = found.trajectory
+        fields = (path.hand_position, path.gripper_width, path.cube_position, path.goal)
+        costs = [cost()(path) for cost in COSTS.values()]
+        valid = () if found.valid is None else (found.valid,)
+        return (*fields, path.hand_quaternion(), *costs, *valid)
+
+    check_device(run)
+    height = run("cpu")[2][0, :, 3, 2]
+    assert height.min() < 0.1 < height.max()  # some samples drop the cube, some don't
+
+
+def test_what_is_seen_and_commanded_is_where_the_state_is() -> None:
+    """Wild commands, of which joints' limits stop some; hands near each other and far apart."""
+    controller, states = EndEffectorController(), random_states(16)
+    states.joint_position[::2, :, 3] = -0.2  # elbows that are almost straight
+    twists = 2.0 * torch.randn(16, 2, 7, generator=torch.Generator().manual_seed(0))
+
+    def run(device: str):
+        here, action = to_device(states, device), twists.to(device)
+        hands = hands_in_base(here)
+        guard = SeparationGuard(BaseFrames.of(ARMS, device), margin=0.5)
+        return (
+            dict(observe(here, ARMS)),
+            actuator_targets(controller, here.joint_position, action),
+            guard.restrain(hands, controller.saturate(action[..., :6])),
+        )
+
+    check_device(run)
+    stopped = controller.joint_velocity(states.joint_position, twists[..., :6])
+    lower, upper = controller.velocity_bounds(states.joint_position)
+    assert ((stopped == lower) | (stopped == upper)).any(-1).float().mean() > 0.1
+
+
+def test_worlds_are_where_their_simulator_is() -> None:
+    def run(device: str):
+        environment = FrankaEnvironment(HandoffOptions(), partial(StandIn, device=device))
+        environment.reset(KEYS)
+        actions = torch.linspace(-0.2, 0.2, 28).view(2, 2, 7)
+        environment.step(tuple(actions.to(device)))
+        environment.reset([EpisodeKey(0, 2)], rows=[1])
+        seen = environment.step(tuple(actions))  # as the loop may hand them over
+        return dict(seen.observation), seen.state.cube_position, environment.state.goal
+
+    check_device(run)
+
+
+@pytest.mark.parametrize("predictor", ["kinematic", "mujoco"])
+def test_the_task_plans_there_with_its_own_settings(predictor) -> None:
+    def run(device: str):
+        experiment = experiments.prepare(
+            "franka-handoff", device=device, samples=4, predictor=predictor, physics_threads=1
+        )
+        planner = experiment.planner()
+        step = experiment.environment().reset(KEYS)
+        noise = NoiseSource([(key.seed, key.episode, 0) for key in KEYS], device)
+        observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
+        context = PlanContext(
+            noise, to_device(observation, device), planner.layout, to_device(step.state, device)
+        )
+        return planner.plan(context).chunks
+
+    check_device(run)
+
+
+def test_advance_stays_where_the_state_is() -> None:
+    parts = HandoffTask().parts(HandoffOptions())
+    committed = tuple(chunk[:, 0] for chunk in random_chunks(2, 1, 2))
+
+    def run(device: str):
+        there = tuple(chunk.to(device) for chunk in committed)
+        later, observation = parts.advance(to_device(held_and_free(), device), there)
+        return later.joint_position, later.cube_position, later.goal, dict(observation)
+
+    check_device(run)
+
+
+@pytest.mark.parametrize("kind", [KinematicPredictor, MujocoPredictor])
+def test_numbers_have_the_type_of_the_chunks(kind) -> None:
+    start, single = random_states(2), random_chunks(2, 3, 8)
+    expected = kind(ARMS).predict(start, single).trajectory
+    precise = kind(ARMS).predict(start, tuple(c.double() for c in single)).trajectory
+    for name in ("hand_position", "gripper_width", "cube_position", "goal"):
+        value = getattr(precise, name)
+        assert value.dtype == torch.float64
+        torch.testing.assert_close(value.float(), getattr(expected, name), atol=2e-6, rtol=1e-5)
+    for cost in COSTS.values():
+        assert cost()(precise).dtype == torch.float64
