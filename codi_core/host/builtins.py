@@ -67,7 +67,7 @@ def codi_posteriors() -> Iterator[PosteriorRecord]:
 
 @hookimpl
 def codi_guidances() -> Iterator[GuidanceRecord]:
-    """The paper's estimator, others, and none."""
+    """The paper's estimator, and others; without guidance there is the method ``base``."""
     yield GuidanceRecord(
         "monte-carlo", "the gradient-free estimate of Eq. 14-19", _guidance("MonteCarloGuidance")
     )
@@ -91,7 +91,6 @@ def codi_guidances() -> Iterator[GuidanceRecord]:
         "the gradient of a differentiable cost (footnote 3)",
         _guidance("ReparameterizedGuidance"),
     )
-    yield GuidanceRecord("none", "no guidance: the product policy alone", _guidance("NoGuidance"))
 
 
 @hookimpl

@@ -194,7 +194,7 @@ def test_posteriors_of_plugins_are_compared_too(host: Host) -> None:
     covered = {entry.posterior.partition(":")[0] for entry in BUILT_IN}
     assert covered >= set(host.posteriors.names())
     guidances = {entry.guidance.partition(":")[0] for entry in BUILT_IN}
-    assert guidances >= {"monte-carlo", "library", "hybrid", "reparameterized", "none"}
+    assert guidances >= {"monte-carlo", "library", "hybrid", "reparameterized"}
     with pytest.raises(UsageError, match="unknown estimator 'libary'; did you mean 'library'"):
         chosen(host, ["libary"])
     assert [entry.label for entry in chosen(host, ["library", PRINTED])] == [PRINTED, "library"]

@@ -104,10 +104,8 @@ def test_the_predictor_gets_the_physics_threads(monkeypatch: pytest.MonkeyPatch)
 def test_without_guidance_the_points_do_not_meet() -> None:
     guided = run("--max-seconds", "3", "--method", "codi", output="guided")
     base = run("--max-seconds", "3", "--method", "base", output="base")
-    none = run("--max-seconds", "3", "--guidance", "none", output="none")
     assert guided["success_rate"] == 1.0
     assert base["success_rate"] <= 0.5
-    assert base["task_metrics"] == none["task_metrics"]
     assert base["rollouts_per_replan"] == 0
     assert base["completion_time_s"]["mean"] > guided["completion_time_s"]["mean"]
 

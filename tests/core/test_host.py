@@ -107,7 +107,6 @@ def test_built_in_parts_register_like_everybody() -> None:
         "library",
         "hybrid",
         "reparameterized",
-        "none",
     )
     assert host.samplers.names() == ("ancestral", "euler-maruyama", "warm-start")
     assert host.methods.names() == ("codi", "base", "best-of", "resampling")

@@ -97,7 +97,6 @@ OPTIONS = {
         "library": {"steps": 8, "ess": 0.0},
         "hybrid": {"switch": 0.5, "steps": 8, "ess": 0.0, "library": None},
         "reparameterized": {"ess": 0.0},
-        "none": {},
     },
     "samplers": {
         "ancestral": {},

@@ -76,7 +76,6 @@ def test_parts_that_are_never_asked_are_tried_once():
     for kind in KINDS:
         assert {chosen[kind] for chosen in COMBINATIONS} == set(names(kind))
     assert consults(PLAIN, "posterior")
-    assert not consults({**PLAIN, "guidance": "none"}, "posterior")
     assert not consults({**PLAIN, "method": "base"}, "guidance")
     assert len(some(method="codi", guidance="monte-carlo")) == len(names("posterior")) * len(
         names("sampler")

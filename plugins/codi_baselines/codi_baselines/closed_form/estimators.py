@@ -76,7 +76,7 @@ class Estimator:
     @property
     def estimates(self) -> bool:
         """Whether it has estimates of g of its own, at any noise level."""
-        return self.method == "codi" and not self.replans and self.guidance not in (EXACT, "none")
+        return self.method == "codi" and not self.replans and self.guidance != EXACT
 
     def guidance_for(self, host: Host, problem: TrajectoryProblem, samples: int) -> Guidance:
         """The guidance with M samples."""
@@ -142,7 +142,7 @@ FEW, SOME, MANY = (16, 64, 256), (16, 64, 256, 1024), (16, 64, 256, 1024, 4096)
 
 BUILT_IN = (
     Estimator(EXACT_GUIDANCE, (1,), Role.BOUND, guidance=EXACT, weight=8),
-    Estimator("no guidance", (1,), Role.BOUND, guidance="none"),
+    Estimator("no guidance", (1,), Role.BOUND, method="base"),
     Estimator("exact posterior", FEW, Role.BOUND, posterior=EXACT),
     Estimator(PRINTED, MANY, Role.PRINTED, weight=2),
     Estimator("matched", FEW, posterior="matched"),
