@@ -7,12 +7,21 @@ without a traceback. :class:`UsageError` is for mistakes on the command line and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class CodiError(Exception):
     """A failure with a message meant for the user; the command line exits with 1."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors come back from other processes, whatever their classes are made with."""
+        return _restored, (type(self), self.args)
+
+
+def _restored(kind: type[CodiError], arguments: tuple[Any, ...]) -> CodiError:
+    return kind.__new__(kind, *arguments)
 
 
 class UsageError(CodiError):

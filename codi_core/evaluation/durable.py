@@ -60,22 +60,34 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def append_lines(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
-    """Append one line of JSON an item, durably."""
+    """Append one line of JSON an item, durably; a last line torn by a crash is dropped for good.
+
+    One process at a time may append to a file; others may read it meanwhile.
+    """
     text = "".join(json.dumps(item, default=plain, ensure_ascii=False) + "\n" for item in items)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(text)
+    content = text.encode()
+    _drop_torn_line(path)
+    # All lines in one write, so that a kill leaves all of them or none.
+    with path.open("ab", buffering=len(content) + 2) as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The items of :func:`append_lines`; a last line torn by a crash is dropped for good."""
+    """The items of :func:`append_lines`, without a last line that is torn or being written."""
     if not path.exists():
         return []
     content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        # Appending to a torn line would damage the next one as well.
-        with path.open("r+b") as stream:
-            stream.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Appending to a torn line would damage the next one as well."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read(1) != b"\n":
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)

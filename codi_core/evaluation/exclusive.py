@@ -1,4 +1,4 @@
-"""One process at a time writes a folder."""
+"""One process at a time writes a folder, or does a piece of work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from codi_core.errors import UsageError
 from codi_core.evaluation.durable import writing
@@ -15,7 +15,7 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Keep other processes from writing a folder, which is made if it isn't there.
 
     The operating system ends the claim with the process, however that ends; the file that stays
@@ -23,11 +23,12 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     Args:
         folder: what is going to be written.
+        patience: how long to wait for another process that is writing there [s].
 
     Raises:
         UsageError: another process is writing there, or the folder can't be written.
     """
-    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    lock = FileLock(folder / LOCK_FILE, timeout=patience)
     with writing(folder):
         try:
             lock.acquire()
@@ -40,3 +41,23 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def claim(path: Path) -> BaseFileLock | None:
+    """Claim the piece of work that a lock file stands for; None if somebody has claimed it.
+
+    The claim ends with its ``release()``, or with the process.
+
+    Args:
+        path: the lock file; its folder is made if it isn't there.
+
+    Raises:
+        UsageError: the folder can't be written.
+    """
+    lock = FileLock(path, timeout=0)
+    with writing(path.parent):
+        try:
+            lock.acquire()
+        except Timeout:
+            return None
+    return lock

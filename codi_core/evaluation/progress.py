@@ -23,6 +23,7 @@ class Tally:
         self.steps_per_episode = 1
         self.worlds = 0
         self.tick = 0
+        self.doing = ""
         self.world_steps = 0
         self.began = time.monotonic()
 
@@ -53,12 +54,14 @@ class Tally:
         )
 
     def text(self) -> str:
-        """Success so far and speed, for people."""
+        """Success so far, speed, and what is being run, for people."""
         seconds = max(time.monotonic() - self.began, 1e-9)
-        success = f"{self.successes}/{self.done} succeeded" if self.done else "none finished yet"
-        if not self.world_steps:  # collecting does not tell its steps
-            return success
-        return f"{success}, {self.world_steps / seconds:.0f} control steps/s"
+        said = [f"{self.successes}/{self.done} succeeded" if self.done else "none finished yet"]
+        if self.world_steps:  # collecting does not tell its steps
+            said.append(f"{self.world_steps / seconds:.0f} control steps/s")
+        if self.doing:
+            said.append(self.doing)
+        return ", ".join(said)
 
 
 class Progress(ABC):
@@ -80,9 +83,9 @@ class Progress(ABC):
         self.tally.begin(episodes, steps, records)
         self.show()
 
-    def wave(self, worlds: int) -> None:
-        """A wave of worlds starts."""
-        self.tally.worlds = worlds
+    def wave(self, worlds: int, doing: str = "") -> None:
+        """A wave of worlds starts; ``doing`` says of what, where there are several runs."""
+        self.tally.worlds, self.tally.doing = worlds, doing
 
     def step(self, tick: int) -> None:
         """The wave has made its control step number ``tick``."""

@@ -68,7 +68,8 @@ class RunFolder:
             if overwrite:
                 self._clear()
             if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
-                self._check_same(config, resume)
+                self._check_resumed(resume)
+                self.check_same(config["configuration"])
             write_durably(self.file("config.json"), to_json(config))
 
     def config(self) -> dict[str, Any]:
@@ -146,6 +147,22 @@ class RunFolder:
                 found[int(path.stem.removeprefix("episode-"))] = dict(content)
         return found
 
+    def check_same(self, configuration: Mapping[str, Any]) -> None:
+        """Check that the run that is there has these resolved options.
+
+        Raises:
+            UsageError: it hasn't; the message names the first one that differs.
+        """
+        there = self.config()["configuration"]
+        # Through JSON, so that tuples compare with the lists that were written.
+        here = json.loads(to_json(configuration))
+        for name in sorted({*there, *here} - FREE_FIELDS):
+            if there.get(name) != here.get(name):
+                raise UsageError(
+                    f"cannot resume '{self.path}': {name} was {_short(there.get(name))} and is "
+                    f"now {_short(here.get(name))}; give the same options, or another --output"
+                )
+
     def _clear(self) -> None:
         for name in OWN_FILES:
             path = self.file(name)
@@ -154,22 +171,13 @@ class RunFolder:
             else:
                 path.unlink(missing_ok=True)
 
-    def _check_same(self, config: Mapping[str, Any], resume: bool) -> None:
+    def _check_resumed(self, resume: bool) -> None:
         if not resume:
             done = len(read_lines(self.file("episodes.jsonl")))
             raise UsageError(
                 f"'{self.path}' already holds a run ({done} finished episodes): --resume goes on "
                 "with it, --overwrite removes it, --output chooses another folder"
             )
-        there = self.config()["configuration"]
-        # Through JSON, so that tuples compare with the lists that were written.
-        here = json.loads(to_json(config["configuration"]))
-        for name in sorted({*there, *here} - FREE_FIELDS):
-            if there.get(name) != here.get(name):
-                raise UsageError(
-                    f"cannot resume '{self.path}': {name} was {_short(there.get(name))} and is "
-                    f"now {_short(here.get(name))}; give the same options, or another --output"
-                )
 
 
 def _short(value: Any) -> str:

@@ -48,6 +48,8 @@ class WaveRunner:
         metrics: scores episodes.
         seed: the run's seed.
         delays: by episode, the measured delays of the plans of an earlier run, to replay them.
+        begun: whether an episode of the run has been finished, here or elsewhere. If not, a wave
+            whose episodes all break ends the run.
     """
 
     plant: MakePlant
@@ -55,7 +57,7 @@ class WaveRunner:
     metrics: Metrics
     seed: int
     delays: Mapping[int, Sequence[float]] = attrs.field(factory=dict)
-    _finished: int = attrs.field(default=0, init=False)
+    begun: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +85,7 @@ class WaveRunner:
             on_tick: told about each control step.
 
         Raises:
-            Exception: what went wrong in all of the episodes.
+            Exception: what went wrong in all of the episodes, if they are the run's first ones.
         """
         try:
             wave = self._together(numbers, traced, on_tick)
@@ -91,7 +93,7 @@ class WaveRunner:
             raise
         except Exception as error:
             wave = self._one_by_one(numbers, traced, error)
-        self._finished += len(numbers)
+        self.begun = True
         return wave
 
     def _together(
@@ -122,7 +124,7 @@ class WaveRunner:
         else:
             waves = [self._alone(number, traced) for number in numbers]
         wave = _joined(waves)
-        if all("error" in record for record in wave.records) and not self._finished:
+        if all("error" in record for record in wave.records) and not self.begun:
             raise error
         return wave
 
