@@ -129,6 +129,7 @@ class RunConfig:
             if choices is not None and value not in (None, *choices):
                 raise UsageError(f"{_flag(field.name)}: must be one of {', '.join(choices)}")
             if convert is None or value is None:
+                _check_text(field.name, value)
                 continue
             try:
                 object.__setattr__(self, field.name, convert(value))
@@ -149,7 +150,8 @@ def from_json(values: Mapping[str, Any]) -> RunConfig:
     unknown = sorted(set(values) - {*FIELDS, "task_options"})
     if unknown:
         raise UsageError(f"a run has no options called {', '.join(unknown)}")
-    return RunConfig(**{**values, "cost": tuple(values.get("cost", ()))})
+    cost = values.get("cost", ())
+    return RunConfig(**{**values, "cost": tuple(cost) if isinstance(cost, list) else cost})
 
 
 def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, Any]:
@@ -264,6 +266,16 @@ def _check_driven(config: RunConfig) -> None:
             "a driver runs on the wall clock, where plans take the time that they take: leave "
             "--latency out"
         )
+
+
+def _check_text(name: str, value: Any) -> None:
+    """Files and programs may give an option another kind of value than a command line can."""
+    if name == "task_options" or value is None:
+        return
+    texts = value if name == "cost" and isinstance(value, tuple) else (value,)
+    for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(f"{_flag(name)}: must be a text, not {text!r}")
 
 
 def _flag(name: str) -> str:

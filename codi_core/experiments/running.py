@@ -168,6 +168,7 @@ def run_experiment(
     with experiment.wave_runner(delays) as runner, exclusive(folder.path):
         folder.prepare(document, resume, overwrite)
         runner.delays = folder.keep_delays(runner.delays)
+        runner.begun = bool(folder.records())
         finished = run_missing(
             folder,
             config.episodes,
@@ -193,23 +194,6 @@ def read_run(path: Path | str) -> Run:
     experiment = from_config(folder.config()["configuration"])
     done = len(Run(experiment, folder).episodes)
     return Run(experiment, folder, done >= experiment.config.episodes)
-
-
-def run_wave(
-    configuration: Mapping[str, Any], numbers: Sequence[int], traced: Sequence[int] = ()
-) -> Wave:
-    """Run one wave: a configuration and episode numbers in, plain records out.
-
-    Another process or machine can be asked for it: nothing else crosses. The parts are made anew
-    at each call.
-
-    Args:
-        configuration: a resolved configuration, as ``config.json`` holds it.
-        numbers: the episodes that run at once.
-        traced: those of them whose events are wanted.
-    """
-    with from_config(configuration).wave_runner() as runner:
-        return runner.run(numbers, frozenset(traced))
 
 
 def default_output(experiment: Experiment) -> Path:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_path import install_example
 
 from codi_baselines.on_task.entries import BUILT_IN, Entry, Spending, replan_schedule
 from codi_core.cli.bench import main
 from codi_core.errors import UsageError
 from codi_core.samplers import KarrasSchedule
+from tests.core.plugin_path import install_example
 
 TASK = ["task", "--task", "example-points"]
 FAST = [*TASK, "--episodes", "4", "--worlds", "2", "--max-seconds", "1", "--rollouts", "128"]
