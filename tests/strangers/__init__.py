@@ -1,0 +1,1 @@
+"""What people elsewhere would write, from the documentation alone."""
