@@ -21,8 +21,7 @@ from reporting import options, save, table
 from torch import Tensor
 
 from codi_core import experiments
-from codi_core.composition import BestOf, CoordinatedPolicy
-from codi_core.composition.evaluation import make_evaluate
+from codi_core.composition import BestOf, CoordinatedPolicy, make_evaluate
 from codi_core.guidance import MonteCarloGuidance
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
 from codi_core.posteriors import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from codi_core.composition.evaluation import make_evaluate
 from codi_core.composition.levels import at_levels_of, check_levels
+from codi_core.composition.plan_cost import make_evaluate
 from codi_core.costs import CostFunction
 from codi_core.guidance import Guidance
 from codi_core.planning import Plan, PlanContext, Planner, prepare

@@ -7,8 +7,8 @@ import torch
 from attrs import validators
 from torch import Tensor
 
-from codi_core.composition.evaluation import make_evaluate
 from codi_core.composition.levels import at_levels_of, check_levels
+from codi_core.composition.plan_cost import make_evaluate
 from codi_core.costs import CostFunction
 from codi_core.guidance import sample_weights
 from codi_core.planning import (
@@ -21,6 +21,7 @@ from codi_core.planning import (
     PlanContext,
     Planner,
 )
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.samplers import Sampler, Schedule
@@ -32,7 +33,7 @@ PARTS = 4
 def sample_many(
     sampler: Sampler, denoiser: Denoiser, count: int, size: int, context: PlanContext
 ) -> Tensor:
-    """Draw ``count`` samples a world with any sampler, (B, count, size).
+    """Draw ``count`` samples per world with any sampler, (B, count, size).
 
     The samples of a world stand side by side in one long chunk, which the sampler takes for one.
     """
@@ -46,7 +47,7 @@ def sample_many(
 
 @attrs.frozen(eq=False)
 class BestOf(Planner):
-    """The cheapest of M samples of the product policy: M rollouts a plan, no guidance.
+    """The cheapest of M samples of the product policy: M rollouts per plan, no guidance.
 
     A plan with a deadline draws them in parts, and stops where no time is left for another one.
 
@@ -62,7 +63,7 @@ class BestOf(Planner):
     sampler: Sampler
     predictor: Predictor
     cost: CostFunction
-    samples: int = attrs.field(default=64, validator=validators.gt(0))
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
 
     layout: ChunkLayout = attrs.field(init=False)
 
@@ -126,8 +127,8 @@ class Resampling(Planner):
     schedule: Schedule
     predictor: Predictor
     cost: CostFunction
-    samples: int = attrs.field(default=64, validator=validators.gt(0))
-    temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
     share: float = attrs.field(default=0.5, validator=[validators.ge(0), validators.le(1)])
 
     layout: ChunkLayout = attrs.field(init=False)
@@ -167,8 +168,8 @@ class Resampling(Planner):
             parents = systematic(weights.tilted, noise.uniform(1))
             if descent.ended:
                 return take(denoised, drawn(weights.tilted, noise.uniform(1)))[:, 0]
-            own = torch.arange(self.samples, device=noise.device).expand_as(parents)
-            parents = torch.where(due.unsqueeze(-1), parents, own)
+            themselves = torch.arange(self.samples, device=noise.device).expand_as(parents)
+            parents = torch.where(due.unsqueeze(-1), parents, themselves)
             paid = torch.where(due.unsqueeze(-1), cost.gather(1, parents), paid)
             noisy, denoised = take(noisy, parents), take(denoised, parents)
             shrink = (after / sigma).square()
@@ -195,7 +196,7 @@ def systematic(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 def drawn(weights: Tensor, uniform: Tensor) -> Tensor:
-    """One index a world drawn with the weights (B, M), (B, 1)."""
+    """One index per world drawn with the weights (B, M), (B, 1)."""
     return _at(weights, uniform.double())
 
 

@@ -36,7 +36,7 @@ class CostTerms:
 
     @classmethod
     def of_agents(cls, values: Tensor) -> CostTerms:
-        """One term an agent, from values (B, N, M)."""
+        """One term per agent, from values (B, N, M)."""
         worlds, agents, _ = values.shape
         world, members = _each_agent(worlds, agents, values.device)
         return cls(values.flatten(0, 1), world, members, worlds)
@@ -149,7 +149,7 @@ class CostTerms:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # it outlives the plan that asks first
 def _each_agent(worlds: int, agents: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The worlds (B·N,) and members (B·N, 1) of one term an agent; a plan asks again and again."""
+    """The worlds (B·N,) and members (B·N, 1) of one term per agent; a plan asks again and again."""
     world = torch.arange(worlds, device=device).repeat_interleave(agents)
     return world, torch.arange(agents, device=device).repeat(worlds).unsqueeze(-1)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codi_core.data.dataset import DemonstrationDataset
 from codi_core.errors import DatasetError
-from codi_core.policies.batch import Batch
+from codi_core.policies import Batch
 
 
 @attrs.frozen(eq=False)

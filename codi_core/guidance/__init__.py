@@ -2,7 +2,7 @@
 
 from codi_core.guidance.base import Chain, Guidance, NoGuidance
 from codi_core.guidance.factored import FactoredGuidance
-from codi_core.guidance.hybrid import HybridGuidance
+from codi_core.guidance.hybrid import HybridGuidance, coarse_to_fine
 from codi_core.guidance.library import LibraryGuidance
 from codi_core.guidance.monte_carlo import MonteCarloGuidance
 from codi_core.guidance.reparameterized import ReparameterizedGuidance
@@ -19,6 +19,7 @@ __all__ = [
     "NoGuidance",
     "ReparameterizedGuidance",
     "SampleWeights",
+    "coarse_to_fine",
     "least_temperature",
     "sample_weights",
 ]

@@ -22,6 +22,7 @@ from codi_core.planning import (
     LocalEvaluate,
     PlanContext,
 )
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
 
 
@@ -42,14 +43,14 @@ class FactoredGuidance(Guidance):
         samples: M, how many are drawn at each denoising step.
         temperature: λ of Eq. 6.
         hops: h. The block of a factor that covers several agents has the terms near any of them.
-        ess_share: see :func:`least_temperature`, for each block on its own; 0 keeps λ as it is.
+        ess: see :func:`least_temperature`, for each block on its own; 0 keeps λ as it is.
     """
 
     posterior: PosteriorApproximation
-    samples: int = attrs.field(default=64, validator=validators.gt(0))
-    temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
     hops: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
-    ess_share: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    ess: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser whose score is s + g^J (Eq. 12).
@@ -83,10 +84,11 @@ class FactoredGuidance(Guidance):
             query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
             drawn = self.posterior.draw(query, self.samples)
         terms = evaluate.terms(drawn.samples)
-        cost, own = near_cost(terms, self.hops, context.layout), drawn.log_weights
-        own = None if own is None else own.unsqueeze(1).expand_as(cost)
-        temperature = least_temperature(cost, self.temperature, self.ess_share, own)
-        weights = sample_weights(cost, temperature, own)
+        cost, log_weights = near_cost(terms, self.hops, context.layout), drawn.log_weights
+        if log_weights is not None:
+            log_weights = log_weights.unsqueeze(1).expand_as(cost)
+        temperature = least_temperature(cost, self.temperature, self.ess, log_weights)
+        weights = sample_weights(cost, temperature, log_weights)
         _record(context.diagnostics, terms, weights)
         return denoised, block_shift(drawn.samples, weights, context.layout.blocks)
 

@@ -8,7 +8,14 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.guidance.base import Guidance
+from codi_core.guidance.library import LibraryGuidance
+from codi_core.guidance.monte_carlo import MonteCarloGuidance
 from codi_core.planning import Denoiser, Evaluate, PlanContext
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
+from codi_core.posteriors import STEPS, PosteriorApproximation
+
+SWITCH = 0.5
+"""The noise level at which a library hands over: below it hardly a base sample is near a_t."""
 
 
 @attrs.frozen
@@ -26,7 +33,7 @@ class HybridGuidance(Guidance):
 
     far: Guidance
     near: Guidance
-    switch: float = attrs.field(default=0.5, validator=validators.gt(0))
+    switch: float = attrs.field(default=SWITCH, validator=validators.gt(0))
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser that the guidance of the noise level's side guides."""
@@ -46,3 +53,27 @@ class HybridGuidance(Guidance):
             return torch.where(above.unsqueeze(-1), distant, close)
 
         return guided
+
+
+def coarse_to_fine(
+    posterior: PosteriorApproximation,
+    samples: int = SAMPLES,
+    temperature: float = TEMPERATURE,
+    switch: float = SWITCH,
+    steps: int = STEPS,
+    ess: float = 0.0,
+    library: int | None = None,
+) -> HybridGuidance:
+    """A library of base samples above the noise level ``switch``, the paper's estimate below it.
+
+    Args:
+        posterior: of :class:`MonteCarloGuidance`.
+        samples: M of both.
+        temperature: λ of both.
+        switch: the noise level t of the change.
+        steps: the denoising steps that a base sample takes.
+        ess: see :func:`~codi_core.guidance.least_temperature`, for both.
+        library: M of the library alone, if it differs.
+    """
+    far = LibraryGuidance(samples if library is None else library, temperature, steps, ess)
+    return HybridGuidance(far, MonteCarloGuidance(posterior, samples, temperature, ess), switch)

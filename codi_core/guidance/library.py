@@ -1,4 +1,4 @@
-"""Guidance from samples of the base policies that are rolled out once a plan."""
+"""Guidance from samples of the base policies that are rolled out once per plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from codi_core.guidance.monte_carlo import record_weights, shift
 from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import sample_weights
 from codi_core.planning import Denoiser, Evaluate, PlanContext
-from codi_core.posteriors import base_samples
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
+from codi_core.posteriors import STEPS, base_samples
 
 
 @attrs.frozen
@@ -27,13 +28,13 @@ class LibraryGuidance(Guidance):
         samples: M, how many base samples are drawn for a plan.
         temperature: λ of Eq. 6.
         steps: the denoising steps that a base sample takes.
-        ess_share: see :func:`least_temperature`; 0 keeps λ as it is.
+        ess: see :func:`least_temperature`; 0 keeps λ as it is.
     """
 
-    samples: int = attrs.field(default=64, validator=validators.gt(0))
-    temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
-    steps: int = attrs.field(default=8, validator=validators.ge(1))
-    ess_share: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
+    steps: int = attrs.field(default=STEPS, validator=validators.ge(1))
+    ess: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """Draw and roll out the library, and return the denoiser that it guides."""
@@ -47,7 +48,7 @@ class LibraryGuidance(Guidance):
             with context.diagnostics.stage("denoise"):
                 denoised = denoiser(noisy, sigma)
             nearness = log_nearness(samples, noisy, sigma)
-            temperature = least_temperature(cost, self.temperature, self.ess_share, nearness)
+            temperature = least_temperature(cost, self.temperature, self.ess, nearness)
             weights = sample_weights(cost, temperature, nearness)
             record_weights(context.diagnostics, cost, weights)
             return denoised + shift(samples, weights)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import attrs
 import torch
+from attrs import validators
 from torch import Tensor
 
 from codi_core.guidance.base import Guidance
 from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import SampleWeights, finite_mean, sample_weights
 from codi_core.planning import Denoiser, Diagnostics, Evaluate, PlanContext
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
-
-
-def _positive(_: object, attribute: attrs.Attribute, value: float) -> None:  # type: ignore[type-arg]
-    if not value > 0:
-        raise ValueError(f"{attribute.name} must be positive, not {value}")
 
 
 @attrs.frozen
@@ -30,16 +27,14 @@ class MonteCarloGuidance(Guidance):
         posterior: draws noise-free samples given a_t (Eq. 16).
         samples: M, how many are drawn at each denoising step.
         temperature: λ of Eq. 6.
-        ess_share: the least effective sample size, as a share of M: where the weights of Eq. 19
+        ess: the least effective sample size, as a share of M: where the weights of Eq. 19
             leave less, λ is raised for that world and step. 0 keeps λ as it is.
     """
 
     posterior: PosteriorApproximation
-    samples: int = attrs.field(default=64, validator=_positive)
-    temperature: float = attrs.field(default=0.002, validator=_positive)
-    ess_share: float = attrs.field(
-        default=0.0, validator=[attrs.validators.ge(0), attrs.validators.lt(1)]
-    )
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
+    ess: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser whose score is s + g^J (Eq. 12)."""
@@ -51,9 +46,7 @@ class MonteCarloGuidance(Guidance):
                 query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
                 drawn = self.posterior.draw(query, self.samples)
             cost = evaluate(drawn.samples)
-            temperature = least_temperature(
-                cost, self.temperature, self.ess_share, drawn.log_weights
-            )
+            temperature = least_temperature(cost, self.temperature, self.ess, drawn.log_weights)
             weights = sample_weights(cost, temperature, drawn.log_weights)
             record_weights(context.diagnostics, cost, weights)
             return denoised + shift(drawn.samples, weights)

@@ -13,6 +13,7 @@ from codi_core.guidance.monte_carlo import record_weights
 from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import sample_weights
 from codi_core.planning import Denoiser, Evaluate, PlanContext
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
 
 
@@ -28,13 +29,13 @@ class ReparameterizedGuidance(Guidance):
         posterior: draws noise-free samples given a_t (Eq. 16), as a differentiable function.
         samples: M, how many are drawn at each denoising step.
         temperature: λ of Eq. 6.
-        ess_share: see :func:`least_temperature`; 0 keeps λ as it is.
+        ess: see :func:`least_temperature`; 0 keeps λ as it is.
     """
 
     posterior: PosteriorApproximation
-    samples: int = attrs.field(default=64, validator=validators.gt(0))
-    temperature: float = attrs.field(default=0.002, validator=validators.gt(0))
-    ess_share: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
+    ess: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser whose score is s + g^J (Eq. 12)."""
@@ -66,7 +67,7 @@ class ReparameterizedGuidance(Guidance):
                 "be differentiable for this guidance; monte-carlo takes any"
             )
         values = cost.detach()
-        temperature = least_temperature(values, self.temperature, self.ess_share, log_weights)
+        temperature = least_temperature(values, self.temperature, self.ess, log_weights)
         weights = sample_weights(values, temperature, log_weights)
         record_weights(context.diagnostics, values, weights)
         # ∇ log Σ exp(-J/λ) = -Σ w ∇J/λ; samples without weight must not bring in 0 · inf.

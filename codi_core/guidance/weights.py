@@ -55,15 +55,15 @@ def sample_weights(
     cost = cost.double()
     if log_weights is None and bool(torch.isfinite(cost).all()):
         return _all_usable(cost, temperature)
-    own = torch.zeros_like(cost) if log_weights is None else log_weights.double()
-    kept = ~torch.isnan(cost) & (cost > -torch.inf) & torch.isfinite(own)
+    given = torch.zeros_like(cost) if log_weights is None else log_weights.double()
+    kept = ~torch.isnan(cost) & (cost > -torch.inf) & torch.isfinite(given)
     finite = kept & torch.isfinite(cost)
     # Only differences of costs matter; taking the minimum off first keeps them exact.
     lowest = torch.where(finite, cost, torch.inf).amin(-1, keepdim=True)
     excess = torch.where(finite, cost - lowest, torch.inf)
     usable = finite.any(-1)
-    tilted = _normalised(own - excess / temperature, finite)
-    plain = _normalised(own, kept) * usable.unsqueeze(-1)
+    tilted = _normalised(given - excess / temperature, finite)
+    plain = _normalised(given, kept) * usable.unsqueeze(-1)
     return SampleWeights(tilted, plain, usable)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from codi_core.policies import ProductPolicy
     from codi_core.posteriors import PosteriorApproximation
     from codi_core.predictors import Predictor
-    from codi_core.samplers import Sampler
+    from codi_core.samplers import Sampler, Schedule
     from codi_core.tasks import Task
 
 Main = Callable[[Sequence[str] | None], int]
@@ -190,5 +190,10 @@ class MethodParts:
     cost: CostFunction
     guidance: Guidance
     sampler: Sampler
-    samples: int = 64
-    temperature: float = 0.002
+    samples: int
+    temperature: float
+
+    @property
+    def schedule(self) -> Schedule:
+        """The sampler's noise levels, for methods that take steps of their own."""
+        return self.sampler.schedule

@@ -27,9 +27,9 @@ def prepare(denoiser: Denoiser, levels: Tensor) -> None:
 
     What depends on the levels and the observation alone can then be done once, for all of them.
     """
-    told = getattr(denoiser, "prepare", None)
-    if told is not None:
-        told(levels)
+    method = getattr(denoiser, "prepare", None)
+    if method is not None:
+        method(levels)
 
 
 Evaluate = Callable[[Tensor], Tensor]
@@ -92,7 +92,7 @@ class Plan:
     """What planning returns.
 
     Attributes:
-        chunks: one action chunk an agent, physical units, (B, K, A_i) each.
+        chunks: one action chunk per agent, physical units, (B, K, A_i) each.
         flat: the same, as a flat joint chunk in normalised units, (B, D).
         diagnostics: what was measured on the way.
     """

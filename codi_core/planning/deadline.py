@@ -58,7 +58,7 @@ class Descent:
     is, one is, and the last level after it is always the zero at the end.
 
     Args:
-        levels: falling and with a zero at the end, (n + 1,), or one column a world, (n + 1, B).
+        levels: falling and with a zero at the end, (n + 1,), or one column per world, (n + 1, B).
         context: the plan; None stands for one without a deadline.
     """
 

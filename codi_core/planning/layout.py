@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from codi_core.planning.defaults import SIGMA_RANGE
+
 
 @attrs.frozen
 class ChunkLayout:
@@ -34,7 +36,7 @@ class ChunkLayout:
     offset: int = 0
     history: int = 1
     observations: tuple[Mapping[str, tuple[int, ...]], ...] = ()
-    sigma_range: tuple[float, float] = (0.002, 80.0)
+    sigma_range: tuple[float, float] = SIGMA_RANGE
 
     @property
     def size(self) -> int:

@@ -67,7 +67,7 @@ class NoiseSource:
     """Standard normal noise for B worlds, one stream for each.
 
     Args:
-        keys: one (seed, episode, replan) key a world.
+        keys: one (seed, episode, replan) key per world.
         device: where the noise is made and used.
     """
 

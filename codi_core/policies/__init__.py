@@ -1,7 +1,6 @@
 """Base policies, factors, and their product (Eq. 13)."""
 
-from codi_core.policies.base import ActionSpec, BasePolicy, PolicySpec
-from codi_core.policies.batch import Batch
+from codi_core.policies.base import ActionSpec, BasePolicy, Batch, PolicySpec, as_rows
 from codi_core.policies.diffusion import DiffusionPolicy, denoising_loss
 from codi_core.policies.epsilon import EpsilonModel, EpsilonPolicy
 from codi_core.policies.factor import Factor, ObservationMap
@@ -22,5 +21,6 @@ __all__ = [
     "ObservationMap",
     "PolicySpec",
     "ProductPolicy",
+    "as_rows",
     "denoising_loss",
 ]

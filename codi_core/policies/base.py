@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
 import attrs
+from torch import Tensor
 
 from codi_core.planning import Denoiser, Observation
+from codi_core.planning.defaults import SIGMA_RANGE
 from codi_core.policies.normalisation import Normaliser
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -68,7 +70,7 @@ class PolicySpec:
     action: ActionSpec
     observation: Shapes = attrs.field(converter=_shapes)
     history: int = 1
-    sigma_range: tuple[float, float] = attrs.field(default=(0.002, 80.0), converter=_range)
+    sigma_range: tuple[float, float] = attrs.field(default=SIGMA_RANGE, converter=_range)
 
 
 class BasePolicy(ABC):
@@ -94,3 +96,46 @@ class BasePolicy(ABC):
             of shape () or (B,). It is differentiable in a_t. The score of Eq. 3 is
             (D(a_t, sigma) - a_t) / sigma².
         """
+
+
+@attrs.frozen
+class Batch:
+    """n windows of demonstrations, in physical units.
+
+    Attributes:
+        observation: named tensors (n, H, ...), oldest first.
+        actions: the chunks that followed, (n, K, A).
+    """
+
+    observation: Observation
+    actions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def to(self, device: str) -> Batch:
+        """The same batch on another device."""
+        observation = {name: value.to(device) for name, value in self.observation.items()}
+        return Batch(observation, self.actions.to(device))
+
+
+def as_rows(noisy: Tensor, sigma: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Flatten worlds and samples into R rows, and give each row its world's embedding.
+
+    Args:
+        noisy: (B, ..., D).
+        sigma: () or (B,).
+        embedding: one row per world, (B, E).
+
+    Returns:
+        The chunks (R, D), the noise levels (R,), or (1,) if all rows share one, and the
+        embeddings (R, E).
+    """
+    levels = sigma.reshape(-1)
+    if noisy.ndim == 2:
+        return noisy, levels, embedding
+    samples = noisy.flatten(1, -2)
+    copies = samples.shape[1]
+    if len(levels) > 1:
+        levels = levels.repeat_interleave(copies)
+    return samples.flatten(0, 1), levels, embedding.repeat_interleave(copies, 0)

@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import Denoiser, Observation
-from codi_core.policies.base import BasePolicy, PolicySpec
-from codi_core.policies.batch import Batch
+from codi_core.policies.base import BasePolicy, Batch, PolicySpec, as_rows
 from codi_core.policies.networks import DenoisingNetwork, build_network
 from codi_core.policies.normalisation import Normaliser
-from codi_core.policies.rows import as_rows
 
 
 class Preconditioning(NamedTuple):

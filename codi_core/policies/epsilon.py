@@ -10,16 +10,15 @@ from torch import Tensor, nn
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import Denoiser, Observation
-from codi_core.policies.base import BasePolicy, PolicySpec
+from codi_core.policies.base import BasePolicy, PolicySpec, as_rows
 from codi_core.policies.normalisation import Normaliser
-from codi_core.policies.rows import as_rows
 
 
 class EpsilonModel(Protocol):
     """ε(x_k, k, s): predicts the noise in x_k = √ᾱ_k a + √(1-ᾱ_k) ε."""
 
     def encode(self, observation: Observation) -> Tensor:
-        """Encode named tensors (B, H, ...) in physical units into (B, E), once a plan."""
+        """Encode named tensors (B, H, ...) in physical units into (B, E), once per plan."""
 
     def __call__(self, noisy: Tensor, step: Tensor, embedding: Tensor) -> Tensor:
         """The noise in ``noisy`` (R, K, A), normalised, at steps (R,), for embeddings (R, E)."""

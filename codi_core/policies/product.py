@@ -10,7 +10,6 @@ from torch import Tensor
 from codi_core.errors import SpecificationError
 from codi_core.planning import ChunkLayout, Denoiser, Observation, prepare
 from codi_core.policies.base import ActionSpec
-from codi_core.policies.columns import Columns, joined
 from codi_core.policies.factor import Factor
 
 
@@ -65,7 +64,7 @@ class ProductPolicy:
         return _ProductDenoiser(self._groups, parts)
 
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
-        """From normalised flat joint chunks (..., D) to one physical chunk an agent, in order."""
+        """From normalised flat joint chunks (..., D) to one physical chunk per agent, in order."""
         chunks: list[Tensor | None] = [None] * self.agents
         for group in self._groups:
             # One call a group: factor by factor it would take longer than the cost of many agents.
@@ -73,8 +72,8 @@ class ProductPolicy:
             stacked = first.policy.normaliser.decode(first.unflatten(group.stacked(flat)))
             for index, chunk in zip(group.members, stacked, strict=True):
                 factor = self.factors[index]
-                for agent, own in zip(factor.agents, factor.split(chunk), strict=True):
-                    chunks[agent] = own
+                for agent, share in zip(factor.agents, factor.split(chunk), strict=True):
+                    chunks[agent] = share
         return tuple(chunk for chunk in chunks if chunk is not None)
 
     def encode(self, chunks: Sequence[Tensor]) -> Tensor:
@@ -95,12 +94,12 @@ class ProductPolicy:
         stacked = {name: torch.cat([view[name][:, recent] for view in views]) for name in views[0]}
         return policy.denoiser(stacked)
 
-    def _grouped(self) -> tuple[Columns, ...]:
-        """The columns of the factors that share a policy, one entry a policy."""
+    def _grouped(self) -> tuple[_Columns, ...]:
+        """The columns of the factors that share a policy, one entry per policy."""
         groups: dict[int, list[int]] = {}
         for index, factor in enumerate(self.factors):
             groups.setdefault(id(factor.policy), []).append(index)
-        return tuple(Columns(self.blocks, tuple(members)) for members in groups.values())
+        return tuple(_Columns(self.blocks, tuple(members)) for members in groups.values())
 
     def _layout(self) -> ChunkLayout:
         sizes = {
@@ -163,7 +162,7 @@ class _ProductDenoiser:
         parts: their denoisers.
     """
 
-    def __init__(self, groups: Sequence[Columns], parts: Sequence[Denoiser]) -> None:
+    def __init__(self, groups: Sequence[_Columns], parts: Sequence[Denoiser]) -> None:
         self.groups = groups
         self.parts = parts
 
@@ -180,4 +179,39 @@ class _ProductDenoiser:
             levels = sigma.repeat(count) if sigma.ndim else sigma
             rows = part(group.stacked(noisy).flatten(0, 1), levels)
             found.append(torch.unflatten(rows, 0, (count, -1)))
-        return joined(self.groups, found)
+        return _joined(self.groups, found)
+
+
+class _Columns:
+    """The columns of G of all F factors, all of the same width n.
+
+    Where all factors are equally wide, no loop over them is needed.
+
+    Args:
+        blocks: the columns of each of F factors; they follow one another.
+        members: the numbers of the G factors.
+    """
+
+    def __init__(self, blocks: Sequence[slice], members: tuple[int, ...]) -> None:
+        self.blocks = tuple(blocks)
+        self.members = members
+        self.even = len({block.stop - block.start for block in blocks}) == 1
+        self.whole = self.even and members == tuple(range(len(blocks)))
+        self._rows = torch.tensor(members)
+
+    def stacked(self, flat: Tensor) -> Tensor:
+        """From flat joint chunks (..., D) to (G, ..., n)."""
+        if not self.even:
+            return torch.stack([flat[..., self.blocks[index]] for index in self.members])
+        parts = torch.unflatten(flat, -1, (len(self.blocks), -1)).movedim(-2, 0)
+        return parts if self.whole else parts.index_select(0, self._rows.to(flat.device))
+
+
+def _joined(groups: Sequence[_Columns], parts: Sequence[Tensor]) -> Tensor:
+    """Flat joint chunks (..., D) from the parts (G, ..., n) of groups that cover all factors."""
+    if groups[0].whole:
+        return parts[0].movedim(0, -2).flatten(-2)
+    rows: dict[int, Tensor] = {}
+    for group, part in zip(groups, parts, strict=True):
+        rows.update(zip(group.members, part, strict=True))
+    return torch.cat([rows[index] for index in range(len(rows))], -1)

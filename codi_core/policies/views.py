@@ -26,15 +26,15 @@ class AgentView:
         Raises:
             SpecificationError: nothing in the joint observation is the agent's.
         """
-        own = {
+        view = {
             name: observation[joint] for name, joint in _own_names(self.agent, tuple(observation))
         }
-        if not own:
+        if not view:
             raise SpecificationError(
                 f"the joint observation has nothing of agent '{self.agent}', only "
                 f"{sorted(observation)}: name its entries {self.agent}/NAME"
             )
-        return own
+        return view
 
 
 @lru_cache(maxsize=4096)

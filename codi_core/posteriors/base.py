@@ -52,4 +52,4 @@ class PosteriorApproximation(ABC):
 
     @abstractmethod
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""

@@ -28,7 +28,7 @@ class CorrelatedPosterior(PosteriorApproximation):
     sigma_data: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         size = query.noisy.shape[-1]
         noise = query.context.noise.normal(count, size)
         blocks = query.context.layout.blocks

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
+from codi_core.planning.defaults import SAMPLES
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
-from codi_core.posteriors.denoising import base_samples
+from codi_core.posteriors.denoising import STEPS, base_samples
 
 RELATIVE_FLOOR = 1e-6
 """Eigenvalues far below this share of the largest one count as zero (see `symmetric_root`)."""
@@ -85,7 +86,7 @@ class JacobianPosterior(PosteriorApproximation):
     cap: float | None = attrs.field(default=None, validator=_positive_or_none)
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         size = query.noisy.shape[-1]
         noise = query.sigma_column() * query.context.noise.normal(count, size)
         parts = []
@@ -100,7 +101,7 @@ class JacobianPosterior(PosteriorApproximation):
 class DataCovariancePosterior(PosteriorApproximation):
     """N(E[a | a_t], (Σ0⁻¹ + t⁻²I)⁻¹), exact for Gaussian data with covariance Σ0.
 
-    Unless it is given, Σ0 is estimated for each factor and world from base samples, once a plan:
+    Unless it is given, Σ0 is estimated for each factor and world from base samples, once per plan:
     that takes ``steps`` evaluations of the unguided denoiser on ``estimate_from`` samples and no
     evaluation of the cost. With several modes Σ0 holds the spread between them, too.
 
@@ -112,11 +113,11 @@ class DataCovariancePosterior(PosteriorApproximation):
     """
 
     covariance: Tensor | None = None
-    estimate_from: int = attrs.field(default=64, validator=attrs.validators.ge(2))
-    steps: int = attrs.field(default=8, validator=attrs.validators.ge(1))
+    estimate_from: int = attrs.field(default=SAMPLES, validator=attrs.validators.ge(2))
+    steps: int = attrs.field(default=STEPS, validator=attrs.validators.ge(1))
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         size = query.noisy.shape[-1]
         noise = query.context.noise.normal(count, size)
         variance = query.sigma.double().reshape(-1, 1).square()

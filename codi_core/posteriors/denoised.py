@@ -24,7 +24,7 @@ class DenoisedPosterior(PosteriorApproximation):
     steps: int = attrs.field(default=4, validator=attrs.validators.ge(2))
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         context = query.context
         levels = falling_levels(query.sigma, context.sigma_range[0], self.steps + 1)
         # The first step starts from one point for all samples, whose denoised value is known.

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from codi_core.planning import Denoiser, Descent, PlanContext
 
+STEPS = 8
+"""The denoising steps of samples of the base policies."""
+
 
 def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:
     """Noise levels in equal ratios from ``start`` to ``end``, then zero.
@@ -34,7 +37,7 @@ def ancestral_steps(
     Args:
         denoiser: D(a_t, sigma), from (B, ..., D) to (B, ..., D).
         noisy: a_t at the first level, (B, ..., D).
-        descent: along the levels, which may be one a world.
+        descent: along the levels, which may be one per world.
         context: has the noise.
     """
     denoised = noisy
@@ -43,7 +46,7 @@ def ancestral_steps(
         after = descent.after()
         if descent.ended:
             break
-        # One level a world stands in front of the axes of samples and values.
+        # One level per world stands in front of the axes of samples and values.
         shrink = _column(after / sigma, noisy).square()
         fresh = context.noise.normal(*noisy.shape[1:])
         spread = _column(after, noisy) * (1 - shrink).clamp_min(0).sqrt()
@@ -52,7 +55,7 @@ def ancestral_steps(
 
 
 def base_samples(denoiser: Denoiser, count: int, steps: int, context: PlanContext) -> Tensor:
-    """Draw ``count`` samples a world from the base policies in a few steps, (B, count, D).
+    """Draw ``count`` samples per world from the base policies in a few steps, (B, count, D).
 
     The noise levels span the range of the plan's sampler, ``context.sigma_range``.
     """

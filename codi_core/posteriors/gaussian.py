@@ -23,7 +23,7 @@ class IsotropicPosterior(PosteriorApproximation):
     """
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         return _draw_isotropic(query, query.sigma_column(), count)
 
 
@@ -38,7 +38,7 @@ class MatchedPosterior(PosteriorApproximation):
     sigma_data: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         sigma = query.sigma_column()
         # Of the variance's two forms the one that neither a huge nor a tiny σ_d overflows.
         std = sigma / torch.sqrt(1 + (sigma / self.sigma_data) ** 2)

@@ -54,6 +54,6 @@ class Predictor(ABC):
 
         Args:
             state: the task's typed state estimate, tensors (B, ...), SI units.
-            chunks: one tensor an agent, physical actions (B, M, K, A_i). They may lie far
+            chunks: one tensor per agent, physical actions (B, M, K, A_i). They may lie far
                 outside the actuators' limits, which the predictor saturates.
         """

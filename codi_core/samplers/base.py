@@ -12,7 +12,7 @@ from codi_core.samplers.schedules import KarrasSchedule, Schedule
 
 
 class Sampler(ABC):
-    """Draws one sample a world from the distribution that a denoiser belongs to.
+    """Draws one sample per world from the distribution that a denoiser belongs to.
 
     A plan with a deadline wants it by then, from fewer denoising steps if there is no time for all:
     :class:`~codi_core.planning.Descent` chooses them.

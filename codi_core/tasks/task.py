@@ -11,8 +11,10 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
+from codi_core.samplers import KarrasSchedule
 from codi_core.tasks.demonstrator import Demonstrator
 from codi_core.tasks.environment import Environment
 from codi_core.tasks.metrics import Metrics
@@ -23,6 +25,9 @@ Advance = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Observation]]
 """Foresees what committed actions lead to: from a state estimate (B, ...) and one chunk an agent,
 (B, c, A_i), to the state estimate c control periods later and the joint observation made from it,
 named tensors (B, ...) without a history axis."""
+
+
+_SCHEDULE = KarrasSchedule()
 
 
 @attrs.frozen
@@ -42,12 +47,12 @@ class PlanSettings:
         sampler: the sampler, likewise.
     """
 
-    samples: int = 64
-    temperature: float = 0.002
-    steps: int = 16
-    sigma_max: float = 40.0
-    sigma_min: float = 0.05
-    rho: float = 5.0
+    samples: int = SAMPLES
+    temperature: float = TEMPERATURE
+    steps: int = _SCHEDULE.steps
+    sigma_max: float = _SCHEDULE.sigma_max
+    sigma_min: float = _SCHEDULE.sigma_min
+    rho: float = _SCHEDULE.rho
     execute: int = 4
     posterior: str = "isotropic"
     guidance: str = "monte-carlo"

@@ -151,8 +151,8 @@ def check_posterior(posterior: PosteriorApproximation) -> None:
             f"{name}: a world drawn alone differs from the same world in a batch",
         )
     many = draw(every, one, 4096)
-    own = many.log_weights if many.log_weights is not None else torch.zeros(WORLDS, 4096)
-    mean = (own.softmax(-1).unsqueeze(-1) * many.samples).sum(1)
+    given = many.log_weights if many.log_weights is not None else torch.zeros(WORLDS, 4096)
+    mean = (given.softmax(-1).unsqueeze(-1) * many.samples).sum(1)
     miss = (mean - problem.denoiser()(noisy, one)).abs().max()
     require(
         miss < 0.3,

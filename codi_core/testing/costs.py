@@ -17,7 +17,7 @@ from codi_core.testing.mixtures import GaussianMixture, lead
 class PassThroughPredictor(Predictor):
     """Foresees nothing: the trajectory is the joint chunk itself.
 
-    It is the physical joint chunk, flattened agent by agent: (B, M, D). With one agent a factor,
+    It is the physical joint chunk, flattened agent by agent: (B, M, D). With one agent per factor,
     in order, and identity normalisers that is also the flat joint chunk that is diffused.
     """
 
@@ -32,8 +32,8 @@ class QuadraticCost(CostFunction):
 
     Attributes:
         rows: L, (Q, D); Q = 0 leaves a linear cost.
-        target: y, (Q,) or one a world, (B, Q).
-        slope: b, (D,) or one a world, (B, D).
+        target: y, (Q,) or one per world, (B, Q).
+        slope: b, (D,) or one per world, (B, D).
         constant: k.
     """
 

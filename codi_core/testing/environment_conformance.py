@@ -17,7 +17,7 @@ NEXT = EpisodeKey(0, 2)
 """What a world starts with anew."""
 
 Actions = Sequence[tuple[Tensor, ...]]
-"""One entry a control step: one action an agent, (2, A_i) each."""
+"""One entry per control step: one action per agent, (2, A_i) each."""
 
 
 def check_environment(make: Callable[[], Environment], actions: Actions, rate_hz: float) -> None:

@@ -25,7 +25,7 @@ class ExactPosterior(PosteriorApproximation):
     product: ProductPolicy
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
-        """Draw ``count`` samples a world."""
+        """Draw ``count`` samples per world."""
         noise = query.context.noise
         choices = noise.uniform(len(self.product.factors), count)
         normal = noise.normal(count, self.product.size)

@@ -14,7 +14,7 @@ from codi_core.testing.costs import QuadraticCost, quadratic_cost
 
 @attrs.frozen(eq=False)
 class LocalQuadraticCost(LocalCost):
-    """A quadratic cost as a sum of terms: one a row, and one an agent for the linear part.
+    """A quadratic cost as a sum of terms: one per row, and one per agent for the linear part.
 
     A row involves the agents whose columns it reads.
 

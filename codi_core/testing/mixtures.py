@@ -116,7 +116,7 @@ class GaussianMixture:
         return between + torch.einsum("...cdr,...cr,...cer->...de", basis, spread, basis)
 
     def shifted(self, offset: Tensor) -> GaussianMixture:
-        """The distribution of a + offset; an offset (B, D) makes one mixture a world."""
+        """The distribution of a + offset; an offset (B, D) makes one mixture per world."""
         axes = offset.ndim - 1
         return attrs.evolve(self, means=lead(self.means, 2, axes) + offset.unsqueeze(-2))
 
@@ -220,9 +220,9 @@ def joint_mixture(parts: Sequence[GaussianMixture]) -> GaussianMixture:
 
 def lead(parameter: Tensor, event: int, axes: int) -> Tensor:
     """Give a parameter (B…, event axes) ``axes`` leading axes, new ones after its own."""
-    own = parameter.ndim - event
+    leading = parameter.ndim - event
     shape = parameter.shape
-    return parameter.reshape(*shape[:own], *(1,) * (axes - own), *shape[own:])
+    return parameter.reshape(*shape[:leading], *(1,) * (axes - leading), *shape[leading:])
 
 
 def _pick(parameter: Tensor, choice: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class MixturePolicy(BasePolicy):
         return denoise
 
     def conditioned(self, observation: Observation) -> GaussianMixture:
-        """p(a | s): one mixture a world if the policy reads the observation, else one for all."""
+        """p(a | s): one mixture per world if the policy reads the observation, else one for all."""
         if self.gain is None:
             return self.mixture
         latest = observation[OBSERVED][:, -1].to(self.gain)
@@ -95,7 +95,7 @@ def agent_view(agent: int) -> ObservationMap:
 
 
 def mixture_product(policies: Sequence[MixturePolicy]) -> ProductPolicy:
-    """The product policy of one mixture an agent (Eq. 13), each with a view of its own."""
+    """The product policy of one mixture per agent (Eq. 13), each with a view of its own."""
     return ProductPolicy(
         [
             Factor(policy, (agent,), blind if policy.gain is None else agent_view(agent))

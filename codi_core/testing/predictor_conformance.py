@@ -32,7 +32,7 @@ def check_predictor(
         predictor: the predictor.
         state: the task's state estimate of B worlds. If it has ``of_worlds``, or is a tensor, each
             world is predicted alone as well.
-        chunks: one tensor an agent, (B, M, K, A_i), of at least two samples.
+        chunks: one tensor per agent, (B, M, K, A_i), of at least two samples.
         costs: cost functions by name, whose values (B, M) are sliced and compared likewise.
     """
     name, (worlds, samples) = type(predictor).__name__, chunks[0].shape[:2]

@@ -27,10 +27,10 @@ class Problem:
     """Base policies, a cost and a temperature, with the exact solution beside them.
 
     The cost acts on normalised flat joint chunks, so it needs identity normalisers, and one
-    agent a factor in order.
+    agent per factor in order.
 
     Attributes:
-        policies: one base policy an agent; agents may share one.
+        policies: one base policy per agent; agents may share one.
         cost: J of the flat joint chunk.
         temperature: λ.
         observation: the joint observation of B worlds.

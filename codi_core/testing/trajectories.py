@@ -63,7 +63,7 @@ class TrajectoryFamily:
         return self.agents * self.steps * self.dimension
 
     def problem(self) -> TrajectoryProblem:
-        """The problem, with one base policy an agent."""
+        """The problem, with one base policy per agent."""
         action = action_spec(self.steps, self.dimension)
         generator = torch.Generator().manual_seed(self.seed)
         policies = tuple(

@@ -36,10 +36,10 @@ def parts(trajectory: Any) -> Iterator[tuple[str, Tensor, tuple[str, ...]]]:
     if isinstance(trajectory, Tensor):
         yield "trajectory", trajectory, axes_of(trajectory, "")
         return
-    own = dict(fields(trajectory))
+    values = dict(fields(trajectory))
     declared = getattr(type(trajectory), "AXES", {})
-    own.update({name: getattr(trajectory, name) for name in declared if name not in own})
-    for name, value in own.items():
+    values |= {name: getattr(trajectory, name) for name in declared if name not in values}
+    for name, value in values.items():
         axes = axes_of(trajectory, name)
         if axes and not name.startswith("_"):
             for inner, tensor in _tensors(value, name):

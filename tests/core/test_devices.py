@@ -324,7 +324,7 @@ def test_policies_denoise_there(make, arguments, posterior):
         )
         sampler = AncestralSampler(KarrasSchedule(3, 2.0, 0.1))
         planner = HOST.methods.get("codi").factory(
-            MethodParts(product, problem.predictor, Squares(), guidance, sampler)
+            MethodParts(product, problem.predictor, Squares(), guidance, sampler, 4, 1.0)
         )
         plan = planner.plan(context)
         return plan.flat, product.encode(plan.chunks)

@@ -23,7 +23,7 @@ class DenoisingNetwork(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, conditioning: Tensor) -> Tensor:
-        """Encode flat normalised observations (B, C) into embeddings (B, E), once a plan."""
+        """Encode flat normalised observations (B, C) into embeddings (B, E), once per plan."""
 
     def modulate(self, noise: Tensor, embedding: Tensor) -> Tensor | None:
         """What :meth:`forward` makes of noise levels and embeddings alone, or None.

@@ -277,7 +277,7 @@ def test_a_cost_without_locality_is_refused_by_name():
         guidance.guide(problem.denoiser(), lambda flat: flat.sum(-1), problem.context(1))
 
 
-@pytest.mark.parametrize("settings", [{"hops": -1}, {"hops": 0.5}, {"ess_share": 1.0}])
+@pytest.mark.parametrize("settings", [{"hops": -1}, {"hops": 0.5}, {"ess": 1.0}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises((ValueError, TypeError)):
         FactoredGuidance(IsotropicPosterior(), **settings)

@@ -45,15 +45,15 @@ def relative_error(problem, guidance, sigma, worlds=64):
     return float((found - exact).norm() / exact.norm())
 
 
-def guidances(problem, samples=16, ess_share=0.0):
+def guidances(problem, samples=16, ess=0.0):
     scale, jacobian = (samples, problem.temperature), JacobianPosterior()
-    library = LibraryGuidance(*scale, ess_share=ess_share)
-    local = MonteCarloGuidance(jacobian, *scale, ess_share)
+    library = LibraryGuidance(*scale, ess=ess)
+    local = MonteCarloGuidance(jacobian, *scale, ess)
     return {
         "library": library,
         "hybrid": HybridGuidance(library, local, 0.5),
         "monte-carlo": local,
-        "reparameterized": ReparameterizedGuidance(MatchedPosterior(), *scale, ess_share),
+        "reparameterized": ReparameterizedGuidance(MatchedPosterior(), *scale, ess),
     }
 
 

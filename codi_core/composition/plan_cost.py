@@ -15,13 +15,13 @@ from codi_core.predictors import Prediction, Predictor
 
 def make_evaluate(
     product: ProductPolicy, predictor: Predictor, cost: CostFunction, context: PlanContext
-) -> Evaluation:
+) -> PlanCost:
     """Build J of flat joint chunks for one plan."""
-    return Evaluation(product, predictor, cost, context)
+    return PlanCost(product, predictor, cost, context)
 
 
 @attrs.frozen(eq=False)
-class Evaluation:
+class PlanCost:
     """J of flat joint chunks for one plan, and its terms where the cost is local.
 
     Samples whose prediction failed cost +inf, samples whose cost has no value are NaN. Both are
@@ -52,7 +52,7 @@ class Evaluation:
         return values
 
     def terms(self, flat: Tensor) -> CostTerms:
-        """The terms of J of flat joint chunks (B, M, D), and one an agent for failed predictions.
+        """The terms of J of flat joint chunks (B, M, D), and one per agent for failed predictions.
 
         Raises:
             LocalityError: the cost does not declare its locality.
@@ -70,12 +70,12 @@ class Evaluation:
         return found
 
     def _check(self, found: CostTerms, flat: Tensor) -> None:
-        """Check terms that a plan's earlier steps have not shown already."""
-        shown = self.context.cache.setdefault("checked terms", set())
+        """Check terms, unless an earlier step of the plan had others of these shapes."""
+        checked = self.context.cache.setdefault("checked terms", set())
         shape = (found.values.shape, found.members.shape, found.worlds, flat.shape)
-        if shape not in shown:
+        if shape not in checked:
             _check_terms(found, flat, self.product.agents)
-            shown.add(shape)
+            checked.add(shape)
 
     def _predict(self, flat: Tensor) -> Prediction:
         diagnostics = self.context.diagnostics
