@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from codi_core.commands.errors import INTERRUPTED, guarded
 from codi_core.commands.options import Parser
 from codi_core.errors import UsageError
-from codi_core.evaluation.exclusive import exclusive
+from codi_core.files.folders import exclusive
 from codi_core.host.quantities import not_negative, positive, whole
 
 if TYPE_CHECKING:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from codi_core.commands.output import mute
 from codi_core.errors import CodiError, CostError
 
 INTERRUPTED = 130
@@ -31,15 +35,16 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Wrap a command's ``main`` so that what the user can mend ends in a message.
 
     A :class:`CodiError` prints its message and exits with its code. A cost's own error shows the
-    traceback of the user's code. Ctrl-C exits with 130. Anything else is a bug and keeps its
-    traceback.
+    traceback of the user's code. Ctrl-C and SIGTERM exit with 130. Anything else is a bug and
+    keeps its traceback.
     """
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
         try:
-            code = main(argv)
-            sys.stdout.flush()
+            with _terminable():
+                code = main(argv)
+            _flush()
             return code
         except CodiError as error:
             if isinstance(error, CostError) and error.__cause__ is not None:
@@ -51,10 +56,36 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
             return INTERRUPTED
         except BrokenPipeError:
             # The reader (head, less) has left: nothing to say, and nobody to say it to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            mute()
             return 0
 
     return run
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, which batch systems and containers send, end a command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _flush() -> None:
+    """Write out what was printed; who reads it does not decide how the command ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        mute()
 
 
 def print_error(message: str) -> None:

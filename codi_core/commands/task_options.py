@@ -19,7 +19,10 @@ TASK_PREFIX = "task."
 
 
 def parse_for_task(
-    prog: str, make_parser: Callable[[str | None, Task | None], Parser], arguments: Sequence[str]
+    prog: str,
+    make_parser: Callable[[str | None, Task | None], Parser],
+    arguments: Sequence[str],
+    task: str | None = None,
 ) -> tuple[InstalledTask, argparse.Namespace] | None:
     """Parse the arguments of a command whose options depend on its ``--task``.
 
@@ -28,6 +31,7 @@ def parse_for_task(
         make_parser: from the task's name and the task, or from None and None for the help
             without a task.
         arguments: what was typed.
+        task: the task's name if none was typed.
 
     Returns:
         The task and what was given; None if help was asked for and is printed.
@@ -37,11 +41,12 @@ def parse_for_task(
     first.add_argument("--task")
     first.add_argument("--strict-plugins", action="store_true")
     early, _ = first.parse_known_args(arguments)
-    if early.help and early.task is None:
+    name = early.task or task
+    if early.help and name is None:
         # Without a task nothing but metadata is read: plugins can't make this help slow.
         make_parser(None, None).print_help()
         return None
-    found = find_task(early.task, early.strict_plugins, print_warning)
+    found = find_task(name, early.strict_plugins, print_warning)
     parser = make_parser(found.name, found.task)
     if early.help:
         parser.print_help()

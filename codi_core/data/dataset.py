@@ -12,10 +12,12 @@ import attrs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codi_core.data import layout
+from codi_core.data.checks import check_counts, check_rows
 from codi_core.data.layout import FeatureSpec
 from codi_core.errors import DatasetError
 
@@ -32,7 +34,7 @@ class DemonstrationDataset:
         arrays: one array (frames, *shape) a feature; float32 where the file has floats.
         episode_starts: (episodes + 1,) int64; episode e is the frames starts[e] to starts[e+1].
         episode_tasks: what each episode's first frame says is done, in words.
-        fps: frames a second [Hz].
+        fps: frames a second [Hz]; an ``int`` if they are a whole number.
         robot_type: the robot's name, if the dataset says it.
     """
 
@@ -41,31 +43,32 @@ class DemonstrationDataset:
     arrays: Mapping[str, NDArray[Any]]
     episode_starts: NDArray[np.int64]
     episode_tasks: tuple[str, ...]
-    fps: int
+    fps: float
     robot_type: str | None = None
 
     @classmethod
     def load(cls, root: Path | str, names: Sequence[str] | None = None) -> DemonstrationDataset:
-        """Read a dataset.
+        """Read a dataset, and check that its rows are what its metadata say.
 
         Args:
             root: its folder.
             names: the features wanted; None reads all that are numbers.
 
         Raises:
-            DatasetError: a file is missing or damaged, or a feature is not there.
+            DatasetError: a file is missing or damaged, a feature is not there, or rows and
+                metadata contradict one another; the message names the first contradiction.
         """
         root = Path(root)
         info = _read_info(root)
         features = _choose(root, info, names)
-        table = _read_data(root, [*features, "episode_index", "task_index"])
+        table = _read_data(root, [*features, *layout.BOOKKEEPING])
         arrays = {name: _array(table, name, spec, root) for name, spec in features.items()}
-        starts = _episode_starts(table, root)
-        _check_totals(root, info, table.num_rows, len(starts) - 1)
-        words = _read_tasks(root)
-        chosen = table["task_index"].to_numpy()[starts[:-1]]
-        tasks = tuple(words.get(int(index), f"task {index}") for index in chosen)
-        return cls(root, features, arrays, starts, tasks, int(info["fps"]), info.get("robot_type"))
+        books = {name: _array(table, name, spec, root) for name, spec in layout.BOOKKEEPING.items()}
+        fps = _rate(root, info)
+        starts = check_rows(root, {name: column[:, 0] for name, column in books.items()}, fps)
+        check_counts(root, info, starts)
+        tasks = _words(root, books["task_index"][starts[:-1], 0])
+        return cls(root, features, arrays, starts, tasks, fps, info.get("robot_type"))
 
     @staticmethod
     def features_of(root: Path | str) -> dict[str, FeatureSpec]:
@@ -111,8 +114,8 @@ def _read_info(root: Path) -> dict[str, Any]:
         )
     try:
         info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, _ = info["codebase_version"], (info["features"], int(info["fps"]))
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        version, _ = info["codebase_version"], (info["features"].items(), info["fps"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path} is damaged ({type(error).__name__}: {error}): record or copy the dataset again"
         ) from error
@@ -179,24 +182,31 @@ def _read_data(root: Path, columns: list[str]) -> pa.Table:
 
 
 def _array(table: pa.Table, name: str, spec: FeatureSpec, root: Path) -> NDArray[Any]:
+    """A column's values (frames, *shape)."""
     column = table[name].combine_chunks()
-    while isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    while (
-        pa.types.is_list(column.type)
-        or pa.types.is_large_list(column.type)
-        or (pa.types.is_fixed_size_list(column.type))
-    ):
-        column = column.flatten()
+    size = int(np.prod(spec.shape))
     try:
+        while isinstance(column, pa.ExtensionArray):
+            column = column.storage
+        lengths = 1
+        while _is_list(column.type):
+            lengths *= int(_only(pc.list_value_length(column)))
+            column = column.flatten()
+        if column.null_count or lengths != size:
+            raise ValueError
         array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         # A copy, because what arrow hands out is read-only and torch wants to share it.
         array = array.reshape(table.num_rows, *spec.shape).copy()
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise DatasetError(
             f"{root}: feature '{name}' does not hold {spec.shape} values in each frame, as "
             f"{layout.INFO_PATH} says: record or copy the dataset again"
         ) from error
+    if array.dtype.kind != np.dtype(spec.dtype).kind:
+        raise DatasetError(
+            f"{root}: feature '{name}' is {spec.dtype} in {layout.INFO_PATH}, but its values are "
+            f"{array.dtype}: record or copy the dataset again"
+        )
     if np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
@@ -204,34 +214,41 @@ def _array(table: pa.Table, name: str, spec: FeatureSpec, root: Path) -> NDArray
     return array
 
 
-def _episode_starts(table: pa.Table, root: Path) -> NDArray[np.int64]:
-    episode = table["episode_index"].to_numpy()
-    changes = np.flatnonzero(np.diff(episode)) + 1
-    starts = np.concatenate([[0], changes, [len(episode)]]).astype(np.int64)
-    if len(episode) == 0 or len(np.unique(episode)) != len(starts) - 1:
-        raise DatasetError(
-            f"{root / 'data'}: the frames of an episode do not follow one another: "
-            "record or copy the dataset again"
-        )
-    return starts
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _check_totals(root: Path, info: dict[str, Any], frames: int, episodes: int) -> None:
-    for field, found in (("total_frames", frames), ("total_episodes", episodes)):
-        if int(info.get(field, found)) != found:
-            raise DatasetError(
-                f"{root / layout.INFO_PATH} promises {info[field]} {field.removeprefix('total_')}, "
-                f"the data files hold {found}: the dataset is incomplete; record or copy it again"
-            )
+def _only(lengths: pa.Array) -> int:
+    """The one number that all are.
+
+    Raises:
+        ValueError: there are several.
+    """
+    (length,) = lengths.unique().to_pylist() or [0]
+    return int(length)
 
 
-def _read_tasks(root: Path) -> dict[int, str]:
+def _rate(root: Path, info: dict[str, Any]) -> float:
+    try:
+        return layout.check_rate(info["fps"])
+    except DatasetError as error:
+        raise DatasetError(f"{root / layout.INFO_PATH}: {error}") from error
+
+
+def _words(root: Path, chosen: NDArray[np.int64]) -> tuple[str, ...]:
+    """What is done, in words, for these numbers of tasks."""
     path = root / layout.TASKS_PATH
     try:
-        tasks = pd.read_parquet(path)
-        return {int(n): str(word) for word, n in tasks["task_index"].items()}
+        words = {int(n): str(word) for word, n in pd.read_parquet(path)["task_index"].items()}
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise DatasetError(
             f"{path} cannot be read ({type(error).__name__}: {error}): "
             "record or copy the dataset again"
         ) from error
+    unknown = sorted({int(number) for number in chosen} - set(words))
+    if unknown:
+        raise DatasetError(
+            f"{path} has no task {unknown[0]}, which frames have: record or copy the dataset again"
+        )
+    return tuple(words[int(number)] for number in chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,18 @@ def check_feature(name: str, spec: FeatureSpec) -> None:
         raise DatasetError(
             f"feature '{name}' has {spec.shape[0]} values and {len(spec.names)} names"
         )
+
+
+def check_rate(fps: Any) -> float:
+    """Frames a second as they are stored: an ``int`` if they are a whole number.
+
+    Raises:
+        DatasetError: not a positive number.
+    """
+    number = isinstance(fps, int | float) and not isinstance(fps, bool)
+    if not number or not 0 < fps < math.inf:
+        raise DatasetError(f"frames a second must be a positive number, not {fps!r}")
+    return int(fps) if int(fps) == fps else float(fps)
 
 
 def data_schema(features: dict[str, FeatureSpec]) -> pa.Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,13 @@ class RunningStatistics:
         self._stride = 1
         self._rows: list[NDArray[Any]] = []
         self._kept = 0
+
+    def copy(self) -> RunningStatistics:
+        """The same summaries, to which other frames can follow."""
+        # Arrays are replaced, never changed in place, so both may hold the same ones.
+        other = copy.copy(self)
+        other._rows = list(self._rows)
+        return other
 
     def update(self, values: NDArray[Any]) -> None:
         """Take in the values (T, n) of the frames that follow."""

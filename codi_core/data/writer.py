@@ -5,72 +5,101 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codi_core.data import layout
+from codi_core.data.contents import (
+    NOTE_KEY,
+    Commit,
+    Contents,
+    data_path,
+    episodes_path,
+    row_groups,
+)
 from codi_core.data.layout import FeatureSpec
-from codi_core.data.statistics import RunningStatistics, episode_statistics
 from codi_core.errors import DatasetError
+from codi_core.files.folders import DATA_SET, claimed
+from codi_core.files.interrupts import uninterrupted
 
-_EPISODES_AT_ONCE = 256
+_PENDING = ".pending"
 
 
 class DatasetWriter:
     """Records episodes one after another, with one row group each, in bounded memory.
 
-    Everything goes to a temporary folder beside ``root``; :meth:`close` puts it in place at
-    once. As a context manager it closes at the end, and throws its work away on an error.
+    Episodes are kept at each :meth:`commit`: however the process ends after it, they are in the
+    data set, and a writer with ``resume`` goes on behind them. :meth:`close` commits too. As a
+    context manager the writer closes at the end; on an error it drops what was not committed.
 
     Args:
-        root: the dataset's folder.
+        root: the data set's folder, which nobody else can write until the writer is closed.
         features: what is recorded, by name: "action", "observation.state", "state.cube", ….
         fps: frames a second [Hz].
         robot_type: the robot's name, for the reader.
-        overwrite: replace a dataset that is already there.
+        overwrite: replace a data set that is already there, when the first episodes are kept.
+        resume: go on with a data set that is already there, if there is one.
+        accept: tells from its note whether a commit that is there still counts; those from the
+            first one on that doesn't are dropped.
+        folder_claimed: the caller keeps the folder, see :func:`codi_core.files.folders.claimed`.
 
     Raises:
-        DatasetError: a feature cannot be stored, or ``root`` is not empty.
+        DatasetError: a feature cannot be stored, or the data set that is there has other ones.
+        UsageError: ``root`` can't be written, or holds something else.
     """
 
     def __init__(
         self,
         root: Path | str,
         features: Mapping[str, FeatureSpec],
-        fps: int,
+        fps: float,
         robot_type: str,
         *,
         overwrite: bool = False,
+        resume: bool = False,
+        accept: Callable[[Any], bool] = lambda note: True,
+        folder_claimed: bool = False,
     ) -> None:
         for name, spec in features.items():
             layout.check_feature(name, spec)
-        if int(fps) != fps or fps < 1:
-            raise DatasetError(f"the layout stores whole frames a second, not fps={fps}")
         self.root = Path(root)
         self.features = dict(features)
-        self.fps = int(fps)
+        self.fps = layout.check_rate(fps)
         self.robot_type = robot_type
-        _refuse_occupied(self.root, overwrite)
-        self._folder = self.root.parent / f".{self.root.name}.partial-{os.getpid()}"
-        shutil.rmtree(self._folder, ignore_errors=True)
         self._schema = layout.data_schema(self.features)
-        self._statistics = {name: RunningStatistics() for name in self._schema.names}
-        self._tasks: dict[str, int] = {}
-        self._episodes = 0
+        self._kept = Contents.empty(self._schema.names)
+        self._replacing = not resume
+        self._claim = ExitStack()
+        if not folder_claimed:
+            self._claim.enter_context(
+                claimed(self.root, DATA_SET, resume=resume, overwrite=overwrite)
+            )
+        try:
+            with self._writing():
+                shutil.rmtree(self.root / _PENDING, ignore_errors=True)
+                if resume:
+                    self._resume(accept)
+        except BaseException:
+            self._claim.close()
+            raise
+        self._now = self._kept.copy()
         self._rows: list[dict[str, Any]] = []
-        self._episodes_file: pq.ParquetWriter | None = None
-        self._frames = 0
+        self._staged: list[int] = []
         self._file: pq.ParquetWriter | None = None
-        self._file_number = -1
         self._sink: pa.NativeFile | None = None
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes there are, those that are not committed yet included."""
+        return self._now.episodes
 
     def add_episode(self, frames: Mapping[str, NDArray[Any]], task: str) -> None:
         """Append one episode.
@@ -81,49 +110,68 @@ class DatasetWriter:
 
         Raises:
             DatasetError: features are missing or unknown, shapes differ, or a value is not
-                finite.
+                finite or can't be stored as the feature's type.
         """
         values, length = self._checked(frames)
-        number = self._episodes
+        now = self._now
         values |= {
             "timestamp": (np.arange(length) / self.fps).astype(np.float32)[:, None],
             "frame_index": np.arange(length)[:, None],
-            "episode_index": np.full((length, 1), number),
-            "index": np.arange(self._frames, self._frames + length)[:, None],
-            "task_index": np.full((length, 1), self._tasks.setdefault(task, len(self._tasks))),
+            "episode_index": np.full((length, 1), now.episodes),
+            "index": np.arange(now.frames, now.frames + length)[:, None],
+            "task_index": np.full((length, 1), now.tasks.get(task, len(now.tasks))),
         }
         columns = [_column(values[field.name], field.type) for field in self._schema]
-        table = pa.Table.from_arrays(columns, schema=self._schema)
-        writer = self._roomy_file()
-        writer.write_table(table)
-        self._note_episode(values, task, length)
+        with self._writing():
+            table = pa.Table.from_arrays(columns, schema=self._schema)
+            self._roomy_file().write_table(table)
+        self._rows.append(now.add(values, task, self._staged[-1]))
+
+    def commit(self, note: Any = None) -> None:
+        """Keep the episodes that have been added, whatever happens from now on.
+
+        Args:
+            note: anything JSON-able about them, which ``accept`` is asked about later.
+        """
+        if not self._rows:
+            return
+        with uninterrupted(), self._writing():
+            self._close_file()
+            fresh = self._write_episodes(note)
+            if self._replacing:
+                self._remove_all()
+            self._put(fresh, episodes_path(self.root, self._now.commits))
+            for number in self._staged:
+                self._put(self._staging(number), data_path(self.root, number))
+            self._now.data_files += len(self._staged)
+            self._now.commits += 1
+            self._now.write(self.root, self.features, self.fps, self.robot_type)
+            self._replacing = False
+            self._kept = self._now.copy()
+            self._forget()
+
+    def rollback(self) -> None:
+        """Drop the episodes that have been added since the last commit."""
+        self._close_file()
+        self._now = self._kept.copy()
+        self._forget()
 
     def close(self) -> None:
-        """Write the metadata and put the dataset in its place.
+        """Keep all episodes, and leave the folder to others.
 
         Raises:
             DatasetError: nothing was recorded.
         """
-        if not self._episodes:
-            self.discard()
+        self.commit()
+        self.discard()
+        if not self._kept.episodes:
             raise DatasetError(f"{self.root}: no episode was recorded, so nothing was written")
-        self._close_file()
-        if self._rows:
-            self._write_episodes()
-        self._close_episodes()
-        self._write_metadata()
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._folder.with_name(self._folder.name + "-old")
-        if self.root.exists():
-            self.root.rename(aside)
-        self._folder.rename(self.root)
-        shutil.rmtree(aside, ignore_errors=True)
 
     def discard(self) -> None:
-        """Throw away what was recorded; what stands at ``root`` stays as it is."""
-        self._close_file()
-        self._close_episodes()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Drop what was not committed, and leave the folder to others."""
+        self.rollback()
+        shutil.rmtree(self.root / _PENDING, ignore_errors=True)
+        self._claim.close()
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -140,10 +188,10 @@ class DatasetWriter:
             self.discard()
 
     def _checked(self, frames: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], int]:
+        episode = f"episode {self._now.episodes}"
         if set(frames) != set(self.features):
             raise DatasetError(
-                f"episode {self._episodes}: missing features "
-                f"{sorted(set(self.features) - set(frames))}, "
+                f"{episode}: missing features {sorted(set(self.features) - set(frames))}, "
                 f"unknown features {sorted(set(frames) - set(self.features))}"
             )
         values = {}
@@ -152,102 +200,151 @@ class DatasetWriter:
             array = array[:, None] if array.ndim == 1 and spec.shape == (1,) else array
             if array.ndim != 2 or array.shape[1:] != spec.shape or len(array) == 0:
                 raise DatasetError(
-                    f"episode {self._episodes}: feature '{name}' has shape {array.shape}; "
+                    f"{episode}: feature '{name}' has shape {array.shape}; "
                     f"(frames, {spec.shape[0]}) with at least one frame is needed"
                 )
-            values[name] = array.astype(spec.dtype)
-            if not np.isfinite(values[name]).all():
-                raise DatasetError(
-                    f"episode {self._episodes}: feature '{name}' holds NaN or infinity"
-                )
+            values[name] = _cast(array, spec.dtype, f"{episode}: feature '{name}'")
         lengths = {len(array) for array in values.values()}
         if len(lengths) != 1:
             raise DatasetError(
-                f"episode {self._episodes}: the features have different numbers of frames: "
+                f"{episode}: the features have different numbers of frames: "
                 f"{ {name: len(array) for name, array in values.items()} }"
             )
         return values, lengths.pop()
 
-    def _note_episode(self, values: dict[str, NDArray[Any]], task: str, length: int) -> None:
-        chunk, file = divmod(self._file_number, layout.FILES_PER_CHUNK)
-        row: dict[str, Any] = {
-            "episode_index": self._episodes,
-            "tasks": [task],
-            "length": length,
-            "data/chunk_index": chunk,
-            "data/file_index": file,
-            "dataset_from_index": self._frames,
-            "dataset_to_index": self._frames + length,
-        }
-        for name, array in values.items():
-            self._statistics[name].update(array)
-            for kind, value in episode_statistics(array).items():
-                row[f"stats/{name}/{kind}"] = value.tolist()
-        row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
-        self._rows.append(row)
-        self._episodes += 1
-        self._frames += length
-        if len(self._rows) >= _EPISODES_AT_ONCE:
-            self._write_episodes()
-
-    def _write_episodes(self) -> None:
-        table = pa.Table.from_pylist(self._rows)
-        if self._episodes_file is None:
-            path = self._folder / layout.EPISODES_TEMPLATE.format(chunk_index=0, file_index=0)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._episodes_file = pq.ParquetWriter(path, table.schema, compression="snappy")
-        self._episodes_file.write_table(table)
-        self._rows.clear()
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DatasetError(f"cannot write '{self.root}': {error.strerror or error}") from error
 
     def _roomy_file(self) -> pq.ParquetWriter:
         if self._sink is not None and self._sink.tell() > layout.DATA_FILE_MEGABYTES * 2**20:
             self._close_file()
         if self._file is None:
-            self._file_number += 1
-            chunk, file = divmod(self._file_number, layout.FILES_PER_CHUNK)
-            path = self._folder / layout.DATA_TEMPLATE.format(chunk_index=chunk, file_index=file)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            number = self._now.data_files + len(self._staged)
+            path = self._staging(number)
+            path.parent.mkdir(exist_ok=True)
             self._sink = pa.OSFile(str(path), "wb")
             self._file = pq.ParquetWriter(self._sink, self._schema, compression="snappy")
+            self._staged.append(number)
         return self._file
 
-    def _close_episodes(self) -> None:
-        if self._episodes_file is not None:
-            self._episodes_file.close()
-        self._episodes_file = None
+    def _staging(self, number: int) -> Path:
+        return self.root / _PENDING / f"data-{number:06d}.parquet"
 
     def _close_file(self) -> None:
-        if self._file is not None and self._sink is not None:
-            self._file.close()
-            self._sink.close()
+        file, sink = self._file, self._sink
         self._file = self._sink = None
+        if file is not None and sink is not None:
+            file.close()
+            sink.close()
 
-    def _write_metadata(self) -> None:
-        info = {
-            "codebase_version": layout.VERSION,
-            "robot_type": self.robot_type,
-            "total_episodes": self._episodes,
-            "total_frames": self._frames,
-            "total_tasks": len(self._tasks),
-            "chunks_size": layout.FILES_PER_CHUNK,
-            "data_files_size_in_mb": layout.DATA_FILE_MEGABYTES,
-            "video_files_size_in_mb": 200,
+    def _write_episodes(self, note: Any) -> Path:
+        table = pa.Table.from_pylist(self._rows)
+        table = table.replace_schema_metadata({NOTE_KEY: json.dumps(note).encode()})
+        path = self.root / _PENDING / "episodes.parquet"
+        pq.write_table(table, path, compression="snappy")
+        return path
+
+    def _put(self, source: Path, target: Path) -> None:
+        """Move a file to its place, once all of it is on the disk."""
+        with source.open("rb") as stream:
+            os.fsync(stream.fileno())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+    def _forget(self) -> None:
+        for number in self._staged:
+            self._staging(number).unlink(missing_ok=True)
+        self._rows, self._staged = [], []
+
+    def _remove_all(self) -> None:
+        # The description goes first: without it, half of a data set is not taken for one.
+        (self.root / layout.INFO_PATH).unlink(missing_ok=True)
+        for name in ("data", "meta"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def _resume(self, accept: Callable[[Any], bool]) -> None:
+        """Take up the data set that is there, without commits that don't count."""
+        if not (self.root / layout.INFO_PATH).is_file():
+            self._replacing = True
+            return
+        total = self._check_same()
+        kept = self._kept
+        while kept.episodes < total:
+            commit = Commit.read(episodes_path(self.root, kept.commits))
+            if not accept(commit.note):
+                break
+            tasks = iter(commit.tasks)
+            for number in commit.files:
+                for values in row_groups(data_path(self.root, number)):
+                    kept.add(values, next(tasks), number)
+            kept.data_files += len(commit.files)
+            kept.commits += 1
+        if not kept.episodes:
+            self._replacing = True
+            return
+        if kept.episodes != total:
+            kept.write(self.root, self.features, self.fps, self.robot_type)
+        _remove_from(self.root, kept)
+
+    def _check_same(self) -> int:
+        """Compare the description that is there with what is recorded; how many episodes."""
+        path = self.root / layout.INFO_PATH
+        try:
+            info = json.loads(path.read_text(encoding="utf-8"))
+            there = {key: info[key] for key in ("features", "fps", "robot_type")}
+            total = int(info["total_episodes"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path} is damaged ({error}): record into another folder") from (
+                error
+            )
+        features = {**self.features, **layout.BOOKKEEPING}
+        here = {
+            "features": {name: spec.to_json() for name, spec in features.items()},
             "fps": self.fps,
-            "splits": {"train": f"0:{self._episodes}"},
-            "data_path": layout.DATA_TEMPLATE,
-            "video_path": None,
-            "features": {
-                name: spec.to_json()
-                for name, spec in {**self.features, **layout.BOOKKEEPING}.items()
-            },
+            "robot_type": self.robot_type,
         }
-        statistics = {name: running.summary() for name, running in self._statistics.items()}
-        _write_json(self._folder / layout.INFO_PATH, info)
-        _write_json(self._folder / layout.STATS_PATH, statistics)
-        tasks = pd.DataFrame(
-            {"task_index": list(self._tasks.values())}, index=pd.Index(self._tasks, name="task")
-        )
-        tasks.to_parquet(self._folder / layout.TASKS_PATH)
+        for key, value in here.items():
+            if there[key] != value:
+                raise DatasetError(
+                    f"cannot go on with '{self.root}': its {key} are {there[key]}, and {value} "
+                    "would be added; record into another folder"
+                )
+        return total
+
+
+def _remove_from(root: Path, kept: Contents) -> None:
+    """Remove the files of commits that don't count, or were cut short."""
+    for path, pattern in ((data_path, "data/*/*"), (episodes_path, "meta/episodes/*/*")):
+        numbers = kept.data_files if path is data_path else kept.commits
+        wanted = {path(root, number) for number in range(numbers)}
+        for found in root.glob(pattern):
+            if found not in wanted:
+                found.unlink()
+
+
+def _cast(array: NDArray[Any], dtype: str, name: str) -> NDArray[Any]:
+    """The values as a feature's type; only floating-point numbers are rounded.
+
+    Raises:
+        DatasetError: a value is not finite, or the type doesn't have it.
+    """
+    target = np.dtype(dtype)
+    if array.dtype.kind not in "fiub":
+        raise DatasetError(f"{name} holds {array.dtype} values; {dtype} is stored")
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array.astype(target)
+        back = cast.astype(array.dtype)
+    if not (np.isfinite(array).all() and np.isfinite(cast).all()):
+        raise DatasetError(f"{name} holds NaN or infinity")
+    rounds = array.dtype.kind == target.kind == "f"
+    wrong = (back != array) | ((cast < 0) != (array < 0))
+    if not rounds and wrong.any():
+        raise DatasetError(f"{name} holds {array[wrong][0]}, which {dtype} does not have")
+    return cast
 
 
 def _column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
@@ -255,21 +352,3 @@ def _column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values[:, 0], type=kind)
     flat = pa.array(np.ascontiguousarray(values).reshape(-1), type=kind.value_type)
     return pa.FixedSizeListArray.from_arrays(flat, type=kind)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
-
-
-def _refuse_occupied(root: Path, overwrite: bool) -> None:
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return
-    if not overwrite:
-        raise DatasetError(
-            f"{root} is not empty: choose another folder, or ask for the dataset to be overwritten"
-        )
-    if not (root / layout.INFO_PATH).is_file():
-        raise DatasetError(
-            f"{root} has files but no {layout.INFO_PATH}, so it is not a dataset and is not "
-            "overwritten: choose another folder"
-        )

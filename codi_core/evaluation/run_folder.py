@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from codi_core.errors import UsageError
-from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably, writing
+from codi_core.files.durable import append_lines, read_lines, to_json, write_durably, writing
 
 if TYPE_CHECKING:
     from codi_core.tasks import EpisodeRecord, Trace

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from codi_core.errors import CodiError, UsageError
-from codi_core.evaluation.durable import to_json, write_durably
-from codi_core.evaluation.exclusive import exclusive
 from codi_core.evaluation.progress import Progress, Silent
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.waves import Wave
@@ -21,6 +19,8 @@ from codi_core.experiments.sharing import PATIENCE, ClaimedWave, Share, SharedRu
 from codi_core.experiments.table import differing, measured, options_of, to_csv, to_frame
 from codi_core.experiments.waves import check, end_waves, run_wave
 from codi_core.experiments.working import Here, Watch, work_off
+from codi_core.files.durable import to_json, write_durably
+from codi_core.files.folders import exclusive
 from codi_core.host.registry import unknown_name
 
 RESULTS_JSON, RESULTS_CSV = "results.json", "results.csv"

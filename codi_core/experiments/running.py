@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codi_core.evaluation.exclusive import exclusive
 from codi_core.evaluation.metrics import run_metrics
 from codi_core.evaluation.progress import Progress, make_progress
-from codi_core.evaluation.run_folder import RunFolder
+from codi_core.evaluation.run_folder import OWN_FILES, RunFolder
 from codi_core.evaluation.runner import run_missing
 from codi_core.evaluation.waves import OnTick, Wave
 from codi_core.experiments.experiment import Experiment, from_config, prepare
+from codi_core.files.folders import RUN, claimed
 from codi_core.tasks import EpisodeRecord, Trace
 
 if TYPE_CHECKING:
@@ -165,7 +165,10 @@ def run_experiment(
     def run_wave(numbers: Sequence[int], on_tick: OnTick) -> Wave:
         return runner.run(numbers, kept, on_tick)
 
-    with experiment.wave_runner(delays) as runner, exclusive(folder.path):
+    with (
+        experiment.wave_runner(delays) as runner,
+        claimed(folder.path, RUN, resume=resume, overwrite=overwrite, own=OWN_FILES),
+    ):
         folder.prepare(document, resume, overwrite)
         runner.delays = folder.keep_delays(runner.delays)
         runner.begun = bool(folder.records())

@@ -12,12 +12,12 @@ import attrs
 from filelock import BaseFileLock
 
 from codi_core.errors import UsageError
-from codi_core.evaluation.durable import to_json
-from codi_core.evaluation.exclusive import claim, exclusive
-from codi_core.evaluation.run_folder import RunFolder
+from codi_core.evaluation.run_folder import OWN_FILES, RunFolder
 from codi_core.evaluation.waves import Wave
 from codi_core.experiments.experiment import Experiment
 from codi_core.experiments.running import TRACED, Run
+from codi_core.files.durable import to_json
+from codi_core.files.folders import RUN, claim, claimed, exclusive
 from codi_core.tasks import EpisodeRecord
 
 CLAIMS = ".claims"
@@ -55,7 +55,14 @@ class SharedRun:
         self, document: Mapping[str, Any], resume: bool = True, overwrite: bool = False
     ) -> None:
         """Make the run folder ready, see :meth:`RunFolder.prepare`."""
-        with exclusive(self.folder.path, PATIENCE):
+        with claimed(
+            self.folder.path,
+            RUN,
+            resume=resume,
+            overwrite=overwrite,
+            own=OWN_FILES,
+            patience=PATIENCE,
+        ):
             self.folder.prepare(document, resume, overwrite)
 
     def begun(self) -> bool:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from codi_core.evaluation.durable import to_json
 from codi_core.evaluation.waves import OnTick, Wave, WaveRunner
 from codi_core.experiments.experiment import from_config
+from codi_core.files.durable import to_json
 
 _kept = threading.local()
 """Holds the runner of each thread's last wave, under what tells it apart from others."""

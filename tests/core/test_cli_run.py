@@ -22,7 +22,7 @@ from plugin_path import (
 
 from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
-from codi_core.evaluation.exclusive import exclusive
+from codi_core.files.folders import exclusive
 from codi_core.host import assembly
 from codi_core.host.assembly import OpenTask, make_predictor
 from codi_core.host.choices import Choice
@@ -286,7 +286,7 @@ def test_a_finished_run_is_kept_unless_told_otherwise(
 ) -> None:
     run("--seed", "1")
     assert main([*FAST, "--seed", "2", "--output", "run"]) == 2
-    assert "already holds a run (4 finished episodes)" in capsys.readouterr().err
+    assert "already holds a run: --resume goes on with it" in capsys.readouterr().err
     assert main([*FAST, "--seed", "2", "--output", "run", "--resume"]) == 2
     assert "cannot resume 'run': seed was 1 and is now 2" in capsys.readouterr().err
     assert run("--seed", "2", "--overwrite")["seed"] == 2
@@ -422,7 +422,7 @@ def test_demonstrations_are_collected(capsys: pytest.CaptureFixture[str]) -> Non
     assert (info["total_episodes"], info["total_frames"], info["fps"]) == (7, 70, 10)
     assert info["robot_type"] == "point"
     content = json.loads(Path("data/collection.json").read_text())
-    assert [episode["episode"] for episode in content["episodes"]] == list(range(7))
+    assert [episode["episode"] for episode in content["demonstrations"]] == list(range(7))
     assert content["seed"] == 4
     assert content["task_options"] == {}
 

@@ -1,7 +1,9 @@
 """Demonstrations on disk, and the windows over them."""
 
 import json
+import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from codi_core.data import (
     split_episodes,
 )
 from codi_core.data.statistics import RunningStatistics, episode_statistics
-from codi_core.errors import DatasetError
+from codi_core.errors import DatasetError, UsageError
 from tests.core.demonstrations import FEATURES, episode, write
 
 OBSERVED = ["observation.state", "observation.environment_state"]
@@ -146,15 +148,192 @@ def test_a_failed_recording_leaves_nothing(tmp_path):
 
 def test_an_occupied_folder_is_kept(root, tmp_path):
     write(tmp_path / "set")
-    with pytest.raises(DatasetError, match="not empty"):
+    with pytest.raises(UsageError, match="already holds a data set: --resume goes on with it"):
         write(tmp_path / "set")
     write(tmp_path / "set", lengths=(2,), overwrite=True)
     assert DemonstrationDataset.load(tmp_path / "set").frames == 2
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/love.txt").write_text("x")
-    with pytest.raises(DatasetError, match="not a dataset"):
+    with pytest.raises(UsageError, match=r"nothing says that it holds a data set .*love\.txt"):
         write(tmp_path / "letters", overwrite=True)
+    assert [path.name for path in (tmp_path / "letters").glob("[!.]*")] == ["love.txt"]
+
+
+def numbers(root, name="action"):
+    """The first value of each frame; [] if there is no data set."""
+    if not (root / "meta/info.json").exists():
+        return []
+    return DemonstrationDataset.load(root).arrays[name][:, 0].tolist()
+
+
+def contents(root):
+    """All files of a data set, but for those that only say who writes it."""
+    paths = [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def record(root, numbers, **settings):
+    """Episodes of two frames, kept two by two."""
+    with DatasetWriter(root, FEATURES, 10, "toy", **settings) as writer:
+        for number in numbers:
+            writer.add_episode(episode(number, 2), f"task {number % 3}")
+            if number % 2:
+                writer.commit({"last": number})
+    return root
+
+
+def test_what_is_committed_stays_and_what_is_not_goes(tmp_path):
+    writer = DatasetWriter(tmp_path / "set", FEATURES, 10, "toy")
+    writer.add_episode(episode(0, 2), "task")
+    assert numbers(tmp_path / "set") == []
+    writer.commit()
+    assert numbers(tmp_path / "set") == [0, 1]
+    writer.add_episode(episode(1, 2), "other")
+    writer.rollback()
+    assert writer.episodes == 1
+    writer.add_episode(episode(2, 2), "third")
+    writer.commit()
+    writer.add_episode(episode(3, 2), "task")
+    writer.discard()
+    assert numbers(tmp_path / "set") == [0, 1, 200, 201]
+    data = DemonstrationDataset.load(tmp_path / "set")
+    assert data.episode_tasks == ("task", "third")
+    assert json.loads((tmp_path / "set/meta/stats.json").read_text())["action"]["count"] == [4]
+    assert not (tmp_path / "set/.pending").exists()
+
+
+def test_a_resumed_recording_is_the_whole_one_to_the_byte(tmp_path):
+    whole = record(tmp_path / "whole", range(8))
+    parts = record(tmp_path / "parts", range(4))
+    record(parts, range(4, 6), resume=True)
+    assert contents(record(parts, range(6, 8), resume=True)) == contents(whole)
+    assert numbers(parts) == [100 * number + t for number in range(8) for t in range(2)]
+
+
+def test_commits_that_do_not_count_are_dropped(tmp_path):
+    root = record(tmp_path / "set", range(8))
+    record(root, range(4, 6), resume=True, accept=lambda note: note["last"] < 4)
+    assert contents(root) == contents(record(tmp_path / "short", range(6)))
+    record(root, [1], resume=True, accept=lambda note: False)
+    assert contents(root) == contents(record(tmp_path / "one", [1]))
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("step", range(5))
+def test_a_commit_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch, step, overwrite):
+    """Files are put in place one by one; a kill comes after so many of them."""
+    root, replace, done = tmp_path / "set", Path.replace, []
+    record(root, range(2))
+
+    def cut(path, target):
+        if len(done) == step:
+            raise KilledError
+        done.append(target)
+        return replace(path, target)
+
+    writer = DatasetWriter(root, FEATURES, 10, "toy", resume=not overwrite, overwrite=overwrite)
+    for number in (2, 3):
+        writer.add_episode(episode(number, 2), f"task {number % 3}")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", cut)
+        with pytest.raises(KilledError):
+            writer.commit({"last": 3})
+    writer._claim.close()  # as the end of the process does
+    if overwrite:
+        assert not (root / "meta/info.json").exists()
+        record(root, range(2), resume=True)
+    record(root, range(2, 4), resume=True)
+    assert contents(root) == contents(record(tmp_path / "whole", range(4)))
+
+
+def test_a_recording_goes_on_with_the_same_features_alone(tmp_path):
+    record(tmp_path / "set", range(2))
+    before = contents(tmp_path / "set")
+    for features, rate, robot in (
+        ({"action": FEATURES["action"]}, 10, "toy"),
+        (FEATURES, 20, "toy"),
+        (FEATURES, 10, "other"),
+    ):
+        with pytest.raises(DatasetError, match="cannot go on with"):
+            DatasetWriter(tmp_path / "set", features, rate, robot, resume=True)
+    assert contents(tmp_path / "set") == before
+
+
+def test_one_writer_at_a_time(tmp_path):
+    with DatasetWriter(tmp_path / "set", FEATURES, 10, "toy") as writer:
+        with pytest.raises(UsageError, match="another process is writing"):
+            DatasetWriter(tmp_path / "set", FEATURES, 10, "toy", overwrite=True)
+        writer.add_episode(episode(0, 2), "task")
+    record(tmp_path / "set", [1], overwrite=True)
+    assert numbers(tmp_path / "set") == [100, 101]
+
+
+def test_a_data_set_appears_in_the_folder_that_is_there(tmp_path, monkeypatch):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    record(tmp_path / "link", [1])
+    assert (tmp_path / "link").is_symlink() and numbers(tmp_path / "target") == [100, 101]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert numbers(record(Path(), [2])) == [200, 201]
+
+
+def test_a_rate_that_is_no_whole_number_is_kept(tmp_path):
+    with DatasetWriter(tmp_path / "set", FEATURES, 12.5, "toy") as writer:
+        writer.add_episode(episode(0, 30), "task")
+    data = DemonstrationDataset.load(tmp_path / "set")
+    assert data.fps == 12.5
+    table = pq.read_table(tmp_path / "set/data/chunk-000/file-000.parquet")
+    np.testing.assert_allclose(table["timestamp"].to_numpy(), np.arange(30) / 12.5, rtol=1e-6)
+    for rate in (0, -10, math.nan, math.inf):
+        with pytest.raises(DatasetError, match="must be a positive number"):
+            DatasetWriter(tmp_path / "other", FEATURES, rate, "toy")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "words"),
+    [
+        ("int64", [np.nan, 1.0], "'n' holds NaN"),
+        ("int64", [1.0, 1.7], "'n' holds 1.7, which int64 does not have"),
+        ("int64", [1e19, 0.0], "which int64 does not have"),
+        ("int64", np.array([2**63 + 5, 0], np.uint64), "which int64 does not have"),
+        ("bool", [0, 2], "'n' holds 2, which bool does not have"),
+        ("float32", [2**24 + 1, 0], "'n' holds 16777217, which float32 does not have"),
+        ("float32", [1e39, 0.0], "'n' holds NaN or infinity"),
+        ("float32", ["a", "b"], "'n' holds <U1 values; float32 is stored"),
+        ("float32", [1j, 0], "'n' holds complex128 values"),
+    ],
+)
+def test_values_that_a_type_does_not_have_are_refused(tmp_path, dtype, values, words):
+    writer = DatasetWriter(tmp_path / "set", {"n": FeatureSpec((1,), dtype=dtype)}, 10, "toy")
+    with pytest.raises(DatasetError, match=words):
+        writer.add_episode({"n": np.array(values)}, "task")
+    writer.discard()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("int64", np.array([3.0, -2.0])),
+        ("int64", np.array([2**62, -1])),
+        ("bool", np.array([0.0, 1.0])),
+        ("bool", np.array([True, False])),
+        ("float32", np.array([2**24, -1])),
+        ("float64", np.array([0.1, 1e30])),
+    ],
+)
+def test_values_that_a_type_has_are_stored_as_they_are(tmp_path, dtype, values):
+    features = {"n": FeatureSpec((1,), dtype=dtype)}
+    with DatasetWriter(tmp_path / "set", features, 10, "toy") as writer:
+        writer.add_episode({"n": values}, "task")
+    stored = pq.read_table(tmp_path / "set/data/chunk-000/file-000.parquet")["n"].to_numpy()
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(stored, values)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +410,76 @@ def test_incomplete_old_and_unknown_data_are_named(copied):
         DemonstrationDataset.load(copied)
     rewrite_info(copied, codebase_version="v2.1")
     with pytest.raises(DatasetError, match=r"layout v2\.1"):
+        DemonstrationDataset.load(copied)
+
+
+def rewrite_rows(root, change):
+    path = root / "data/chunk-000/file-000.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def with_column(name, values):
+    return lambda table: table.set_column(
+        table.schema.get_field_index(name), name, pa.array(values)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.take(np.arange(12)[::-1]), "episode_index is 2 in episode 2, where 0"),
+        (lambda table: table.take([1, 0, *range(2, 12)]), "frame_index is 1 in episode 0, where 0"),
+        (
+            lambda table: table.take([*range(5), *range(8, 12), *range(5, 8)]),
+            "episode_index is 2 in episode 2, where 1 follows",
+        ),
+        (with_column("index", [*range(11), 99]), "index is 99 in episode 2, where 11 follows"),
+        (with_column("frame_index", list(range(12))), "frame_index is 5 in episode 1, where 0"),
+        (
+            with_column("timestamp", np.arange(12, dtype=np.float32) / 20),
+            r"frame 1 of episode 0 is at 0\.0500 s, and 0\.1000 s follow from 10 frames",
+        ),
+        (with_column("task_index", [7] * 12), "has no task 7"),
+        (with_column("action", [[1, 2]] * 12), "'action' is float32 in .*, but its values are int"),
+        (with_column("action", [[1.0], [1.0, 2.0, 3.0]] * 6), "does not hold .* values in each"),
+        (with_column("observation.environment_state", [None, *[1.0] * 11]), "does not hold"),
+        (lambda table: table.slice(0, 5), "promises 12 frames, the data files hold 5"),
+    ],
+)
+def test_rows_that_contradict_the_metadata_are_refused(copied, change, words):
+    rewrite_rows(copied, change)
+    with pytest.raises(DatasetError, match=words):
+        DemonstrationDataset.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("fps", "words"),
+    [
+        (30, "frame 1 of episode 0 is at"),
+        (9.97, "frame 1 of episode 0 is at"),
+        (0, "must be a positive number, not 0"),
+        (-10, "must be a positive number"),
+        ("10", "must be a positive number, not '10'"),
+        (True, "must be a positive number"),
+    ],
+)
+def test_a_rate_that_the_time_stamps_do_not_have_is_refused(copied, fps, words):
+    rewrite_info(copied, fps=fps)
+    with pytest.raises(DatasetError, match=words):
+        DemonstrationDataset.load(copied)
+
+
+def test_long_episodes_may_have_times_as_exact_as_single_precision(tmp_path):
+    with DatasetWriter(tmp_path / "set", {"a": FeatureSpec((1,))}, 30, "toy") as writer:
+        writer.add_episode({"a": np.zeros(200_000)}, "task")
+    assert DemonstrationDataset.load(tmp_path / "set").frames == 200_000
+
+
+def test_lengths_of_episodes_are_those_of_their_metadata(copied):
+    path = copied / "meta/episodes/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(with_column("length", [5, 4, 3])(table), path)
+    with pytest.raises(DatasetError, match="episode 1 has 3 frames, 4 by its metadata"):
         DemonstrationDataset.load(copied)
 
 

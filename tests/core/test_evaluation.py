@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from codi_core.errors import UsageError
-from codi_core.evaluation.exclusive import exclusive
 from codi_core.evaluation.metrics import mean_series, run_metrics
 from codi_core.evaluation.progress import PlainProgress, Silent, Tally
 from codi_core.evaluation.report import make_report
@@ -21,6 +20,7 @@ from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import PictureError, write_gif, write_video
 from codi_core.evaluation.waves import wave_summary, world_trace
 from codi_core.execution import Replan, Rollout
+from codi_core.files.folders import exclusive
 from codi_core.tasks import EpisodeRecord, Metrics
 
 CONFIG: dict[str, Any] = {
@@ -312,7 +312,7 @@ def test_a_report_is_drawn_for_any_number_of_episodes(
 CLAIM = """
 import sys, time
 from pathlib import Path
-from codi_core.evaluation.exclusive import exclusive
+from codi_core.files.folders import exclusive
 with exclusive(Path(sys.argv[1])):
     print("claimed", flush=True)
     time.sleep(60)

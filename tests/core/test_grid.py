@@ -16,10 +16,10 @@ from plugin_path import environment, install_bad_costs, install_example
 
 from codi_core import experiments
 from codi_core.errors import CodiError, CostError, MissingExtraError, UsageError
-from codi_core.evaluation.durable import append_lines, read_lines
-from codi_core.evaluation.exclusive import claim
 from codi_core.experiments import waves, working
 from codi_core.experiments.grid import Grid
+from codi_core.files.durable import append_lines, read_lines
+from codi_core.files.folders import claim
 
 TASK = "example-points"
 ROWS: dict[str, dict[str, Any]] = {

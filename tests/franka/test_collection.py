@@ -172,7 +172,7 @@ def test_codi_collect_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (dataset.episodes, dataset.frames) == (4, 2000)
     assert dataset.robot_type == "franka_fr3"
     document = json.loads(Path("demos/collection.json").read_text())
-    assert [record["frames"] for record in document["episodes"]] == [500] * 4
+    assert [record["frames"] for record in document["demonstrations"]] == [500] * 4
     assert sum(record["picks"] for record in document["episodes"][::2]) >= 4
     assert all(record["picks"] == 0 for record in document["episodes"][1::2])
     assert Path("demos/initial_cube_positions.png").stat().st_size > 5000

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from codi_core.errors import UsageError
-from codi_core.evaluation.durable import append_lines, read_lines, to_json, write_durably, writing
+from codi_core.files.durable import append_lines, read_lines, to_json, write_durably, writing
 
 CONFIG, CELLS = "config.json", "cells.jsonl"
 
@@ -26,6 +26,11 @@ class BenchmarkFolder:
 
     path: Path
     results: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of the files that a benchmark writes."""
+        return (CONFIG, CELLS, *self.results)
 
     def file(self, name: str) -> Path:
         """The path of one of the benchmark's files."""
@@ -48,7 +53,7 @@ class BenchmarkFolder:
         """
         with writing(self.path):
             if overwrite:
-                for name in (CONFIG, CELLS, *self.results):
+                for name in self.own:
                     self.file(name).unlink(missing_ok=True)
             if self.file(CONFIG).exists():
                 self._check_same(document, resume)

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from codi_baselines.closed_form.session import RESULTS
     from codi_baselines.folder import BenchmarkFolder
-    from codi_core.evaluation.exclusive import exclusive
+    from codi_core.files.folders import BENCHMARK, claimed
     from codi_core.host.plugins import load_plugins
 
     torch.set_num_threads(given.threads)
@@ -45,7 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     benchmark = _benchmark(given, host)
     folder = BenchmarkFolder(given.output or _default_output(), RESULTS)
     document = _document(benchmark, host, ["codi-bench", "estimators", *arguments])
-    with exclusive(folder.path):
+    with claimed(
+        folder.path,
+        BENCHMARK,
+        resume=given.resume,
+        overwrite=given.overwrite,
+        own=folder.own,
+    ):
         folder.prepare(document, given.resume, given.overwrite)
         return _run(benchmark, folder, document, given.workers)
 

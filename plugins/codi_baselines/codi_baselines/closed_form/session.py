@@ -36,7 +36,7 @@ from codi_baselines.closed_form.table import Row, summarise
 from codi_baselines.closed_form.verdict import Verdict, conclusions, verdicts
 from codi_baselines.folder import BenchmarkFolder
 from codi_baselines.progress import CellProgress
-from codi_core.evaluation.durable import to_json, write_durably
+from codi_core.files.durable import to_json, write_durably
 from codi_core.host.plugins import Host, load_plugins
 
 JSON_FILE, CSV_FILE, PICTURE = "estimators.json", "estimators.csv", "estimators.png"

@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from codi_baselines.folder import BenchmarkFolder
     from codi_baselines.locality.session import RESULTS
-    from codi_core.evaluation.exclusive import exclusive
     from codi_core.experiments import provenance
+    from codi_core.files.folders import BENCHMARK, claimed
     from codi_core.host.plugins import load_plugins
 
     torch.set_num_threads(given.threads)
@@ -49,7 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     output = given.output or Path("runs") / f"bench-locality-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = BenchmarkFolder(output, RESULTS)
-    with exclusive(folder.path):
+    with claimed(
+        folder.path,
+        BENCHMARK,
+        resume=given.resume,
+        overwrite=given.overwrite,
+        own=folder.own,
+    ):
         folder.prepare(document, given.resume, given.overwrite)
         return _run(study, folder, document)
 

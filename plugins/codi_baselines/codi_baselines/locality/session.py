@@ -22,7 +22,7 @@ from codi_baselines.locality.cells import (
     measure,
 )
 from codi_baselines.progress import CellProgress
-from codi_core.evaluation.durable import to_json, write_durably
+from codi_core.files.durable import to_json, write_durably
 
 JSON_FILE, CSV_FILE, PICTURE = "locality.json", "locality.csv", "locality.png"
 RESULTS = (JSON_FILE, CSV_FILE, PICTURE)

@@ -194,7 +194,7 @@ def _with_earlier(folder: Path, found: Mapping[str, Row], order: Sequence[str]) 
 def _write(folder: Path, title: str, rows: Sequence[Row]) -> None:
     from codi_baselines.on_task.picture import write_picture
     from codi_baselines.on_task.table import to_csv
-    from codi_core.evaluation.durable import to_json, write_durably
+    from codi_core.files.durable import to_json, write_durably
 
     document = {"title": title, "rows": [attrs.asdict(row) for row in rows]}
     write_durably(folder / "results.json", to_json(document))

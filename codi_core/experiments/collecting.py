@@ -1,0 +1,201 @@
+"""Collects a task's demonstrations into a data set, wave by wave, so that it can be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from codi_core.data import DatasetWriter
+from codi_core.errors import CodiError, UsageError
+from codi_core.evaluation.progress import Progress
+from codi_core.experiments import provenance
+from codi_core.experiments.collection_settings import (
+    DOCUMENT,
+    FREE_FIELDS,
+    CollectionSettings,
+    read_document,
+)
+from codi_core.files.durable import to_json, write_durably
+from codi_core.files.interrupts import uninterrupted
+from codi_core.host.assembly import OpenTask
+from codi_core.resources import Resources
+from codi_core.tasks import Demonstrator, EpisodeKey, EpisodeRecord
+
+GIVE_UP = 3
+"""Collecting ends if it takes this many times as many attempts as demonstrations."""
+
+
+class Collection:
+    """A collection: demonstrations until there are enough of them; a context manager.
+
+    What has finished is in the data set after each wave, and nothing else can write there until
+    the end.
+
+    Args:
+        opened: the task, with the options that its demonstrations depend on.
+        settings: how many, and how.
+        folder: the data set.
+        command: what was typed, for the record.
+        overwrite: replace a data set that is there, as soon as there are demonstrations.
+        resume: go on with a collection that is there.
+
+    Raises:
+        UsageError: the task has no demonstrations, the folder can't be written or holds something
+            else, or a collection of other settings.
+    """
+
+    def __init__(
+        self,
+        opened: OpenTask,
+        settings: CollectionSettings,
+        folder: Path,
+        command: Sequence[str],
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        if resume and overwrite:
+            raise UsageError("--resume and --overwrite exclude one another")
+        self.opened, self.settings, self.folder = opened, settings, folder
+        self.command = list(command)
+        self.demonstrator = _demonstrator(opened, settings)
+        self.records: list[EpisodeRecord] = []
+        self.seconds = 0.0
+        if resume:
+            self._take_up()
+        self.writer = DatasetWriter(
+            folder,
+            self.demonstrator.features,
+            opened.parts.rate_hz,
+            self.demonstrator.robot_type,
+            overwrite=overwrite,
+            resume=resume,
+            accept=lambda note: note["attempts"] <= len(self.records),
+        )
+
+    @property
+    def written(self) -> int:
+        """How many demonstrations are in the data set."""
+        return sum(bool(record["frames"]) for record in self.records)
+
+    @property
+    def frames(self) -> int:
+        """How many frames they have."""
+        return sum(record["frames"] for record in self.records)
+
+    def run(self, progress: Progress) -> bool:
+        """Collect what is missing.
+
+        Returns:
+            False if a KeyboardInterrupt ended it early. The waves that had finished by then are
+            in the data set.
+
+        Raises:
+            CodiError: too many attempts gave no demonstration.
+        """
+        with progress:
+            progress.begin(self.settings.episodes, 1, _counted(self.records))
+            try:
+                while self.written < self.settings.episodes:
+                    self._wave(progress)
+            except KeyboardInterrupt:
+                return False
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.writer.discard()
+
+    def _wave(self, progress: Progress) -> None:
+        attempts, missing = len(self.records), self.settings.episodes - self.written
+        if attempts >= GIVE_UP * self.settings.episodes + self.settings.worlds:
+            raise CodiError(
+                f"only {self.written} of {attempts} attempts gave a demonstration: giving up"
+            )
+        count, began = min(self.settings.worlds, missing), time.monotonic()
+        keys = [EpisodeKey(self.settings.seed, attempts + world) for world in range(count)]
+        progress.wave(count)
+        fresh = self.demonstrator.collect(keys, self.writer)
+        records = [
+            {"episode": key.episode, **record} for key, record in zip(keys, fresh, strict=True)
+        ]
+        with uninterrupted():
+            self._keep(records, time.monotonic() - began)
+        progress.finished(_counted(records))
+
+    def _keep(self, records: list[EpisodeRecord], seconds: float) -> None:
+        """Keep a wave: first in the data set, then in the document, which decides."""
+        if not self.written:
+            # A first commit may replace another collection, whose document must go before it.
+            self._write_document()
+        self.writer.commit({"attempts": len(self.records) + len(records)})
+        self.records += records
+        self.seconds += seconds
+        self._write_document()
+
+    def _write_document(self) -> None:
+        content = {
+            "task": self.opened.name,
+            "task_options": self._task_options(),
+            **attrs.asdict(self.settings),
+            "command": self.command,
+            "seconds": round(self.seconds, 1),
+            "versions": provenance.versions(self.opened.host),
+            "machine": provenance.machine(),
+            "demonstrations": self.records,
+        }
+        write_durably(self.folder / DOCUMENT, to_json(content))
+
+    def _task_options(self) -> dict[str, Any]:
+        names = attrs.fields_dict(self.opened.task.CollectionOptions)
+        return {name: getattr(self.opened.options, name) for name in names}
+
+    def _take_up(self) -> None:
+        """Go on behind the demonstrations that are there.
+
+        Raises:
+            UsageError: there are none, or they were made with other settings.
+        """
+        there = read_document(self.folder)
+        here = {
+            "task": self.opened.name,
+            "task_options": self._task_options(),
+            **attrs.asdict(self.settings),
+        }
+        # Through JSON, so that tuples compare with the lists that were written.
+        here = json.loads(to_json(here))
+        for name in sorted(set(here) - FREE_FIELDS):
+            if there.get(name) != here[name]:
+                raise UsageError(
+                    f"cannot resume '{self.folder}': {name} was {json.dumps(there.get(name))} and "
+                    f"is now {json.dumps(here[name])}; give the same options, or another --output"
+                )
+        self.records = list(there["demonstrations"])
+        self.seconds = float(there["seconds"])
+
+
+def _demonstrator(opened: OpenTask, settings: CollectionSettings) -> Demonstrator:
+    make = opened.parts.demonstrator
+    if make is None:
+        raise UsageError(f"task '{opened.name}' has no demonstrations to collect")
+    threads = settings.physics_threads or os.cpu_count() or 1
+    return make(Resources(threads=threads, seed=settings.seed))
+
+
+def _counted(records: Sequence[EpisodeRecord]) -> list[EpisodeRecord]:
+    """The attempts that gave a demonstration."""
+    return [record for record in records if record["frames"]]

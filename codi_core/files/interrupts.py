@@ -1,0 +1,34 @@
+"""Work that an interruption must not cut in two."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What asks a process to end: Ctrl-C, and what batch systems and containers send."""
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back what asks the process to end until the body is done.
+
+    Signals reach the main thread only; in others the body just runs.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = {kind: signal.getsignal(kind) for kind in SIGNALS}
+    for kind in SIGNALS:
+        signal.signal(kind, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            # None: whoever set it is no Python code, and can't be put back.
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
+        if received:
+            signal.raise_signal(received[0])
