@@ -91,7 +91,7 @@ class Controller:
         self.events: list[Events] = []
         self.failures: list[str | None] = [None] * len(episodes)
         self.missed = 0
-        self.seen = 0  # the control step of the latest observation, which may be older than now
+        self.seen = 0  # the control step that is nearest to the latest observation
         self.now: Step
         self.current: JointPlan | None = None
         self.flight: _Flight | None = None
@@ -120,12 +120,18 @@ class Controller:
         if self.flight is None and self.worker.broken is not None:
             self._failed(PlanWorkerError(self.worker.broken), self._worlds_to_plan()[0])
             return False
-        if self.flight is None and tick >= self.next_plan:
+        virtual = self.plant.clock.virtual
+        # On the wall clock a plan that is begun now comes too late for this control step.
+        if self.flight is None and tick >= self.next_plan and (virtual or self._covers(tick)):
             self._begin_plan(tick)
-        self._receive(self.worker.patience if self.plant.clock.virtual else 0.0)
-        if not self.endings.over() and self.schedule.at(tick) is None:
+        self._receive(self.worker.patience if virtual else 0.0)
+        if not self.endings.over() and not self._covers(tick):
             self._give_up(self._why_no_actions(tick))
         return not self.endings.over()
+
+    def _covers(self, tick: int) -> bool:
+        """Whether there are actions for a control step."""
+        return self.schedule.at(tick) is not None
 
     def _step(self, tick: int) -> int:
         """Let a control period pass; the number of the control step that has been reached."""
@@ -141,7 +147,7 @@ class Controller:
         if not clock.virtual:
             after = max(after, int(clock.now() * self.settings.rate_hz))
             after = min(after, self.settings.steps)
-            self.seen = min(after, round(step.time * self.settings.rate_hz))
+            self.seen = round(step.time * self.settings.rate_hz)
         self.missed += after - tick - 1
         self._note(step, after - tick)
         if self.observer is not None:
@@ -290,7 +296,7 @@ class Controller:
                 f"{self.flight.time:.2f} s"
             )
         latest = self.replans[-1]
-        return f"{at}the plan begun at {latest.time:.2f} s took {latest.delay:.2f} s"
+        return f"{at}the latest one, begun at {latest.time:.2f} s, took {latest.delay:.2f} s"
 
 
 def _hanging(name: str, age: float) -> PlanWorkerError:

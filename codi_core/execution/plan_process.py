@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -29,6 +30,9 @@ a module, or a ``functools.partial`` of one."""
 
 STARTING = 120.0
 """How long the process may take to import everything and make the planner [s]."""
+
+FINISHING = 5.0
+"""How long it may take, at the start of an episode, to finish a plan of the one before [s]."""
 
 
 class ProcessWorker(PlanWorker):
@@ -65,7 +69,9 @@ class ProcessWorker(PlanWorker):
         return self._latest
 
     def restart_if_broken(self) -> None:
-        """Start a new process if this one has died or still makes a plan."""
+        """Start a new process if this one has died, or does not finish its latest plan soon."""
+        if self._latest is not None:
+            wait_for([self._latest], min(self.patience, FINISHING))
         busy = self._latest is not None and not self._latest.done()
         if busy or not self._child.alive:
             self._end()

@@ -43,7 +43,7 @@ class PlanWorker(ABC):
 
     @abstractmethod
     def restart_if_broken(self) -> None:
-        """Be ready for a new episode: drop a plan that is still being made, restart what died.
+        """Be ready for a new episode: restart what has died, or hangs in a plan of an earlier one.
 
         Raises:
             PlanWorkerError: that can't be done.
@@ -106,6 +106,7 @@ class ThreadWorker(PlanWorker):
         self, planner: Planner, advance: Advance | None = None, patience: float = 60.0
     ) -> None:
         super().__init__(patience)
+        self.planner = planner
         self._maker = PlanMaker(planner, advance)
         self._latest: Future[PlanReply] | None = None
         self._thread = CallThread(f"plans of {self._maker.name}")

@@ -41,6 +41,7 @@ class RecedingHorizon:
         self.settings = settings
         self.advance = advance
         self._proven = False
+        self._thread: ThreadWorker | None = None
 
     def run(
         self,
@@ -70,36 +71,33 @@ class RecedingHorizon:
             PlantError: the plant failed or does not answer.
             Exception: no world could be planned for.
         """
-        self._check(plant, episodes, delays)
         with plant:
-            worker = self.planner if isinstance(self.planner, PlanWorker) else None
-            if worker is not None:
-                return self._run(worker, plant, episodes, observer, delays)
-            with self._own_worker(plant) as worker:
-                return self._run(worker, plant, episodes, observer, delays)
+            self._check(plant, episodes, delays)
+            worker = self._worker(plant)
+            worker.restart_if_broken()
+            controller = Controller(
+                self.settings,
+                plant,
+                episodes,
+                worker,
+                Delays.of(self.settings, not plant.clock.virtual, delays),
+                self._proven,
+                observer,
+            )
+            try:
+                return controller.run()
+            finally:
+                self._proven = controller.proven
 
-    def _run(
-        self,
-        worker: PlanWorker,
-        plant: Plant,
-        episodes: Sequence[EpisodeKey],
-        observer: Observer | None,
-        recorded: Sequence[float] | None,
-    ) -> Rollout:
-        worker.restart_if_broken()
-        delays = Delays.of(self.settings, not plant.clock.virtual, recorded)
-        controller = Controller(
-            self.settings, plant, episodes, worker, delays, self._proven, observer
-        )
-        try:
-            return controller.run()
-        finally:
-            self._proven = controller.proven
-
-    def _own_worker(self, plant: Plant) -> PlanWorker:
-        assert not isinstance(self.planner, PlanWorker)
-        kind = InlineWorker if plant.clock.virtual else ThreadWorker
-        return kind(self.planner, self.advance)
+    def _worker(self, plant: Plant) -> PlanWorker:
+        if isinstance(self.planner, PlanWorker):
+            return self.planner
+        if plant.clock.virtual:
+            return InlineWorker(self.planner, self.advance)
+        # Kept: a thread that still plans for an earlier episode must not meet a second one.
+        if self._thread is None or self._thread.planner is not self.planner:
+            self._thread = ThreadWorker(self.planner, self.advance)
+        return self._thread
 
     def _check(
         self, plant: Plant, episodes: Sequence[EpisodeKey], delays: Sequence[float] | None

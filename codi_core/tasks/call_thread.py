@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -18,7 +19,14 @@ class CallThread:
 
     def __init__(self, name: str) -> None:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        threading.Thread(target=_serve, args=(self._calls,), name=name, daemon=True).start()
+        self._thread = threading.Thread(target=_serve, args=(self._calls,), name=name, daemon=True)
+        self._thread.start()
+        weakref.finalize(self, self._calls.put, None)  # nobody can close a thread that is forgotten
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is asked in the thread itself, by what it calls."""
+        return threading.current_thread() is self._thread
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Have it call ``function(*arguments)`` when the calls before are done."""

@@ -57,7 +57,7 @@ class Plant(ABC):
         self._latest_now = self._latest_time = -float("inf")
         self._stopped = False
         self._calls: CallThread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @abstractmethod
     def _observe(self, until: float) -> Step:
@@ -129,6 +129,8 @@ class Plant(ABC):
     def stop(self) -> None:
         """Come to rest smoothly. Nothing can be commanded afterwards; a second stop does nothing.
 
+        Anybody may ask for it at any time, in any thread: also the author's own methods.
+
         Raises:
             PlantError: the plant failed or does not answer.
         """
@@ -192,13 +194,13 @@ class Plant(ABC):
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Call one of the author's methods: here on a virtual clock, else in its own thread."""
-        if not self.clock.virtual:
-            if self._calls is None:
-                self._calls = CallThread(self.name)
-            return self._calls.submit(method, *arguments)
-        done: Future[Any] = Future()
-        done.set_result(method(*arguments))
-        return done
+        if self.clock.virtual or (self._calls is not None and self._calls.is_current):
+            done: Future[Any] = Future()
+            done.set_result(method(*arguments))
+            return done
+        if self._calls is None:
+            self._calls = CallThread(self.name)
+        return self._calls.submit(method, *arguments)
 
     def _answer(self, call: Future[Any], patience: float) -> Any:
         wait([call], patience)

@@ -15,14 +15,14 @@ from codi_core.planning import ChunkLayout, Plan, PlanContext, Planner
 from codi_core.tasks import Plant, Step, WallClock
 
 RATE = 50.0
-HORIZON = 16
+HORIZON = 40  # 0.8 s: no busy machine holds up a plan for so long
 LAYOUT = ChunkLayout(((0,),), (slice(0, HORIZON),), (1,), HORIZON, RATE)
 
 
 class LoggingPlant(Plant):
     """One world that logs what its author's methods are told.
 
-    Its state is the control step that it was asked to observe at.
+    Its state is the control step that is nearest to the time of its observation.
     """
 
     def __init__(self, rate: float = RATE, **arguments: Any) -> None:
@@ -33,9 +33,10 @@ class LoggingPlant(Plant):
         self.rests = 0
 
     def _observe(self, until: float) -> Step:
-        self.observed.append(self.clock.now())
-        state = torch.full((1,), float(round(until * self.rate)))
-        return Step(self.clock.now(), state, {"tick": state[:, None]}, {"tick": state.numpy()})
+        now = self.clock.now()
+        self.observed.append(now)
+        state = torch.full((1,), float(round(now * self.rate)))
+        return Step(now, state, {"tick": state[:, None]}, {"tick": state.numpy()})
 
     def _follow(self, chunks: tuple[Tensor, ...] | None, start: float) -> None:
         assert self.rests == 0, "told something after the stop"

@@ -77,7 +77,9 @@ def test_a_late_plan_drops_what_has_passed_and_an_early_one_waits() -> None:
 def test_without_an_action_left_the_episode_ends() -> None:
     rollout, applied, _ = run([0.05, 0.65])
     assert applied == list(range(HORIZON))
-    assert rollout.failures == ("no plan was left at 0.80 s: the plan begun at 0.30 s took 0.65 s",)
+    assert rollout.failures == (
+        "no plan was left at 0.80 s: the latest one, begun at 0.30 s, took 0.65 s",
+    )
     assert rollout.lengths.tolist() == [HORIZON + 1]
     assert [replan.dropped for replan in rollout.replans] == [0, -1]
 

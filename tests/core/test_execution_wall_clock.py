@@ -172,13 +172,13 @@ def test_a_plan_that_nobody_foresees_begins_at_its_observation(
 
 
 def test_without_a_plan_the_plant_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, [0.05, 5.0])
+    run = Run(monkeypatch, [0.05, 9.0], max_seconds=9.0)
     assert [tick for tick, _ in run.steps] == list(range(1, HORIZON + 1))
     assert run.plant.rests == 1
     (reason,) = run.rollout.failures
     assert reason is not None
-    assert reason.startswith("no plan was left at 1.60 s: the scheduled worker has been planning")
-    assert reason.endswith("for 1.30 s, since 0.30 s")
+    assert reason.startswith("no plan was left at 4.00 s: the scheduled worker has been planning")
+    assert reason.endswith("for 3.70 s, since 0.30 s")
     assert run.rollout.lengths.tolist() == [HORIZON + 1]
 
 
@@ -256,11 +256,11 @@ def test_a_bad_plant_ends_the_run_with_its_name(plant: Any, message: str) -> Non
 
 
 def test_a_clock_that_jumps_ahead_leaves_no_plan() -> None:
-    plant = JumpingPlant(0.5)
+    plant = JumpingPlant(0.9)
     rollout = RecedingHorizon(DutifulPlanner(), settings(max_seconds=60), advance).run(plant, KEYS)
     (reason,) = rollout.failures
     assert reason is not None
-    assert reason.startswith("no plan was left at 0.")
+    assert reason.startswith("no plan was left at 1.")
     assert plant.rests == 1
     assert increasing([start for start, _ in plant.followed])
 
@@ -272,6 +272,33 @@ def test_a_plant_that_stops_by_itself_ends_the_episode() -> None:
     rollout = RecedingHorizon(DutifulPlanner(), settings(max_seconds=30), advance).run(plant, KEYS)
     assert rollout.failures == ("LoggingPlant was stopped",)
     assert plant.rests == 1
+
+
+def test_an_author_may_stop_the_plant_from_within() -> None:
+    class Careful(LoggingPlant):
+        def _observe(self, until: float) -> Any:
+            step = super()._observe(until)
+            if step.time > 0.1:
+                self.stop()
+            return step
+
+    plant = Careful()
+    rollout = RecedingHorizon(DutifulPlanner(), settings(max_seconds=30), advance).run(plant, KEYS)
+    assert rollout.failures == ("Careful was stopped",)
+    assert plant.rests == 1
+
+
+def test_an_episode_waits_for_the_last_plan_of_the_one_before() -> None:
+    planning = threading.Lock()
+
+    def pause(number: int) -> None:
+        assert planning.acquire(blocking=False), "two plans at a time"
+        time.sleep(0.1)
+        planning.release()
+
+    loop = RecedingHorizon(DutifulPlanner(pause), settings(max_seconds=0.3), advance)
+    for _ in range(3):
+        assert "two plans" not in str(loop.run(LoggingPlant(), KEYS).failures)
 
 
 def test_a_planner_that_raises_ends_the_episode_once_it_has_worked() -> None:

@@ -150,12 +150,13 @@ def test_a_process_that_dies_between_two_plans_is_noticed_too() -> None:
 
 
 def test_a_process_that_hangs_leaves_no_plan_and_is_started_anew() -> None:
-    with ProcessWorker(hanging) as worker:
+    with ProcessWorker(hanging, patience=1.0) as worker:
         first, plant = worker.pid, LoggingPlant()
         rollout = RecedingHorizon(worker, settings(max_seconds=30.0)).run(plant, KEYS)
         (reason,) = rollout.failures
         assert reason is not None
-        assert f"no plan was left at 0.32 s: the plan process of Hanging (pid {first})" in reason
+        assert reason.startswith("no plan was left at 0.8")
+        assert f"s: the plan process of Hanging (pid {first}) has been planning for" in reason
         assert plant.rests == 1
         assert len(plant.followed) == 1
         worker.restart_if_broken()
