@@ -122,6 +122,7 @@ def test_a_process_ends_when_it_is_closed() -> None:
     assert not alive(pid)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_stops_the_plant_and_is_started_anew() -> None:
     with ProcessWorker(dutiful) as worker:
         loop = RecedingHorizon(worker, settings(max_seconds=30.0))
@@ -149,6 +150,7 @@ def test_a_process_that_dies_between_two_plans_is_noticed_too() -> None:
         assert worker.submit(REQUEST).result(10).plan.flat.shape == (1, HORIZON)
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_leaves_no_plan_and_is_started_anew() -> None:
     with ProcessWorker(hanging, patience=1.0) as worker:
         first, plant = worker.pid, LoggingPlant()
@@ -207,6 +209,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "leave"])
 def test_a_process_does_not_outlive_the_one_that_made_it(tmp_path: Path, way: str) -> None:
     script = tmp_path / "parent.py"
