@@ -3,54 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Sequence
+from concurrent.futures import wait
 
-import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
 from codi_core.errors import PlanWorkerError, SpecificationError, UsageError
 from codi_core.execution.delays import Delays
-from codi_core.execution.endings import Endings, Events
+from codi_core.execution.episode_log import EpisodeLog
+from codi_core.execution.flight import Flight
 from codi_core.execution.history import History
 from codi_core.execution.joint_plan import JointPlan
 from codi_core.execution.plan_maker import reason_of
 from codi_core.execution.plan_request import PlanReply, PlanRequest
 from codi_core.execution.plan_worker import PlanWorker
-from codi_core.execution.rollout import ControlStep, Observer, Replan, Rollout
+from codi_core.execution.rollout import ControlStep, Observer, Rollout
 from codi_core.execution.schedule import Schedule, ScheduledChunks
 from codi_core.execution.settings import LoopSettings
 from codi_core.execution.world_selection import is_divisible
 from codi_core.tasks.environment import EpisodeKey, Step
 from codi_core.tasks.plant import Plant
-
-
-@attrs.frozen(eq=False)
-class _Flight:
-    """A plan that is being made.
-
-    Attributes:
-        tick: the control step at which it was begun.
-        time: when its observation was made [s].
-        start: the control step from which it is to be followed.
-        worlds: the numbers of the worlds that are planned for.
-        future: what becomes of it.
-        began: the seconds of ``time.perf_counter`` at which it was begun.
-    """
-
-    tick: int
-    time: float
-    start: int
-    worlds: Sequence[int]
-    future: Future[PlanReply]
-    began: float
-
-    @property
-    def age(self) -> float:
-        """How long it has been made [s]."""
-        return time.perf_counter() - self.began
 
 
 class Controller:
@@ -85,34 +59,27 @@ class Controller:
         self.worker, self.delays, self.observer = worker, delays, observer
         self.proven = proven
         self.history = History(settings.history)
-        self.endings = Endings(settings.steps_after_success)
+        self.log = EpisodeLog(len(episodes), settings.steps_after_success)
         self.schedule = Schedule()
-        self.replans: list[Replan] = []
-        self.events: list[Events] = []
-        self.failures: list[str | None] = [None] * len(episodes)
-        self.missed = 0
         self.seen = 0  # the control step that is nearest to the latest observation
         self.now: Step
         self.current: JointPlan | None = None
-        self.flight: _Flight | None = None
+        self.flight: Flight | None = None
         self.next_plan = 0
 
     def run(self) -> Rollout:
         """Run until the time limit, or until the episodes of all worlds are over."""
-        self._note(self.plant.observe(0.0), 1)
+        self._note(self.plant.observe(0.0))
         self._begin_plan(0)  # agents at rest wait for their first plan
         self._receive(self.worker.patience)
         tick = 0
         while tick < self.settings.steps and self._ready(tick):
             tick = self._step(tick)
-        lengths = self.endings.lengths(len(self.episodes))
-        return Rollout(
-            _stacked(self.events), lengths, tuple(self.replans), tuple(self.failures), self.missed
-        )
+        return self.log.rollout()
 
     def _ready(self, tick: int) -> bool:
         """Do what is due at a control step; whether there are actions for it."""
-        if self.endings.over():
+        if self.log.over():
             return False
         if self.plant.stopped:
             self._give_up(f"{self.plant.name} was stopped")
@@ -125,9 +92,9 @@ class Controller:
         if self.flight is None and tick >= self.next_plan and (virtual or self._covers(tick)):
             self._begin_plan(tick)
         self._receive(self.worker.patience if virtual else 0.0)
-        if not self.endings.over() and not self._covers(tick):
+        if not self.log.over() and not self._covers(tick):
             self._give_up(self._why_no_actions(tick))
-        return not self.endings.over()
+        return not self.log.over()
 
     def _covers(self, tick: int) -> bool:
         """Whether there are actions for a control step."""
@@ -148,26 +115,19 @@ class Controller:
             after = max(after, int(clock.now() * self.settings.rate_hz))
             after = min(after, self.settings.steps)
             self.seen = round(step.time * self.settings.rate_hz)
-        self.missed += after - tick - 1
         self._note(step, after - tick)
         if self.observer is not None:
             self.observer(ControlStep(after, before, actions, entry.plans, self.now))
         return after
 
-    def _note(self, step: Step, rows: int) -> None:
-        """Take in what was observed, as so many rows of events."""
-        # Simulators hand out live views; what happened must not change afterwards.
-        events = {name: np.array(value) for name, value in step.events.items()}
-        self.now = attrs.evolve(step, events=events)
+    def _note(self, step: Step, rows: int = 1) -> None:
+        self.now = self.log.note(step, rows)
         self.history.push(step.observation)
-        for _ in range(rows):
-            self.events.append(events)
-            self.endings.note(events)
 
     def _begin_plan(self, tick: int) -> None:
         """Have a plan made from the latest observation."""
         worlds, rows = self._worlds_to_plan()
-        current, number, expected = self.current, len(self.replans), self._expected_periods()
+        current, number, expected = self.current, len(self.log.replans), self._expected_periods()
         # A plan starts no later than where the actions end; at its observation if nobody foresees.
         seen = self.seen if current is None else max(self.seen, current.start)
         foreseen = min(tick + expected, self.schedule.end) if self.worker.foresees else seen
@@ -180,16 +140,16 @@ class Controller:
             worlds=rows,
             previous=None if current is None else current.plan.flat,
             committed=0 if current is None else start - current.start,
-            deadline=None if current is None else self._deadline(tick + expected),
+            deadline=None if current is None else self._deadline(tick, expected),
             device=self.settings.device,
         )
         began = time.perf_counter()
         future = self.worker.submit(request)
-        self.flight = _Flight(tick, self.now.time, start, worlds, future, began)
+        self.flight = Flight(tick, self.now.time, start, worlds, future, began)
 
     def _worlds_to_plan(self) -> tuple[Sequence[int], Tensor | None]:
         """The numbers of the worlds to plan for, and as a tensor if they are not all worlds."""
-        unfinished = self.endings.unfinished(len(self.episodes))
+        unfinished = self.log.unfinished()
         if self.current is None or unfinished.all() or not is_divisible(self.now.state):
             return range(len(self.episodes)), None
         worlds = np.flatnonzero(unfinished)
@@ -208,12 +168,17 @@ class Controller:
     def _expected_periods(self) -> int:
         return self.settings.periods(self.delays.expected())
 
-    def _deadline(self, tick: int) -> float | None:
-        """The ``time.monotonic()`` of a control step, for a planner that is in a hurry."""
+    def _deadline(self, tick: int, expected: int) -> float | None:
+        """The ``time.monotonic()`` by which a plan is wanted that is begun at a control step.
+
+        It may be late, but not so late that the E actions have passed that are executed of it, or
+        that the actions before it have ended: rather have a plan of fewer steps.
+        """
         if not self.delays.measured or self.delays.replayed:
             return None
-        remaining = tick / self.settings.rate_hz - self.plant.clock.now()
-        return time.monotonic() + remaining
+        passed = tick + expected + self.settings.execute
+        wanted = max(tick + 1, min(passed, self.schedule.end - 1))
+        return time.monotonic() + wanted / self.settings.rate_hz - self.plant.clock.now()
 
     def _receive(self, patience: float) -> None:
         """Take in the plan that is being made, if it is there within ``patience`` [s]."""
@@ -224,7 +189,8 @@ class Controller:
         if not flight.future.done():
             if flight.age >= self.worker.patience:
                 self.flight = None
-                self._failed(_hanging(self.worker.name, flight.age), flight.worlds)
+                error = f"{self.worker.name} has not answered for {flight.age:.2f} s"
+                self._failed(PlanWorkerError(error), flight.worlds)
             return
         self.flight, seconds = None, flight.age
         try:
@@ -234,19 +200,19 @@ class Controller:
             return
         self._join(flight, reply, self.delays.note(seconds))
 
-    def _join(self, flight: _Flight, reply: PlanReply, delay: float) -> None:
+    def _join(self, flight: Flight, reply: PlanReply, delay: float) -> None:
         """Follow a plan from its start on, or from now on if that has passed."""
         self.proven = True
-        self._fail(reply.failures)
+        self.log.fail(reply.failures)
         broken = list(reply.failures)
         if self.current is None:
             joint, arrival = JointPlan.first(reply.plan, broken), 0
         else:
-            number = len(self.replans)
+            number = len(self.log.replans)
             joint = self.current.renewed(reply.plan, number, flight.worlds, broken, flight.start)
             arrival = flight.tick + self.settings.periods(delay)
         dropped = self._command(joint, arrival if self.plant.clock.virtual else 0)
-        self.replans.append(_record(flight, reply, delay, dropped, self.settings.rate_hz))
+        self.log.replans.append(flight.replan(reply, delay, dropped, self.settings.rate_hz))
 
     def _command(self, joint: JointPlan, arrival: int) -> int:
         """Command a plan at the earliest from a control step on; how many actions were dropped.
@@ -274,19 +240,12 @@ class Controller:
         mistake = isinstance(error, (UsageError, SpecificationError))
         if mistake or not self.proven or len(worlds) > 1:
             raise error
-        self._fail({world: reason_of(error) for world in worlds})
+        self.log.fail({world: reason_of(error) for world in worlds})
 
     def _give_up(self, reason: str) -> None:
         """Stop the plant, and end all episodes that go on."""
         self.plant.stop()
-        unfinished = np.flatnonzero(self.endings.unfinished(len(self.episodes)))
-        self._fail(dict.fromkeys(unfinished.tolist(), reason))
-
-    def _fail(self, reasons: Mapping[int, str]) -> None:
-        for world, reason in reasons.items():
-            self.failures[world] = self.failures[world] or reason
-        if reasons:
-            self.endings.end(len(self.episodes), list(reasons))
+        self.log.fail_all(reason)
 
     def _why_no_actions(self, tick: int) -> str:
         at = f"no plan was left at {tick / self.settings.rate_hz:.2f} s: "
@@ -295,33 +254,5 @@ class Controller:
                 f"{at}{self.worker.name} has been planning for {self.flight.age:.2f} s, since "
                 f"{self.flight.time:.2f} s"
             )
-        latest = self.replans[-1]
+        latest = self.log.replans[-1]
         return f"{at}the latest one, begun at {latest.time:.2f} s, took {latest.delay:.2f} s"
-
-
-def _hanging(name: str, age: float) -> PlanWorkerError:
-    return PlanWorkerError(f"{name} has not answered for {age:.2f} s")
-
-
-def _stacked(events: Sequence[Events]) -> Events:
-    return {name: np.stack([event[name] for event in events]) for name in events[0]}
-
-
-def _record(flight: _Flight, reply: PlanReply, delay: float, dropped: int, rate: float) -> Replan:
-    diagnostics = reply.plan.diagnostics
-    series = {
-        name: tuple(torch.stack(values).double().mean(1).tolist())
-        for name, values in diagnostics.series.items()
-        if values
-    }
-    return Replan(
-        time=flight.time,
-        seconds=reply.seconds,
-        counts=dict(diagnostics.counts),
-        stages=dict(diagnostics.seconds),
-        series=series,
-        worlds=len(reply.plan.flat),
-        start=flight.start / rate,
-        delay=delay,
-        dropped=dropped,
-    )

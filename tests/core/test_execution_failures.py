@@ -197,6 +197,26 @@ def test_a_state_that_cannot_be_divided_raises_as_it_is() -> None:
         loop.run(SimulatedPlant(Whole(), KEYS, 10), KEYS)
 
 
+def test_what_breaks_after_an_episode_is_over_does_not_count() -> None:
+    class Won(MarkedWorld):
+        """Its state can't be divided: all worlds are planned for to the end."""
+
+        def look(self) -> Step:
+            step = super().look()
+            won = np.array([False, False, self.clock >= 2])
+            return attrs.evolve(step, state=[self.marks], events={**step.events, "succeeded": won})
+
+    class OfList(BreakablePlanner):
+        def plan(self, context: PlanContext) -> Plan:
+            return super().plan(attrs.evolve(context, state=context.state[0]))
+
+    settings = LoopSettings(10, HORIZON, 4, 0.8, after_success=0.0)
+    loop = RecedingHorizon(OfList(nan_for(5, first=False)), settings)
+    rollout = loop.run(SimulatedPlant(Won(), KEYS, 10), KEYS)
+    assert rollout.failures == (None, None, None)
+    assert rollout.lengths.tolist() == [9, 9, 3]
+
+
 def plan(**changes: Any) -> Plan:
     chunks = (torch.zeros(3, HORIZON, 1), torch.zeros(3, HORIZON, 2))
     flat = torch.zeros(3, 3 * HORIZON)

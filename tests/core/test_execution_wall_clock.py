@@ -15,6 +15,7 @@ import pytest
 from codi_core.errors import PlantError, UsageError
 from codi_core.execution import InlineWorker, LoopSettings, PlanMaker, PlanWorker, RecedingHorizon
 from codi_core.execution import controller as controller_module
+from codi_core.execution import flight as flight_module
 from codi_core.execution.plan_request import PlanReply, PlanRequest
 from codi_core.tasks import EpisodeKey, Plant, WallClock
 from tests.core.plants import (
@@ -104,6 +105,7 @@ class Run:
         monkeypatch.setattr(controller_module, "wait", self.time.wait)
         fake = SimpleNamespace(monotonic=self.time.show, perf_counter=self.time.show)
         monkeypatch.setattr(controller_module, "time", fake)
+        monkeypatch.setattr(flight_module, "time", fake)
         self.planner = DutifulPlanner()
         maker = PlanMaker(self.planner, advance if foresees else None)
         worker = ScheduledWorker(self.time, maker, seconds)
@@ -182,14 +184,20 @@ def test_without_a_plan_the_plant_is_stopped(monkeypatch: pytest.MonkeyPatch) ->
     assert run.rollout.lengths.tolist() == [HORIZON + 1]
 
 
-def test_a_deadline_is_the_control_step_at_which_the_plan_is_wanted(
+def test_a_plan_is_wanted_before_its_executed_actions_have_passed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Run(monkeypatch, [0.25] * 12)
     began = 1000.25  # the clock starts when the first plan has arrived
     deadlines = [context.deadline for context in run.planner.contexts]
+    assert [replan.start for replan in run.rollout.replans[:4]] == pytest.approx([0, 0.4, 0.8, 1.2])
     assert deadlines[0] is None
-    assert deadlines[1:4] == pytest.approx([began + 0.4, began + 0.8, began + 1.2])
+    assert deadlines[1:4] == pytest.approx([began + 0.8, began + 1.2, began + 1.6])
+
+
+def test_a_plan_is_wanted_before_the_actions_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, [0.25] * 12, execute=39, max_seconds=4.0)
+    assert run.planner.contexts[1].deadline == pytest.approx(1000.25 + 3.9)
 
 
 def test_missed_steps_are_counted_and_filled(monkeypatch: pytest.MonkeyPatch) -> None:

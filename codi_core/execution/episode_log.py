@@ -1,0 +1,74 @@
+"""What has happened so far in the episodes of a batch of worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from codi_core.execution.endings import Endings, Events
+from codi_core.execution.rollout import Replan, Rollout
+from codi_core.tasks.environment import Step
+
+
+class EpisodeLog:
+    """Keeps events, plans and failures, and knows whose episode is over.
+
+    Args:
+        worlds: B.
+        after_success: how many control steps an episode goes on after its success; None for up to
+            the time limit.
+
+    Attributes:
+        replans: one entry a plan.
+    """
+
+    def __init__(self, worlds: int, after_success: int | None) -> None:
+        self._worlds = worlds
+        self._endings = Endings(after_success)
+        self._events: list[Events] = []
+        self._failures: list[str | None] = [None] * worlds
+        self._missed = 0
+        self.replans: list[Replan] = []
+
+    def note(self, step: Step, rows: int = 1) -> Step:
+        """Take in what was observed, as so many rows of events; the same step, with copied events.
+
+        More than one row stand for control steps that were missed.
+        """
+        # Simulators hand out live views; what happened must not change afterwards.
+        events = {name: np.array(value) for name, value in step.events.items()}
+        for _ in range(rows):
+            self._events.append(events)
+            self._endings.note(events)
+        self._missed += rows - 1
+        return attrs.evolve(step, events=events)
+
+    def fail(self, reasons: Mapping[int, str]) -> None:
+        """End the episodes of worlds with the latest row, for these reasons."""
+        unfinished = self.unfinished()
+        ended = [world for world in reasons if unfinished[world]]
+        for world in ended:
+            self._failures[world] = reasons[world]
+        if ended:
+            self._endings.end(self._worlds, ended)
+
+    def fail_all(self, reason: str) -> None:
+        """End all episodes that are not over."""
+        self.fail(dict.fromkeys(range(self._worlds), reason))
+
+    def unfinished(self) -> NDArray[np.bool_]:
+        """Whether each world's episode is not over yet, (B,)."""
+        return self._endings.unfinished(self._worlds)
+
+    def over(self) -> bool:
+        """Whether the episodes of all worlds are over."""
+        return self._endings.over()
+
+    def rollout(self) -> Rollout:
+        """All of it."""
+        events = {name: np.stack([row[name] for row in self._events]) for name in self._events[0]}
+        lengths = self._endings.lengths(self._worlds)
+        return Rollout(events, lengths, tuple(self.replans), tuple(self._failures), self._missed)
