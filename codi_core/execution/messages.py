@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codi_core.errors import CodiError
-
 
 class _Pickler(pickle.Pickler):
     """Sends tensors as arrays: ten times faster, and a view doesn't bring all of its storage."""
@@ -35,20 +33,11 @@ def unpacked(data: bytes) -> Any:
 
 
 def packed_error(error: Exception) -> bytes:
-    """An error as bytes; one that can't be sent as it is becomes one of a kind that can."""
+    """An error as bytes; one that can't be sent as it is becomes a text."""
     try:
         data = packed(error)
         arrived = unpacked(data)
+        same = type(arrived) is type(error) and str(arrived) == str(error)
     except Exception:
-        return packed(_plainer(error))
-    same = type(arrived) is type(error) and str(arrived) == str(error)
-    return data if same else packed(_plainer(error))
-
-
-def _plainer(error: Exception) -> Exception:
-    if isinstance(error, CodiError):
-        # What is the user's mistake must stay one: the nearest kind that is made from a message.
-        kinds = (kind for kind in type(error).__mro__ if issubclass(kind, CodiError))
-        kind = next(kind for kind in kinds if kind.__init__ is Exception.__init__)
-        return kind(str(error))
-    return RuntimeError(f"{type(error).__name__}: {error}")
+        same = False
+    return data if same else packed(RuntimeError(f"{type(error).__name__}: {error}"))

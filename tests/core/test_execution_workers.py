@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from codi_core.errors import LocalityError, PlanWorkerError, SpecificationError
+from codi_core.errors import LocalityError, PlanWorkerError
 from codi_core.execution import (
     LoopSettings,
     PlanWorker,
@@ -244,12 +244,16 @@ def test_tensors_arrive_as_they_are() -> None:
     assert len(packed(torch.zeros(10_000)[:3])) < 1000
 
 
-def test_errors_arrive_as_what_they_are_or_as_a_kind_that_can_be_sent() -> None:
+def test_errors_arrive_as_what_they_are_or_as_text() -> None:
     error = unpacked(packed_error(ValueError("so", 3)))
     assert type(error) is ValueError
     assert error.args == ("so", 3)
-    text = unpacked(packed_error(LocalityError(["gap"])))
-    assert type(text) is SpecificationError
-    assert str(text).startswith("no locality is declared by the cost 'gap'")
+    mistake = unpacked(packed_error(LocalityError(["gap"])))
+    assert type(mistake) is LocalityError
+    assert str(mistake).startswith("no locality is declared by the cost 'gap'")
+    odd = type(
+        "Odd", (Exception,), {"__init__": lambda self, a, b: Exception.__init__(self, a + b)}
+    )
+    assert str(unpacked(packed_error(odd("here", " and there")))) == "Odd: here and there"
     local = type("Local", (Exception,), {})
     assert str(unpacked(packed_error(local("here")))) == "Local: here"
