@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from codi_core import experiments
 from codi_core.cli.run import main
 from codi_core.errors import CheckpointError
 from codi_core.host.plugins import load_plugins
+from codi_core.planning import NoiseSource, PlanContext
 from codi_core.policies import Normaliser, PolicySpec
 from codi_core.policies.diffusion import DiffusionPolicy
 from codi_core.resources import Resources
@@ -105,6 +107,23 @@ def test_each_task_has_the_terms_that_its_maps_need():
 def test_in_a_crowd_what_is_imminent_counts_apart():
     small, large = (SwapTask().parts(SwapTask.Options(agents=n)) for n in (63, 64))
     assert set(large.default_costs) - set(small.default_costs) == {"navigation-imminent"}
+
+
+def test_a_teams_planner_can_be_sent_to_another_process():
+    experiment = experiments.prepare("navigation-corridor", {"vehicle": "mixed"}, samples=8)
+    planner = experiment.planner()
+    step = experiment.environment().reset([EpisodeKey(0, 0)])
+    observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
+
+    def planned(by):
+        context = PlanContext(NoiseSource([(0, 0, 0)]), observation, by.layout, step.state)
+        return by.plan(context).flat
+
+    expected = planned(planner)
+    assert torch.equal(planned(pickle.loads(pickle.dumps(planner))), expected)
+    advance = pickle.loads(pickle.dumps(experiment.opened.parts.advance))
+    still = (torch.zeros(1, 2, 2),) * 4
+    assert torch.equal(advance(step.state, still)[0].position, step.state.position)
 
 
 @pytest.mark.slow
