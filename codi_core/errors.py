@@ -86,6 +86,12 @@ class CostError(CodiError):
     exit_code = 2
 
 
+class EpisodeError(CodiError):
+    """A part of somebody's, such as a method or an environment, that raised in every episode."""
+
+    exit_code = 2
+
+
 class LocalityError(SpecificationError):
     """A guidance needs terms of a cost that does not declare its locality.
 

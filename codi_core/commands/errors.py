@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Protocol
 
 from codi_core.commands.output import mute
-from codi_core.errors import CodiError, CostError
+from codi_core.errors import CodiError, CostError, EpisodeError
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 + SIGINT."""
@@ -34,9 +34,9 @@ class Main(Protocol):
 def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Wrap a command's ``main`` so that what the user can mend ends in a message.
 
-    A :class:`CodiError` prints its message and exits with its code. A cost's own error shows the
-    traceback of the user's code. Ctrl-C and SIGTERM exit with 130. Anything else is a bug and
-    keeps its traceback.
+    A :class:`CodiError` prints its message and exits with its code. The error of a cost, or of what
+    broke every episode, shows the traceback of the user's code. Ctrl-C exits with 130. Anything
+    else is a bug and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -47,7 +47,7 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
             _flush()
             return code
         except CodiError as error:
-            if isinstance(error, CostError) and error.__cause__ is not None:
+            if isinstance(error, (CostError, EpisodeError)) and error.__cause__ is not None:
                 sys.stderr.write(user_traceback(error.__cause__))
             print_error(str(error))
             return error.exit_code

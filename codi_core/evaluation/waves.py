@@ -9,7 +9,7 @@ from typing import Any, Self
 import attrs
 import numpy as np
 
-from codi_core.errors import PlantError, SpecificationError, UsageError
+from codi_core.errors import CodiError, EpisodeError, PlantError, SpecificationError, UsageError
 from codi_core.execution import ControlStep, PlanWorker, RecedingHorizon, Replan, Rollout
 from codi_core.execution.plan_maker import reason_of
 from codi_core.execution.settings import MEASURED
@@ -85,7 +85,7 @@ class WaveRunner:
             on_tick: told about each control step.
 
         Raises:
-            Exception: what went wrong in all of the episodes, if they are the run's first ones.
+            CodiError: what went wrong in all of the episodes, if they are the run's first ones.
         """
         try:
             wave = self._together(numbers, traced, on_tick)
@@ -125,7 +125,9 @@ class WaveRunner:
             waves = [self._alone(number, traced) for number in numbers]
         wave = _joined(waves)
         if all("error" in record for record in wave.records) and not self.begun:
-            raise error
+            if isinstance(error, CodiError):
+                raise error
+            raise EpisodeError(f"every episode breaks: {reason_of(error)}") from error
         return wave
 
     def _alone(self, number: int, traced: frozenset[int]) -> Wave:

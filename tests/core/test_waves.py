@@ -15,7 +15,7 @@ from plugin_path import install
 
 from codi_core import experiments
 from codi_core.cli.run import main
-from codi_core.errors import PlanError
+from codi_core.errors import EpisodeError, PlanError
 from codi_core.evaluation.waves import WaveRunner
 from codi_core.execution import RecedingHorizon, SimulatedPlant
 from codi_core.planning import Plan, PlanContext, Planner
@@ -112,7 +112,7 @@ def test_an_error_of_one_world_fails_its_episode_alone() -> None:
 
 
 def test_an_error_of_all_worlds_is_raised() -> None:
-    with pytest.raises(ZeroDivisionError, match="a wheel came off"):
+    with pytest.raises(EpisodeError, match="ZeroDivisionError: a wheel came off"):
         runner(bad=range(4)).run(range(4))
 
 
@@ -123,7 +123,7 @@ def test_a_single_world_that_breaks_later_fails_alone() -> None:
 
 
 def test_a_single_world_that_breaks_at_once_is_the_users_mistake() -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(EpisodeError, match="ZeroDivisionError"):
         runner(bad=[1]).run([1])
 
 
@@ -139,6 +139,13 @@ def test_a_plan_that_breaks_in_one_world_fails_its_episode_alone(raises: bool) -
 def test_a_plan_that_is_finite_nowhere_is_the_users_mistake() -> None:
     with pytest.raises(PlanError, match="Faulty planned"):
         faulty(1, raises=False).run([1])
+
+
+def test_a_planner_that_raises_everywhere_is_the_users_mistake() -> None:
+    with pytest.raises(EpisodeError, match="every episode breaks: KeyError: 'elbow'") as caught:
+        faulty(1, raises=True).run([1])
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.exit_code == 2
 
 
 def test_a_wave_crosses_to_other_processes() -> None:
