@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
+_Calls = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
+
+LEAVING = 5.0
+"""How long the program waits at its end for calls that are still being made [s]."""
+
+_RUNNING: weakref.WeakKeyDictionary[threading.Thread, _Calls] = weakref.WeakKeyDictionary()
+
 
 class CallThread:
-    """Makes calls one after the other in one thread, which never keeps the process alive.
+    """Makes calls one after the other in one thread; a call that hangs keeps no program alive.
 
     Args:
         name: of the thread.
     """
 
     def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._calls: _Calls = SimpleQueue()
         self._thread = threading.Thread(target=_serve, args=(self._calls,), name=name, daemon=True)
         self._thread.start()
+        _RUNNING[self._thread] = self._calls
         weakref.finalize(self, self._calls.put, None)  # nobody can close a thread that is forgotten
 
     @property
@@ -39,7 +49,7 @@ class CallThread:
         self._calls.put(None)
 
 
-def _serve(calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
+def _serve(calls: _Calls) -> None:
     while (item := calls.get()) is not None:
         future, call = item
         try:
@@ -47,3 +57,12 @@ def _serve(calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> 
         except BaseException as error:
             future.set_exception(error)
         del item, future, call  # what was returned is not kept until the next call
+
+
+@atexit.register
+def _finish() -> None:
+    # An interpreter that ends while a thread is inside a tensor operation aborts the program.
+    until = time.monotonic() + LEAVING
+    for thread, calls in list(_RUNNING.items()):
+        calls.put(None)
+        thread.join(max(0.0, until - time.monotonic()))

@@ -226,6 +226,25 @@ def test_a_process_does_not_outlive_the_one_that_made_it(tmp_path: Path, way: st
     assert wait_until(lambda: not alive(pid))
 
 
+LEAVING = """
+import time, torch
+from codi_core.tasks.call_thread import CallThread
+
+def multiply():
+    until, value = time.monotonic() + 0.5, torch.randn(200, 200)
+    while time.monotonic() < until:
+        value = (value @ value).tanh()
+
+CallThread("busy").submit(multiply)
+time.sleep(0.1)
+"""
+
+
+def test_a_program_may_end_while_its_thread_plans() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_tensors_arrive_as_they_are() -> None:
     sent = {
         "view": torch.arange(12.0).reshape(3, 4)[:, 1:3],
