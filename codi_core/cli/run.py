@@ -90,7 +90,7 @@ def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
         description="Run a task in closed loop and measure it.",
         epilog=installed_epilog(PROG)
         if found is None
-        else f"codi-plugins lists the costs, posteriors and methods for {name}.",
+        else f"codi-plugins says what each of these names stands for, also for {name}.",
     )
     parser.add_argument(
         "-h",
@@ -101,7 +101,8 @@ def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
     parser.add_argument(
         "--strict-plugins", action="store_true", help="a broken plugin is an error, not a warning"
     )
-    add_fields(parser.add_argument_group("what is run"), RunConfig, _shown_defaults(found))
+    defaults, names = _shown(found)
+    add_fields(parser.add_argument_group("what is run"), RunConfig, defaults, names=names)
     output = parser.add_argument_group("what is written")
     _add_folder_options(output)
     output.add_argument(
@@ -127,14 +128,20 @@ def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
     return parser
 
 
-def _shown_defaults(found: InstalledTask | None) -> dict[str, Any]:
+def _shown(
+    found: InstalledTask | None,
+) -> tuple[dict[str, Any], Mapping[str, Sequence[str]]]:
+    """The defaults and the names that the help shows for a task."""
     if found is None:
-        return {}
+        return {}, {}
+    from codi_core.host.assembly import available
+
     try:
-        return task_defaults(found.open().parts)
+        opened = found.open()
+        return task_defaults(opened.parts), available(opened)
     except (CodiError, TypeError, ValueError):
         # A task with required options has no parts yet.
-        return {}
+        return {}, {}
 
 
 def _stored(first: argparse.Namespace) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -42,6 +42,7 @@ def add_fields(
     options: type[Any],
     defaults: Mapping[str, Any] | None = None,
     prefix: str = "",
+    names: Mapping[str, Sequence[str]] | None = None,
     leave_out: Collection[str] = (),
 ) -> None:
     """Add one option for each field of an attrs class; what isn't given stays out of the result.
@@ -55,6 +56,7 @@ def add_fields(
         options: the attrs class.
         defaults: shown in the help instead of the fields' own defaults.
         prefix: put before the name under which the value is stored.
+        names: by field, the names that it takes; the help lists them.
         leave_out: fields that become no option.
 
     Raises:
@@ -66,7 +68,7 @@ def add_fields(
             continue
         flag = "--" + field.name.replace("_", "-")
         settings = _settings(field, hints.get(field.name, str))
-        settings["help"] = _help(field, defaults or {})
+        settings["help"] = _help(field, defaults or {}, (names or {}).get(field.name, ()))
         try:
             parser.add_argument(
                 flag, dest=prefix + field.name, default=argparse.SUPPRESS, **settings
@@ -96,8 +98,10 @@ def _settings(field: Any, hint: Any) -> dict[str, Any]:
     return {"type": kind if kind in (int, float, str, Path) else str, **given}
 
 
-def _help(field: Any, defaults: Mapping[str, Any]) -> str:
+def _help(field: Any, defaults: Mapping[str, Any], names: Sequence[str]) -> str:
     text = str(field.metadata.get("help", "")).replace("%", "%%")
+    if names:
+        text = f"{text}; one of {', '.join(names)}"
     default = defaults.get(field.name, field.default)
     if default is attrs.NOTHING:
         return f"{text} (required)".strip()

@@ -361,6 +361,27 @@ def _with_parts(parts: Iterable[object]) -> list[object]:
     return found
 
 
+def available(opened: OpenTask) -> dict[str, tuple[str, ...]]:
+    """By option of a run, the names that it takes for this task, the default ones first."""
+    host, parts, task = opened.host, opened.parts, opened.name
+    suiting = {
+        key: tuple(record.name for record in _suiting(getattr(host, key), task))
+        for key in ("base_policies", "predictors", "simulators", "drivers")
+    }
+    return {
+        "preset": tuple(parts.presets),
+        "method": host.methods.names(),
+        "policy": (*parts.policies, *suiting["base_policies"]),
+        "predictor": (*parts.predictors, *suiting["predictors"]),
+        "simulator": suiting["simulators"] if parts.simulator else (),
+        "driver": suiting["drivers"],
+        "posterior": host.posteriors.names(),
+        "guidance": host.guidances.names(),
+        "sampler": host.samplers.names(),
+        "cost": tuple(available_costs(host, task, opened.task)),
+    }
+
+
 # -- names ----------------------------------------------------------------------------------------
 
 
