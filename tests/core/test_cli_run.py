@@ -327,7 +327,10 @@ def test_help_with_a_task_shows_its_options_and_defaults(
     assert "--starts LEFT RIGHT where the points start [m] (default: -0.8 0.8)" in out
     assert "--randomize, --no-randomize" in out
     assert "λ, in units of the cost (default: 0.02)" in out
-    assert "may follow from it (default: exact)" in out
+    assert "may follow from it; one of exact (default: exact)" in out
+    assert (
+        "a set of options that the task names; options given beside it prevail; one of quick" in out
+    )
 
 
 def test_a_picture_that_fails_does_not_spoil_the_run(
