@@ -32,7 +32,7 @@ _EXPORTS = {
         "ReparameterizedGuidance",
     ),
     "codi_core.host.hookspecs": ("hookimpl",),
-    "codi_core.host.plugins": ("Host", "load_plugins"),
+    "codi_core.host.plugins": ("Host", "load_plugins", "register_plugin"),
     "codi_core.host.records": (
         "BasePolicyRecord",
         "BenchmarkRecord",
@@ -142,6 +142,7 @@ if TYPE_CHECKING:
     from codi_core.host.hookspecs import hookimpl as hookimpl
     from codi_core.host.plugins import Host as Host
     from codi_core.host.plugins import load_plugins as load_plugins
+    from codi_core.host.plugins import register_plugin as register_plugin
     from codi_core.host.records import BasePolicyRecord as BasePolicyRecord
     from codi_core.host.records import BenchmarkRecord as BenchmarkRecord
     from codi_core.host.records import CommandRecord as CommandRecord

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import codi_core
@@ -13,6 +15,9 @@ version = release = codi_core.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "examples"]
 nitpicky = False
+
+# Formulas are drawn without a network: see bring_mathjax.
+mathjax_path = "mathjax/tex-svg.js"
 
 html_theme = "furo"
 html_title = f"CoDi {release}"
@@ -36,5 +41,16 @@ def plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[st
         lines[number] = "".join(parts)
 
 
+def bring_mathjax(app: Any, error: Exception | None) -> None:
+    """Put MathJax, one file and its licence, beside the pages."""
+    if error is None and app.builder.format == "html":
+        package = resources.files("mathjax") / "static" / "mathjax"
+        folder = Path(app.outdir, "_static", "mathjax")
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in (package / "es5" / "tex-svg.js", package / "LICENSE"):
+            (folder / source.name).write_bytes(source.read_bytes())
+
+
 def setup(app: Any) -> None:
+    app.connect("build-finished", bring_mathjax)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon

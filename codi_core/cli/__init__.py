@@ -1,1 +1,1 @@
-"""The command line: codi-run, codi-collect, codi-plugins, and codi for all commands."""
+"""The commands codi-run, codi-collect, codi-train, codi-bench, codi-plugins, and codi for all."""

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +38,9 @@ KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType(
     }
 )
 """Per registry: what one entry is called, and its record class. The hook is ``codi_<registry>``."""
+
+_OWN: dict[str, object] = {}
+"""The plugins of this process that no distribution brought, by name."""
 
 
 @attrs.frozen
@@ -104,13 +108,26 @@ class Host:
         return tuple(plugin for plugin in self.plugins if plugin.error is not None)
 
 
+def register_plugin(plugin: object, name: str = "script") -> None:
+    """Register hook implementations of a script or a notebook, beside the installed plugins.
+
+    Other processes don't know of them, but for those that import the script again, as Python's
+    ``multiprocessing`` does. What others are to use belongs into a distribution.
+
+    Args:
+        plugin: a module, such as ``sys.modules[__name__]``, or an object with hook implementations.
+        name: what messages call it; it takes the place of one that had the same name.
+    """
+    _OWN[name] = plugin
+
+
 def load_plugins(
     strict: bool = False,
     warn: Callable[[str], None] | None = None,
     allow_conflicts: bool = False,
     entry_points: Iterable[metadata.EntryPoint] | None = None,
 ) -> Host:
-    """Load the built-in plugin and all installed ones.
+    """Load the built-in plugin, all installed ones, and those of :func:`register_plugin`.
 
     Args:
         strict: a broken plugin is an error, not a warning.
@@ -131,9 +148,15 @@ def load_plugins(
         dist = entry_point.dist
         name, version = (dist.name, dist.version) if dist else (entry_point.value, "unknown")
         loader.load(entry_point.name, name, version, entry_point.load)
+    for own, plugin in _OWN.items():
+        loader.load(own, own, "unknown", partial(_given, plugin))
     host = loader.host()
     _report(host, strict, allow_conflicts, warn or _warn)
     return host
+
+
+def _given(plugin: object) -> object:
+    return plugin
 
 
 def installed() -> tuple[str, ...]:

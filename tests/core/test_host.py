@@ -14,9 +14,10 @@ from plugin_path import ROOT, environment, install, install_example
 
 import codi_core
 from codi_core.errors import PluginError, UsageError
-from codi_core.host import hookspecs
+from codi_core.host import hookspecs, records
+from codi_core.host import plugins as host_plugins
 from codi_core.host.hookspecs import hookimpl
-from codi_core.host.plugins import KINDS, Host, load_plugins
+from codi_core.host.plugins import KINDS, Host, load_plugins, register_plugin
 
 HOOKS = [f"codi_{key}" for key in KINDS]
 
@@ -269,3 +270,21 @@ def test_a_module_is_a_plugin() -> None:
     host, said = load(("codi-module", module))
     assert said == []
     assert "mine" in host.tasks
+
+
+def test_a_script_registers_its_own_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_plugins, "_OWN", {})
+    for summary in ("first version", "second version"):
+        register_plugin(plugin_of(codi_costs=[records.CostRecord("mine", summary, factory)]))
+    host, said = load(("codi-a", plugin_of()))
+    assert said == []
+    assert host.costs.get("mine").summary == "second version"
+    assert host.costs.origin("mine") == "script"
+
+
+def test_a_script_cannot_take_an_installed_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_plugins, "_OWN", {})
+    record = records.CostRecord("mine", "of a script", factory)
+    register_plugin(plugin_of(codi_costs=[record]), "notebook")
+    with pytest.raises(PluginError, match="both 'codi-a' and 'notebook'"):
+        load(("codi-a", plugin_of(codi_costs=[record])))
