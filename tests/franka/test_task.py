@@ -276,3 +276,28 @@ def test_the_same_seed_gives_the_same_episodes(checkpoint: Path) -> None:
 def test_a_misspelt_task_names_the_near_miss(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--task", "franka-handof"]) == 2
     assert "franka-handoff" in capsys.readouterr().err
+
+
+def test_the_preset_of_the_paper_is_codi_as_printed() -> None:
+    config = experiments.prepare("franka-handoff", preset="paper").config
+    assert (config.posterior, config.guidance, config.sampler) == (
+        "isotropic",
+        "monte-carlo",
+        "ancestral",
+    )
+    assert config.cost == tuple(f"{name}={weight!r}" for name, weight in TABLE_I.items())
+    assert (config.samples, config.steps, config.predictor) == (64, 16, "kinematic")
+
+
+@pytest.mark.parametrize(
+    ("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32), ("physics", 16 * 24)]
+)
+def test_plans_of_each_preset_from_pure_noise(preset: str, rollouts: int) -> None:
+    """The first plan of an episode takes all steps; later ones are warm starts in two of them."""
+    planned = experiments.plan("franka-handoff", preset=preset, unguided=1)
+    assert planned.plan.diagnostics.counts["rollouts"] == rollouts
+
+
+def test_the_preset_for_physics_feels_its_latency() -> None:
+    config = experiments.prepare("franka-handoff", preset="physics").config
+    assert (config.predictor, config.latency, config.execute) == ("mujoco", 0.2, 2)

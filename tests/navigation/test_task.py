@@ -160,3 +160,9 @@ def test_a_run_writes_its_folder(tmp_path, checkpoints):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["episodes"] == 2
     assert set(metrics["task_metrics"]) >= {"makespan_s", "flow_time_s", "deadlock_rate"}
+
+
+@pytest.mark.parametrize(("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32)])
+def test_plans_of_each_preset_from_pure_noise(preset, rollouts):
+    planned = experiments.plan("navigation-swap", preset=preset, unguided=1)
+    assert planned.plan.diagnostics.counts["rollouts"] == rollouts

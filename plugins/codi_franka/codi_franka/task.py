@@ -50,6 +50,39 @@ PHYSICS_IN_THE_LOOP = PlanSettings(
 """96 rollouts a replan: two processors make a plan in less than the 0.2 s that its two executed
 actions last. Samples that are smooth in time need the fewest; see ``docs/results.md``."""
 
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # CoDi as printed: Table I, N(E[a|a_t], t²I), each plan from pure noise.
+    "paper": {
+        "method": "codi",
+        "cost": tuple(f"{name}={weight}" for name, weight in TABLE_I.items()),
+        "posterior": "isotropic",
+        "guidance": "monte-carlo",
+        "sampler": "ancestral",
+        "samples": 64,
+        "temperature": 0.002,
+        "steps": 16,
+        "execute": 4,
+    },
+    # An eighth of the rollouts: samples that are smooth in time need the fewest.
+    "fast": {
+        "method": "codi",
+        "predictor": "kinematic",
+        "posterior": "correlated",
+        "sampler": "warm-start:sigma_warm=5.0,steps=4,cold=0.1",
+        "samples": 32,
+    },
+    # Costs see full physics, while the arms move on.
+    "physics": {
+        "method": "codi",
+        "predictor": "mujoco",
+        "latency": 0.2,
+        **{
+            name: getattr(PHYSICS_IN_THE_LOOP, name)
+            for name in ("samples", "execute", "posterior", "sampler")
+        },
+    },
+}
+
 COSTS: Mapping[str, Callable[..., CostFunction]] = {
     "handoff-goal": GoalCost,
     "handoff-collision": CollisionCost,
@@ -81,6 +114,7 @@ class HandoffTask(Task):
             advance=_Advance(),
             demonstrator=_demonstrator,
             simulator="mujoco",
+            presets=PRESETS,
             paths=_paths,
         )
 

@@ -69,6 +69,20 @@ SETTINGS = PlanSettings(
 )
 """Plans begin from the previous one, each robot weighs its own samples, and those are smooth."""
 
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # The paper's estimator: one weight for all robots, N(E[a|a_t], t²I), each plan from pure noise.
+    "paper": {
+        "method": "codi",
+        "posterior": "isotropic",
+        "guidance": "monte-carlo",
+        "sampler": "ancestral",
+        "samples": 64,
+        "steps": 16,
+    },
+    # Half of the rollouts.
+    "fast": {"method": "codi", "samples": 32},
+}
+
 WEIGHTS = {
     "navigation-goal": 1.0,
     "navigation-separation": 40.0,
@@ -128,6 +142,7 @@ class NavigationTask(Task):
             after_success=0.0,
             advance=_Advance(team),
             demonstrator=demonstrator,
+            presets=PRESETS,
             paths=lambda trajectory: dict(
                 zip(team.names, trajectory.position.unbind(-2), strict=True)
             ),
