@@ -66,6 +66,10 @@ class MissingExtraError(CodiError):
         )
 
 
+class GridError(CodiError):
+    """Rows of a grid that could not be run, although the others have been."""
+
+
 class PlanError(CodiError):
     """A planner that raised, or planned actions that are not finite numbers."""
 

@@ -119,29 +119,57 @@ class Silent(Progress):
         """Nothing."""
 
 
+class Lines:
+    """Lines of text, for logs: one every ``period`` [s]; what is written in between is lost."""
+
+    def __init__(self, stream: TextIO | None = None, period: float = 15.0) -> None:
+        self._stream = stream or sys.stderr
+        self._period = period
+        self._next = time.monotonic() + period
+
+    def write(self, text: str, at_once: bool = False) -> None:
+        """Write a line if one is due, or at once."""
+        now = time.monotonic()
+        if now < self._next and not at_once:
+            return
+        self._next = now + self._period
+        # The reader of a log may have gone; that must not end the run.
+        with contextlib.suppress(OSError):
+            print(text, file=self._stream, flush=True)
+
+
+def live_bar(console: Any, *columns: str) -> Any:
+    """A bar of rich's with the time left, for terminals; its total is 1.
+
+    Args:
+        console: rich's.
+        columns: texts around the bar, the first in front of it; ``{task.fields[NAME]}`` is filled
+            in with what an update says.
+    """
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    first, *others = (TextColumn(column) for column in columns)
+    percent = TextColumn("{task.percentage:>3.0f}%")
+    return Bar(first, BarColumn(), percent, *others, TimeRemainingColumn(), console=console)
+
+
 class PlainProgress(Progress):
     """Lines of text, for logs: one every ``period`` [s], and one when a wave has finished."""
 
     def __init__(self, stream: TextIO | None = None, period: float = 15.0) -> None:
         super().__init__()
-        self._stream = stream or sys.stderr
-        self._period = period
-        self._next = time.monotonic() + period
+        self._lines = Lines(stream, period)
         self._shown = -1
 
     def show(self) -> None:
         """Write a line if one is due."""
-        now, tally = time.monotonic(), self.tally
-        if now < self._next and tally.done == self._shown:
-            return
-        self._next, self._shown = now + self._period, tally.done
-        # The reader of a log may have gone; that must not end the run.
-        with contextlib.suppress(OSError):
-            print(
-                f"{tally.done}/{tally.episodes} episodes ({tally.fraction:.0%}), {tally.text()}",
-                file=self._stream,
-                flush=True,
-            )
+        tally = self.tally
+        self._lines.write(
+            f"{tally.done}/{tally.episodes} episodes ({tally.fraction:.0%}), {tally.text()}",
+            at_once=tally.done != self._shown,
+        )
+        self._shown = tally.done
 
     def close(self) -> None:
         """Nothing to take down."""
@@ -151,18 +179,8 @@ class RichProgress(Progress):
     """A live bar with the time left, for terminals."""
 
     def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
         super().__init__()
-        self._bar = Bar(
-            TextColumn("{task.fields[episodes]} episodes"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+        self._bar = live_bar(console, "{task.fields[episodes]} episodes", "{task.fields[text]}")
         self._task = self._bar.add_task("", total=1.0, episodes="", text="")
         self._bar.start()
 

@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
-from codi_core.errors import CodiError, UsageError
+from codi_core.errors import CodiError, GridError, UsageError
 from codi_core.evaluation.progress import Progress, Silent
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.waves import Wave
@@ -101,7 +101,8 @@ class Grid:
             Whether all is finished. False after Ctrl-C, or if others go on and ``wait`` is False.
 
         Raises:
-            CodiError: a row could not be run.
+            UsageError: an option of a row names something that doesn't exist or doesn't fit.
+            GridError: rows could not be run to their end; all others have been.
         """
         chosen = self._chosen(only)
         try:
@@ -252,6 +253,6 @@ def _raise(errors: Mapping[str, Exception]) -> None:
         texts.append(f"row '{label}' stopped: {error}")
         codes.append(error.exit_code)
     if texts:
-        failed = CodiError("; ".join(texts))
+        failed = GridError("; ".join(texts))
         failed.exit_code = max(codes)
         raise failed from next(iter(errors.values()))

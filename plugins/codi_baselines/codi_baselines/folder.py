@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from codi_core.errors import UsageError
 from codi_core.files.durable import append_lines, read_lines, to_json, write_durably, writing
+from codi_core.files.folders import BENCHMARK, claimed
+
+if TYPE_CHECKING:
+    from codi_core.host.plugins import Host
 
 CONFIG, CELLS = "config.json", "cells.jsonl"
 
@@ -35,6 +41,15 @@ class BenchmarkFolder:
     def file(self, name: str) -> Path:
         """The path of one of the benchmark's files."""
         return self.path / name
+
+    @contextmanager
+    def claimed(
+        self, document: Mapping[str, Any], resume: bool = False, overwrite: bool = False
+    ) -> Iterator[None]:
+        """Keep the folder for this process, and :meth:`prepare` it."""
+        with claimed(self.path, BENCHMARK, resume=resume, overwrite=overwrite, own=self.own):
+            self.prepare(document, resume, overwrite)
+            yield
 
     def prepare(
         self, document: Mapping[str, Any], resume: bool = False, overwrite: bool = False
@@ -86,3 +101,24 @@ class BenchmarkFolder:
                     f"is now {json.dumps(here.get(name))}; give the same options, or another "
                     "--output"
                 )
+
+
+def document_of(
+    configuration: Mapping[str, Any], host: Host, command: Sequence[str]
+) -> dict[str, Any]:
+    """The content of ``config.json``.
+
+    Args:
+        configuration: everything that decides a cell's result.
+        host: what is installed.
+        command: what was typed.
+    """
+    from codi_core.experiments import provenance
+
+    return {
+        "configuration": configuration,
+        "command": list(command),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": provenance.versions(host),
+        "machine": provenance.machine(),
+    }

@@ -10,13 +10,14 @@ from codi_core.host.records import BenchmarkRecord, Main
 
 @hookimpl
 def codi_benchmarks() -> Iterator[BenchmarkRecord]:
-    """The comparisons of estimators."""
+    """The comparisons, and grids of any runs."""
     yield BenchmarkRecord(
         "estimators", "estimators of the guidance score against exact solutions", _estimators
     )
     yield BenchmarkRecord(
         "locality", "bias and variance of factored guidance on chains and grids", _locality
     )
+    yield BenchmarkRecord("grid", "rows of options in a file, run into one table", _grid)
     yield BenchmarkRecord("task", "estimators in closed loop on a task, at equal rollouts", _task)
 
 
@@ -28,6 +29,12 @@ def _estimators() -> Main:
 
 def _locality() -> Main:
     from codi_baselines.locality.command import main
+
+    return main
+
+
+def _grid() -> Main:
+    from codi_baselines.grids.command import main
 
     return main
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
+
+from codi_core.evaluation.progress import Lines, live_bar
 
 
 class CellProgress(Protocol):
@@ -29,25 +29,19 @@ class PlainCells:
     """Lines of text, for logs: one every ``period`` [s]."""
 
     def __init__(self, stream: TextIO | None = None, period: float = 15.0) -> None:
-        self._stream = stream or sys.stderr
-        self._period = period
+        self._lines = Lines(stream, period)
         self._began: float | None = None
-        self._first = self._next = 0.0
+        self._first = 0.0
 
     def show(self, share: float, doing: str) -> None:
         """Write a line if one is due."""
         now = time.monotonic()
         if self._began is None:
             # A resumed benchmark begins with a share that cost no time now.
-            self._began, self._first, self._next = now, share, now + self._period
+            self._began, self._first = now, share
             return
-        if now < self._next:
-            return
-        self._next = now + self._period
         left = time_left(now - self._began, share - self._first, 1 - share)
-        # The reader of a log may have gone; that must not end the benchmark.
-        with contextlib.suppress(OSError):
-            print(f"{share:.0%} done, {left} left; next: {doing}", file=self._stream, flush=True)
+        self._lines.write(f"{share:.0%} done, {left} left; next: {doing}")
 
     def __enter__(self) -> Self:
         return self
@@ -65,15 +59,7 @@ class LiveCells:
     """A live bar with the time left, for terminals; ``console`` is rich's."""
 
     def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+        self._bar = live_bar(console, "{task.description}")
         self._task = self._bar.add_task("", total=1.0)
 
     def show(self, share: float, doing: str) -> None:

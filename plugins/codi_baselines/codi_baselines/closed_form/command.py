@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codi_baselines.options import add_shared_options
-from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
+from codi_baselines.options import add_output_options, add_threads_option, default_output
+from codi_core.commands.errors import guarded, print_warning
 from codi_core.commands.options import Parser
-from codi_core.errors import MissingExtraError
 from codi_core.host.quantities import whole
 
 if TYPE_CHECKING:
@@ -36,23 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     from codi_baselines.closed_form.session import RESULTS
-    from codi_baselines.folder import BenchmarkFolder
-    from codi_core.files.folders import BENCHMARK, claimed
+    from codi_baselines.folder import BenchmarkFolder, document_of
     from codi_core.host.plugins import load_plugins
 
     torch.set_num_threads(given.threads)
     host = load_plugins(strict=given.strict_plugins, warn=print_warning)
     benchmark = _benchmark(given, host)
-    folder = BenchmarkFolder(given.output or _default_output(), RESULTS)
-    document = _document(benchmark, host, ["codi-bench", "estimators", *arguments])
-    with claimed(
-        folder.path,
-        BENCHMARK,
-        resume=given.resume,
-        overwrite=given.overwrite,
-        own=folder.own,
-    ):
-        folder.prepare(document, given.resume, given.overwrite)
+    folder = BenchmarkFolder(given.output or default_output("estimators"), RESULTS)
+    command = ["codi-bench", "estimators", *arguments]
+    document = document_of(benchmark.configuration(), host, command)
+    with folder.claimed(document, given.resume, given.overwrite):
         return _run(benchmark, folder, document, given.workers)
 
 
@@ -62,7 +50,8 @@ def _parser() -> Parser:
         description="Measure how well each estimator of the guidance score does for its "
         "evaluations of the cost, on problems whose solution is known in closed form.",
     )
-    add_shared_options(parser, "estimators")
+    add_output_options(parser, "estimators")
+    add_threads_option(parser)
     parser.add_argument(
         "--seeds",
         type=whole(1),
@@ -109,23 +98,6 @@ def _benchmark(given: argparse.Namespace, host: Host) -> Benchmark:
     )
 
 
-def _default_output() -> Path:
-    return Path("runs") / f"bench-estimators-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _document(benchmark: Benchmark, host: Host, command: list[str]) -> dict[str, Any]:
-    """The content of ``config.json``."""
-    from codi_core.experiments import provenance
-
-    return {
-        "configuration": benchmark.configuration(),
-        "command": command,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": provenance.versions(host),
-        "machine": provenance.machine(),
-    }
-
-
 def _run(
     benchmark: Benchmark, folder: BenchmarkFolder, document: dict[str, Any], workers: int
 ) -> int:
@@ -134,27 +106,17 @@ def _run(
     from codi_baselines.closed_form.printing import print_results
     from codi_baselines.closed_form.session import draw_results, write_results
     from codi_baselines.progress import make_cell_progress
+    from codi_baselines.results import conclude, draw, name_files
 
     finished = benchmark.run(folder, make_cell_progress(Console(stderr=True)), workers)
     results = benchmark.results(folder)
     for failure in results.failures:
         print_warning(failure)
     written = write_results(folder, results, document)
-    try:
-        written.append(draw_results(folder, results))
-    except MissingExtraError as error:
-        print_warning(f"no picture was drawn: {error}")
+    written += draw(lambda: draw_results(folder, results))
     print_results(results)
-    for path in written:
-        print(f"wrote {path}")
-    if finished:
-        return 0
-    command = f"{PROG} --resume --output {shlex.quote(str(folder.path))}"
-    print_error(
-        f"interrupted after {len(folder.cells())} cells, which are in '{folder.path}'; go on "
-        f"with the same options and: {command}"
-    )
-    return INTERRUPTED
+    name_files(written)
+    return conclude(finished, f"{len(folder.cells())} cells", folder.path, PROG)
 
 
 if __name__ == "__main__":

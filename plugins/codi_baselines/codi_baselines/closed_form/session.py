@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import multiprocessing
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -35,7 +31,9 @@ from codi_baselines.closed_form.problems import description
 from codi_baselines.closed_form.table import Row, summarise
 from codi_baselines.closed_form.verdict import Verdict, conclusions, verdicts
 from codi_baselines.folder import BenchmarkFolder
+from codi_baselines.measuring import measure_missing
 from codi_baselines.progress import CellProgress
+from codi_core.experiments import worker_pool
 from codi_core.files.durable import to_json, write_durably
 from codi_core.host.plugins import Host, load_plugins
 
@@ -101,20 +99,14 @@ class Benchmark:
             progress: shows how far it is.
             workers: how many processes measure. The results don't depend on it.
         """
-        cells = list(make_cells(self.dimensions, self.seeds, self.estimators))
-        there = {_key(record) for record in folder.cells()}
-        missing = [cell for cell in cells if cell.key not in there]
-        total = sum(cell.work(self.effort) for cell in cells)
-        done = sum(cell.work(self.effort) for cell in cells if cell.key in there)
-        try:
-            with progress, _measuring(missing, self.host, self.effort, workers) as records:
-                for cell in missing:
-                    progress.show(done / total, cell.title)
-                    folder.commit(next(records))
-                    done += cell.work(self.effort)
-        except KeyboardInterrupt:
-            return False
-        return True
+        return measure_missing(
+            folder,
+            list(make_cells(self.dimensions, self.seeds, self.estimators)),
+            _key,
+            lambda cell: cell.work(self.effort),
+            lambda cells: _measured(cells, self.host, self.effort, workers),
+            progress,
+        )
 
     def results(self, folder: BenchmarkFolder) -> Results:
         """Sum up the cells that have been measured."""
@@ -182,27 +174,18 @@ def as_csv(rows: Sequence[Row]) -> str:
     return stream.getvalue()
 
 
-@contextmanager
-def _measuring(
+def _measured(
     cells: Sequence[Cell], host: Host, effort: Effort, workers: int
-) -> Iterator[Iterator[dict[str, Any]]]:
+) -> Generator[dict[str, Any], None, None]:
     """The cells' records in order, from this process or from several."""
     if workers == 1:
-        yield (measure(cell, host, effort) for cell in cells)
+        yield from (measure(cell, host, effort) for cell in cells)
         return
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (torch.get_num_threads(),)
-    )
+    pool = worker_pool(workers, torch.get_num_threads())
     try:
-        yield pool.map(_measure_in_worker, cells, repeat(effort))
+        yield from pool.map(_measure_in_worker, cells, repeat(effort))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker(threads: int) -> None:
-    # Ctrl-C reaches the whole group of processes; the first one ends the benchmark.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
 
 
 def _measure_in_worker(cell: Cell, effort: Effort) -> dict[str, Any]:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codi_baselines.options import add_shared_options
-from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
+from codi_baselines.options import add_output_options, add_threads_option, default_output
+from codi_core.commands.errors import guarded, print_warning
 from codi_core.commands.options import Parser
-from codi_core.errors import MissingExtraError
 from codi_core.host.quantities import whole
 
 if TYPE_CHECKING:
@@ -32,31 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     import torch
 
-    from codi_baselines.folder import BenchmarkFolder
+    from codi_baselines.folder import BenchmarkFolder, document_of
     from codi_baselines.locality.session import RESULTS
-    from codi_core.experiments import provenance
-    from codi_core.files.folders import BENCHMARK, claimed
     from codi_core.host.plugins import load_plugins
 
     torch.set_num_threads(given.threads)
     study = _study(given)
-    document = {
-        "configuration": study.configuration(),
-        "command": ["codi-bench", "locality", *arguments],
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": provenance.versions(load_plugins(warn=print_warning)),
-        "machine": provenance.machine(),
-    }
-    output = given.output or Path("runs") / f"bench-locality-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = BenchmarkFolder(output, RESULTS)
-    with claimed(
-        folder.path,
-        BENCHMARK,
-        resume=given.resume,
-        overwrite=given.overwrite,
-        own=folder.own,
-    ):
-        folder.prepare(document, given.resume, given.overwrite)
+    command = ["codi-bench", "locality", *arguments]
+    document = document_of(study.configuration(), load_plugins(warn=print_warning), command)
+    folder = BenchmarkFolder(given.output or default_output("locality"), RESULTS)
+    with folder.claimed(document, given.resume, given.overwrite):
         return _run(study, folder, document)
 
 
@@ -66,7 +46,8 @@ def _parser() -> Parser:
         description="Measure the bias and the variance of the guidance term against hops, "
         "coupling, samples and agents, on Gaussian chains and grids whose solution is known.",
     )
-    add_shared_options(parser, "locality")
+    add_output_options(parser, "locality")
+    add_threads_option(parser)
     parser.add_argument(
         "--repeats",
         type=whole(2),
@@ -104,25 +85,15 @@ def _run(study: Study, folder: BenchmarkFolder, document: dict[str, Any]) -> int
     from codi_baselines.locality.picture import write_picture
     from codi_baselines.locality.session import PICTURE, write_results
     from codi_baselines.progress import make_cell_progress
+    from codi_baselines.results import conclude, draw, name_files
 
     finished = study.run(folder, make_cell_progress(Console(stderr=True)))
     records = study.records(folder)
     written = write_results(folder, records, document)
-    try:
-        written.append(write_picture(folder.file(PICTURE), records))
-    except MissingExtraError as error:
-        print_warning(f"no picture was drawn: {error}")
+    written += draw(lambda: write_picture(folder.file(PICTURE), records))
     _print_tables(records)
-    for path in written:
-        print(f"wrote {path}")
-    if finished:
-        return 0
-    command = f"{PROG} --resume --output {shlex.quote(str(folder.path))}"
-    print_error(
-        f"interrupted after {len(folder.cells())} cells, which are in '{folder.path}'; go on "
-        f"with the same options and: {command}"
-    )
-    return INTERRUPTED
+    name_files(written)
+    return conclude(finished, f"{len(folder.cells())} cells", folder.path, PROG)
 
 
 def _print_tables(records: Sequence[Record]) -> None:

@@ -21,6 +21,7 @@ from codi_baselines.locality.cells import (
     make_cells,
     measure,
 )
+from codi_baselines.measuring import measure_missing
 from codi_baselines.progress import CellProgress
 from codi_core.files.durable import to_json, write_durably
 
@@ -50,21 +51,14 @@ class Study:
 
     def run(self, folder: BenchmarkFolder, progress: CellProgress) -> bool:
         """Measure the cells that the folder lacks; False if Ctrl-C ended it."""
-        cells = list(make_cells(self.sweeps))
-        there = {key_of(record) for record in folder.cells()}
-        total = sum(cell.work for cell in cells)
-        done = sum(cell.work for cell in cells if cell.key in there)
-        try:
-            with progress:
-                for cell in cells:
-                    if cell.key in there:
-                        continue
-                    progress.show(done / total, cell.title)
-                    folder.commit(measure(cell, self.sweeps.repeats))
-                    done += cell.work
-        except KeyboardInterrupt:
-            return False
-        return True
+        return measure_missing(
+            folder,
+            list(make_cells(self.sweeps)),
+            key_of,
+            lambda cell: cell.work,
+            lambda cells: (measure(cell, self.sweeps.repeats) for cell in cells),
+            progress,
+        )
 
     def records(self, folder: BenchmarkFolder) -> list[Record]:
         """The cells that have been measured, in the study's order."""

@@ -1,0 +1,1 @@
+"""Tables of runs in closed loop, from a file of rows or from another job's."""
