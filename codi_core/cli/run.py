@@ -122,6 +122,12 @@ def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
         metavar="N",
         help="the episodes in the video (default: 0)",
     )
+    output.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="keep all that is observed and executed as a data set, which codi-train trains on",
+    )
     if found is not None:
         group = parser.add_argument_group(f"options of {name}")
         add_fields(group, found.task.Options, prefix=TASK_PREFIX)
@@ -202,11 +208,13 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
         filmed,
         draw,
         _delays(experiment, given),
+        given.record,
     )
     _warn_of_errors(run)
     if not run.finished:
         return _interrupted(run)
     files = [run.folder.file("metrics.json"), run.folder.file("episodes.jsonl"), *pictures]
+    files += _recorded(given.record)
     print_summary(run.metrics, files)
     return 0
 
@@ -238,6 +246,17 @@ def _warn_of_errors(run: Run) -> None:
         print_warning(f"episode {record['episode']} broke: {record['error']}")
     if len(broken) > TOLD_ERRORS:
         print_warning(f"{len(broken) - TOLD_ERRORS} more episodes broke, see episodes.jsonl")
+
+
+def _recorded(folder: Path | None) -> list[Path]:
+    """The recording, if there is one; episodes that are not in it are named."""
+    if folder is None or not folder.exists():
+        return []
+    from codi_core.evaluation.recorder import left_out
+
+    for number, why in left_out(folder).items():
+        print_warning(f"episode {number} was not recorded: {why}")
+    return [folder]
 
 
 def _interrupted(run: Run) -> int:

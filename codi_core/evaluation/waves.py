@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 import numpy as np
 
-from codi_core.errors import CodiError, EpisodeError, PlantError, SpecificationError, UsageError
+from codi_core.errors import (
+    CodiError,
+    DatasetError,
+    EpisodeError,
+    PlantError,
+    SpecificationError,
+    UsageError,
+)
 from codi_core.execution import ControlStep, PlanWorker, RecedingHorizon, Replan, Rollout
 from codi_core.execution.plan_maker import reason_of
 from codi_core.execution.settings import MEASURED
 from codi_core.tasks import EpisodeKey, EpisodeRecord, Metrics, Plant, Trace
+
+if TYPE_CHECKING:
+    from codi_core.evaluation.recorder import Recorder
 
 OnTick = Callable[[int], None]
 """Called after each control step with its number, from 1."""
@@ -50,6 +60,7 @@ class WaveRunner:
         delays: by episode, the measured delays of the plans of an earlier run, to replay them.
         begun: whether an episode of the run has been finished, here or elsewhere. If not, a wave
             whose episodes all break ends the run.
+        recorder: keeps what is executed, or None.
     """
 
     plant: MakePlant
@@ -58,6 +69,7 @@ class WaveRunner:
     seed: int
     delays: Mapping[int, Sequence[float]] = attrs.field(factory=dict)
     begun: bool = False
+    recorder: Recorder | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -89,10 +101,12 @@ class WaveRunner:
         """
         try:
             wave = self._together(numbers, traced, on_tick)
-        except (UsageError, SpecificationError, PlantError):
+        except (UsageError, SpecificationError, PlantError, DatasetError):
             raise
         except Exception as error:
             wave = self._one_by_one(numbers, traced, error)
+        if self.recorder is not None:
+            self.recorder.commit()
         self.begun = True
         return wave
 
@@ -100,8 +114,11 @@ class WaveRunner:
         self, numbers: Sequence[int], traced: frozenset[int], on_tick: OnTick | None
     ) -> Wave:
         keys = [EpisodeKey(self.seed, number) for number in numbers]
+        recording = None if self.recorder is None else self.recorder.wave(keys)
 
         def observer(step: ControlStep) -> None:
+            if recording is not None:
+                recording.add(step)
             if on_tick is not None:
                 on_tick(step.tick)
 
@@ -111,11 +128,14 @@ class WaveRunner:
         if self.loop.settings.latency == MEASURED or not plant.clock.virtual:
             summary |= measured_delays(rollout)
         traces = [world_trace(rollout, world) for world in range(len(numbers))]
-        return Wave(
+        wave = Wave(
             tuple(map(self._record, numbers, traces, rollout.failures)),
             summary,
             {number: traces[world] for world, number in enumerate(numbers) if number in traced},
         )
+        if self.recorder is not None and recording is not None:
+            self.recorder.keep(recording, rollout.lengths)
+        return wave
 
     def _one_by_one(self, numbers: Sequence[int], traced: frozenset[int], error: Exception) -> Wave:
         """The wave of episodes that could not be run together."""
@@ -133,6 +153,8 @@ class WaveRunner:
     def _alone(self, number: int, traced: frozenset[int]) -> Wave:
         try:
             return self._together([number], traced, None)
+        except DatasetError:
+            raise
         except Exception as error:
             return _broken(number, error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import attrs
 
 from codi_core.evaluation.metrics import run_metrics
 from codi_core.evaluation.progress import Progress, make_progress
-from codi_core.evaluation.run_folder import OWN_FILES, RunFolder
+from codi_core.evaluation.run_folder import FREE_FIELDS, OWN_FILES, RunFolder
 from codi_core.evaluation.runner import run_missing
 from codi_core.evaluation.waves import OnTick, Wave
 from codi_core.experiments.experiment import Experiment, from_config, prepare
@@ -21,6 +22,8 @@ from codi_core.tasks import EpisodeRecord, Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from codi_core.evaluation.recorder import Recorder
 
 TRACED = 4
 """The events of this many episodes, the first ones, are kept for pictures."""
@@ -110,6 +113,7 @@ def run(
     overwrite: bool = False,
     task_options: Mapping[str, Any] | None = None,
     progress: bool = True,
+    record: Path | str | None = None,
     **options: Any,
 ) -> Run:
     """Run a task in closed loop and measure it, as ``codi-run`` does.
@@ -121,6 +125,7 @@ def run(
         overwrite: remove the run that is there.
         task_options: values of the task's own options by name.
         progress: show how far the run is.
+        record: keep what is executed as a data set in this folder.
         options: the options of ``codi-run`` by name: ``method="codi"``, ``episodes=8``,
             ``seed=1``, …
 
@@ -133,7 +138,15 @@ def run(
     folder = RunFolder(default_output(experiment) if output is None else Path(output))
     shown = standard_progress() if progress else Silent()
     document = experiment.document(["codi_core.experiments.run", task])
-    return run_experiment(experiment, folder, document, shown, resume, overwrite)
+    return run_experiment(
+        experiment,
+        folder,
+        document,
+        shown,
+        resume,
+        overwrite,
+        record=None if record is None else Path(record),
+    )
 
 
 def run_experiment(
@@ -146,6 +159,7 @@ def run_experiment(
     traced: frozenset[int] = frozenset(),
     afterwards: Callable[[Run], object] | None = None,
     delays: Mapping[int, Sequence[float]] | None = None,
+    record: Path | None = None,
 ) -> Run:
     """Run what is missing in the folder and write ``metrics.json``.
 
@@ -159,6 +173,7 @@ def run_experiment(
         traced: episodes whose events are kept, besides the first :data:`TRACED`.
         afterwards: called with the run while no other process can write the folder.
         delays: by episode, the measured delays of an earlier run's plans, to replay them.
+        record: where what is executed is kept as a data set, or None.
     """
     config, kept = experiment.config, frozenset(range(TRACED)) | traced
 
@@ -168,6 +183,7 @@ def run_experiment(
     with (
         experiment.wave_runner(delays) as runner,
         claimed(folder.path, RUN, resume=resume, overwrite=overwrite, own=OWN_FILES),
+        _recorder(experiment, record, folder, resume, overwrite) as runner.recorder,
     ):
         folder.prepare(document, resume, overwrite)
         runner.delays = folder.keep_delays(runner.delays)
@@ -185,6 +201,33 @@ def run_experiment(
         if afterwards is not None:
             afterwards(done)
     return done
+
+
+def _recorder(
+    experiment: Experiment, record: Path | None, folder: RunFolder, resume: bool, overwrite: bool
+) -> AbstractContextManager[Recorder | None]:
+    """What keeps the executed steps, if they are to be kept."""
+    if record is None:
+        return nullcontext()
+    from codi_core.evaluation.recorder import RecordedTask, Recorder
+
+    opened, config = experiment.opened, attrs.asdict(experiment.config, recurse=False)
+    offer = next(iter(opened.parts.policies.values()), None)
+    task = RecordedTask(
+        opened.name,
+        tuple(opened.parts.agents),
+        () if offer is None else offer.action_names,
+        opened.parts.rate_hz,
+        opened.parts.ragged,
+    )
+    return Recorder(
+        record,
+        task,
+        {name: value for name, value in config.items() if name not in FREE_FIELDS},
+        done={record["episode"] for record in folder.records()} if resume else (),
+        resume=resume,
+        overwrite=overwrite,
+    )
 
 
 def read_run(path: Path | str) -> Run:

@@ -29,12 +29,13 @@ def plain(value: Any) -> Any:
 
 
 @contextmanager
-def writing(folder: Path, what: str = "folder") -> Iterator[None]:
+def writing(folder: Path, what: str = "folder", option: str = "--output") -> Iterator[None]:
     """Make a folder if it isn't there, for a body that writes into it.
 
     Args:
         folder: where the body writes.
         what: what messages call it.
+        option: with which a user chooses the folder, for messages.
 
     Raises:
         UsageError: the folder can't be made, or the body can't write.
@@ -45,7 +46,7 @@ def writing(folder: Path, what: str = "folder") -> Iterator[None]:
     except OSError as error:
         raise UsageError(
             f"cannot write the {what} '{folder}': {error.strerror or error}; "
-            "choose another one with --output"
+            f"choose another one with {option}"
         ) from error
 
 

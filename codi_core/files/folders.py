@@ -30,6 +30,7 @@ def claimed(
     overwrite: bool = False,
     own: Collection[str] | None = None,
     patience: float = 0.0,
+    option: str = "--output",
 ) -> Iterator[None]:
     """Keep a folder for one kind of thing and one writer; it is made if it isn't there.
 
@@ -45,6 +46,7 @@ def claimed(
         own: the names of the files that are written, if others may lie beside them; None if they
             may not.
         patience: how long to wait for another process that is writing there [s].
+        option: with which a user chooses the folder, for messages.
 
     Raises:
         UsageError: another process is writing there, the folder can't be written or holds
@@ -52,9 +54,9 @@ def claimed(
             both false.
     """
     fresh = not folder.exists()
-    with exclusive(folder, patience):
-        _check(folder, kind, resume or overwrite, own)
-        with writing(folder):
+    with exclusive(folder, patience, option):
+        _check(folder, kind, resume or overwrite, own, option)
+        with writing(folder, option=option):
             write_durably(folder / KIND_FILE, f"{kind}\n")
         try:
             yield
@@ -63,24 +65,25 @@ def claimed(
 
 
 @contextmanager
-def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
+def exclusive(folder: Path, patience: float = 0.0, option: str = "--output") -> Iterator[None]:
     """Keep other processes from writing a folder, whatever it holds; see :func:`claimed`.
 
     Args:
         folder: what is going to be written; it is made if it isn't there.
         patience: how long to wait for another process that is writing there [s].
+        option: with which a user chooses the folder, for messages.
 
     Raises:
         UsageError: another process is writing there, or the folder can't be written.
     """
     lock = FileLock(folder / LOCK_FILE, timeout=patience)
-    with writing(folder):
+    with writing(folder, option=option):
         try:
             lock.acquire()
         except Timeout as error:
             raise UsageError(
                 f"another process is writing '{folder}': wait for its end (or stop it, and go on "
-                "with --resume), or choose another folder with --output"
+                f"with --resume), or choose another folder with {option}"
             ) from error
     try:
         yield
@@ -125,23 +128,23 @@ def visible(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith(".") and name != "lost+found")
 
 
-def _check(folder: Path, kind: str, wanted: bool, own: Collection[str] | None) -> None:
+def _check(folder: Path, kind: str, wanted: bool, own: Collection[str] | None, option: str) -> None:
     there, names = kind_of(folder), visible(folder)
     if own is not None:
         names = [name for name in names if name in own]
     if there is not None and there != kind and visible(folder):
         raise UsageError(
-            f"'{folder}' holds a {there}, not a {kind}: choose another folder with --output"
+            f"'{folder}' holds a {there}, not a {kind}: choose another folder with {option}"
         )
     if there is None and names:
         raise UsageError(
             f"'{folder}' is not empty, and nothing says that it holds a {kind} (there is "
-            f"{_listed(names)}): choose another folder with --output"
+            f"{_listed(names)}): choose another folder with {option}"
         )
     if names and not wanted:
         raise UsageError(
             f"'{folder}' already holds a {kind}: --resume goes on with it, --overwrite replaces "
-            "it, --output chooses another folder"
+            f"it, {option} chooses another folder"
         )
 
 

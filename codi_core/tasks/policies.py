@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 
 import attrs
@@ -51,3 +52,16 @@ class PolicyOffer:
     def kinds(self) -> dict[str, PolicySpec]:
         """What the policy of each kind reads and writes."""
         return {factor.kind: factor.spec for factor in self.factors}
+
+    @property
+    def action_names(self) -> tuple[tuple[str, ...], ...]:
+        """By agent, the names of the values of its action."""
+        found: dict[int, tuple[str, ...]] = {}
+        for factor in self.factors:
+            names = factor.spec.action.names
+            share = len(names) // len(factor.agents)
+            sizes = factor.action_sizes or (share,) * len(factor.agents)
+            ends = list(accumulate(sizes, initial=0))
+            for agent, first, last in zip(factor.agents, ends, ends[1:], strict=False):
+                found[agent] = names[first:last]
+        return tuple(found[agent] for agent in sorted(found))

@@ -91,6 +91,8 @@ class TaskParts:
             nothing to draw.
         presets: sets of options by name, for ``--preset NAME``: values of ``codi-run``'s options by
             field name.
+        ragged: the names of events whose sizes differ from episode to episode, as those of maps
+            do; recordings leave them out.
     """
 
     agents: tuple[str, ...]
@@ -111,6 +113,7 @@ class TaskParts:
     method: str = "codi"
     paths: Callable[[Any], Mapping[str, Tensor]] | None = None
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    ragged: frozenset[str] = frozenset()
 
 
 @attrs.frozen

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from plugin_path import install, install_example
 
 from codi_core import experiments
 from codi_core.cli.run import main
+from codi_core.data import DemonstrationDataset
 from codi_core.errors import SpecificationError, UsageError
 
 STRANGER = '''
@@ -159,7 +161,7 @@ def test_unknown_names(options: dict[str, Any], message: str) -> None:
 def test_a_driver_runs_on_the_wall_clock(stranger: Any, worker: str) -> None:
     arguments = ["--task", "example-points", "--driver", "rig", "--worker", worker, "--seed", "1"]
     options = ["--episodes", "2", "--max-seconds", "1.5", "--no-video", "--no-report"]
-    assert main([*arguments, *options, "--output", "real"]) == 0
+    assert main([*arguments, *options, "--output", "real", "--record", "log"]) == 0
     run = experiments.read_run("real")
     assert stranger.MADE["driver"] == 2  # one plant an episode
     assert [record["episode"] for record in run.episodes] == [0, 1]
@@ -168,6 +170,11 @@ def test_a_driver_runs_on_the_wall_clock(stranger: Any, worker: str) -> None:
     assert run.experiment.config.worker == worker
     assert run.metrics["late_replans"] is not None
     assert set(run.folder.delays()) == {0, 1}
+    log = DemonstrationDataset.load("log")
+    assert (log.episodes, log.frames) == (2, 2 * 15)
+    assert log.arrays["episode"][::15].tolist() == [[1, 0], [1, 1]]
+    # Its events come from the rig, whose next positions tell what was executed.
+    assert np.abs(np.diff(log.arrays["event.positions"][:15], axis=0)).max() > 0.01
 
 
 def test_measured_delays_are_replayed() -> None:

@@ -143,6 +143,7 @@ class NavigationTask(Task):
             advance=_Advance(team),
             demonstrator=demonstrator,
             presets=PRESETS,
+            ragged=frozenset({"obstacles", "passages", "roundabouts"}),
             paths=lambda trajectory: dict(
                 zip(team.names, trajectory.position.unbind(-2), strict=True)
             ),
