@@ -23,9 +23,10 @@ import torch
 from reporting import CONSOLE, options, save, spread, table
 from torch import Tensor
 
+from codi_core.tasks import EpisodeKey
 from codi_franka.action import HORIZON, actuator_targets
 from codi_franka.collection.recorder import CollectionSettings, Frames, Recorder
-from codi_franka.perception import CubeNoise, normal_draw
+from codi_franka.perception import CubeNoise
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
 from codi_franka.physics.variation import CubeVariation
 from codi_franka.prediction.kinematic import KinematicPredictor
@@ -62,7 +63,8 @@ class Chunks:
 def collect(episodes: int, seed: int, steps: int = 300) -> list[Frames]:
     """Demonstrations, half of them of picking and half of yielding."""
     settings = CollectionSettings(steps=steps)
-    recorder = Recorder(seed, list(range(episodes)), 0, settings)
+    keys = [EpisodeKey(seed, episode) for episode in range(episodes)]
+    recorder = Recorder(keys, 0, settings)
     for _ in recorder.run():
         pass
     return [frames for frames in recorder.demonstrations() if frames is not None]
@@ -124,7 +126,8 @@ def predict(
 ) -> HandoffTrajectory:
     """From the estimate of the state at the chunk's start."""
     generator = torch.Generator().manual_seed(seed)
-    estimate = CubeNoise().apply(truth.start, normal_draw(truth.start.worlds, generator))
+    draw = torch.randn(truth.start.worlds, 6, generator=generator)
+    estimate = CubeNoise().apply(truth.start, draw)
     estimate = attrs.evolve(estimate, goal=GOAL.expand(estimate.worlds, 3))  # it doesn't matter
     found: HandoffTrajectory = predictor.predict(estimate, (actions.unsqueeze(1),)).trajectory
     return found

@@ -15,6 +15,7 @@ from codi_core.cli.collect import main as collect
 from codi_core.data import DatasetWriter, DemonstrationDataset, segments
 from codi_core.policies import AgentView
 from codi_core.tasks import EpisodeKey
+from codi_core.testing import check_demonstrator
 from codi_franka.action import ACTION_NAMES, ACTION_SPEC, actuator_targets
 from codi_franka.collection.demonstrator import PICK, YIELD, HandoffDemonstrator
 from codi_franka.collection.recorder import CollectionSettings, Frames, Recorder
@@ -36,7 +37,7 @@ UNDISTURBED = CollectionSettings(steps=80, jump_probability=0.0, action_noise=(0
 
 
 def record(settings: CollectionSettings, episodes: list[int], seed: int = 0) -> list[Frames]:
-    recorder = Recorder(seed, episodes, 1, settings)
+    recorder = Recorder([EpisodeKey(seed, number) for number in episodes], 1, settings)
     assert list(recorder.run()) == list(range(1, settings.steps + 1))
     found = list(recorder.demonstrations())
     assert None not in found
@@ -117,6 +118,35 @@ def test_the_same_seed_records_the_same(demonstrations: list[Frames]) -> None:
     assert not np.array_equal(first[0]["state.cube_position"], other[0]["state.cube_position"])
 
 
+def test_a_demonstration_is_the_same_in_any_batch() -> None:
+    """To the bit: alone, with others in any order, and where other rows of a tensor are taken."""
+    lively = attrs.evolve(UNDISTURBED, jump_probability=0.1, action_noise=(0.1, 0.3))
+    few = record(lively, [0, 1], seed=7)
+    others = {1: [1], 17: [*range(5, 20), 1, 0], 70: [*range(70)]}
+    for count, numbers in others.items():
+        found = dict(zip(numbers, record(lively, numbers, seed=7), strict=True))
+        assert len(found) == count
+        for number in {0, 1} & set(numbers):
+            for name, value in few[number].items():
+                np.testing.assert_array_equal(found[number][name], value, err_msg=name)
+
+
+def test_a_batch_may_have_seeds_of_its_own() -> None:
+    short = attrs.evolve(UNDISTURBED, steps=10)
+    recorder = Recorder([EpisodeKey(4, 1), EpisodeKey(5, 0)], 1, short)
+    assert len(list(recorder.run())) == 10
+    mixed = list(recorder.demonstrations())
+    for found, expected in zip(mixed, (record(short, [1], 4)[0], record(short, [0], 5)[0]),
+                               strict=True):  # fmt: skip
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value)
+
+
+def test_the_demonstrator_keeps_its_contract() -> None:
+    settings = CollectionSettings(steps=60, jump_probability=0.05, fumble_probability=0.05)
+    check_demonstrator(lambda: HandoffDemonstrator(1, settings))
+
+
 def test_disturbances_move_the_hand_but_not_the_recorded_action() -> None:
     """The recorded action is the expert's for what was seen, whatever then happened."""
     noisy = attrs.evolve(UNDISTURBED, action_noise=(0.1, 0.3), steps=40)
@@ -173,6 +203,14 @@ def test_codi_collect_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert dataset.robot_type == "franka_fr3"
     document = json.loads(Path("demos/collection.json").read_text())
     assert [record["frames"] for record in document["demonstrations"]] == [500] * 4
-    assert sum(record["picks"] for record in document["episodes"][::2]) >= 4
-    assert all(record["picks"] == 0 for record in document["episodes"][1::2])
+    assert sum(record["picks"] for record in document["demonstrations"][::2]) >= 4
+    assert all(record["picks"] == 0 for record in document["demonstrations"][1::2])
     assert Path("demos/initial_cube_positions.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("option", ["--goal=0.3", "--start=0", "--no-guard", "--no-randomize"])
+def test_options_that_demonstrations_ignore_are_not_offered(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(["--task", "franka-handoff", "--output", "demos", option]) == 2
+    assert option.partition("=")[0] in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from codi_core.tasks import EpisodeKey
 from codi_franka.collection.expert import Phase, around_the_base
 from codi_franka.collection.recorder import CollectionSettings, Recorder
 from codi_franka.robot.parameters import MAX_WIDTH
@@ -18,6 +19,10 @@ from codi_franka.workspace import graspable
 CALM = CollectionSettings(
     steps=200, jump_probability=0.0, jump_anywhere=0.0, action_noise=(0.0, 0.0), start_spread=0.1
 )
+
+
+def keys(seed: int, numbers: range) -> list[EpisodeKey]:
+    return [EpisodeKey(seed, number) for number in numbers]
 
 
 @attrs.define
@@ -46,8 +51,8 @@ def watch(recorder: Recorder, jumps: dict[int, Tensor] | None = None) -> Watched
     base = torch.tensor([-0.65, 0.0])
     for step in recorder.run():
         state = recorder.simulator.state()
-        phases.append(recorder.expert.memory.phase.clone())
-        goals.append(recorder.expert.memory.goal.clone())
+        phases.append(recorder.expert.memory.phase[: recorder.count].clone())
+        goals.append(recorder.expert.memory.goal[: recorder.count].clone())
         cubes.append(state.cube_position - torch.tensor([*base, 0.0]))
         if jumps and step in jumps:
             put_all_cubes(recorder, state, jumps[step] + base)
@@ -67,7 +72,7 @@ def put_all_cubes(recorder: Recorder, state: FrankaState, xy: Tensor) -> None:
 
 @pytest.fixture(scope="module")
 def picks() -> tuple[Recorder, Watched]:
-    recorder = Recorder(3, list(range(0, 96, 2)), 1, CALM)
+    recorder = Recorder(keys(3, range(0, 96, 2)), 1, CALM)
     return recorder, watch(recorder)
 
 
@@ -99,7 +104,7 @@ def test_goals_are_where_the_arm_can_place(picks: tuple[Recorder, Watched]) -> N
 
 
 def test_yields_never_close_the_gripper_and_come_near_the_cube() -> None:
-    recorder = Recorder(3, list(range(1, 33, 2)), 1, attrs.evolve(CALM, steps=120))
+    recorder = Recorder(keys(3, range(1, 33, 2)), 1, attrs.evolve(CALM, steps=120))
     watched = watch(recorder)
     for demo in recorder.demonstrations():
         assert demo is not None
@@ -115,7 +120,7 @@ def test_yields_never_close_the_gripper_and_come_near_the_cube() -> None:
 @pytest.mark.parametrize("when", [12, 28])
 def test_recovers_when_the_cube_jumps(when: int) -> None:
     """On the way to the cube, or with it in the hand: it turns and picks it where it is now."""
-    recorder = Recorder(5, list(range(0, 48, 2)), 1, attrs.evolve(CALM, steps=170))
+    recorder = Recorder(keys(5, range(0, 48, 2)), 1, attrs.evolve(CALM, steps=170))
     there = torch.tensor([0.42, -0.18])
     watched = watch(recorder, {when: there})
     assert ((watched.cube[when + 1, :, :2] - there).norm(dim=-1) < 0.03).float().mean() > 0.9
@@ -128,7 +133,7 @@ def test_recovers_when_the_cube_jumps(when: int) -> None:
 
 
 def test_a_cube_out_of_reach_is_left_alone() -> None:
-    recorder = Recorder(5, list(range(0, 16, 2)), 1, attrs.evolve(CALM, steps=90))
+    recorder = Recorder(keys(5, range(0, 16, 2)), 1, attrs.evolve(CALM, steps=90))
     watched = watch(recorder, {step: torch.tensor([1.2, 0.3]) for step in (1, 30, 60)})
     assert (watched.phase[40:] != Phase.CARRY).all()
     assert (watched.phase[-1] == Phase.IDLE).float().mean() >= 0.8

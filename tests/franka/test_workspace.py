@@ -1,12 +1,14 @@
-"""Where demonstrations have shown the hands."""
+"""Where demonstrations have shown the hands, and random places for the cube."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from codi_franka.workspace import stays_known
+from codi_core.planning import NoiseSource
+from codi_franka.workspace import graspable, sample_graspable, stays_known
 
 HOME = (0.38, 0.0, 0.45)
 
@@ -46,3 +48,37 @@ def test_each_sample_of_each_world_is_judged_from_its_own_start() -> None:
     path = start[[0, 1]].unsqueeze(1).repeat(1, 2, 1, 1).unsqueeze(2)  # (2, 2, 1, 2, 3)
     path[:, 1, 0, 0, 2] = 0.7
     assert stays_known(path, start).tolist() == [[True, False], [True, True]]
+
+
+# -- random places ------------------------------------------------------------------------------
+
+
+def streams(*worlds: int) -> NoiseSource:
+    return NoiseSource([(0, world, 0) for world in worlds])
+
+
+def test_random_places_are_within_reach_and_spread_as_asked() -> None:
+    """Uniform over the area: half of a ring's points lie beyond the radius that halves its area.
+
+    Over the radius instead, half of them lie beyond its middle. The table's edges, which cut the
+    sector off behind the base, hardly matter for points in front of it.
+    """
+    for by_radius, middle in ((0.0, np.hypot(0.35, 0.65) / np.sqrt(2)), (1.0, 0.5)):
+        noise = streams(*range(4000))
+        points = sample_graspable(noise, by_radius)
+        assert graspable(points).all()
+        ahead = points[torch.atan2(points[:, 1], points[:, 0]).abs() < 0.8]
+        radius = ahead.norm(dim=-1)
+        radius = radius[(radius > 0.35) & (radius < 0.65)]
+        assert (radius > middle).float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_world_draws_its_places_alone() -> None:
+    together = sample_graspable(streams(0, 1, 2))
+    for world in range(3):
+        torch.testing.assert_close(sample_graspable(streams(world))[0], together[world])
+    noise, where = streams(0, 1), torch.tensor([True, False])
+    some = sample_graspable(noise, where=where)
+    torch.testing.assert_close(some, torch.stack((together[0], torch.zeros(2))))
+    later = sample_graspable(noise)  # the second stream begins now
+    torch.testing.assert_close(later[1], together[1])

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import attrs
-import torch
 from torch import Tensor
 
 from codi_franka.geometry import quaternion_exp, quaternion_multiply
 from codi_franka.state import FrankaState
-
-Draw = tuple[Tensor, Tensor]
-"""Standard normal values for positions (B, 3) and rotations (B, 3)."""
 
 
 @attrs.frozen
@@ -22,9 +18,14 @@ class CubeNoise:
     rotation_std: float = 0.01
     """[rad] About each axis."""
 
-    def apply(self, state: FrankaState, draw: Draw) -> FrankaState:
-        """The estimate that a tracker would give of the true ``state``."""
-        position, rotation = draw
+    def apply(self, state: FrankaState, draw: Tensor) -> FrankaState:
+        """The estimate that a tracker would give of a true state.
+
+        Args:
+            state: of B worlds.
+            draw: standard normal values, (B, 6): for the position, and for the rotation.
+        """
+        position, rotation = draw[:, :3], draw[:, 3:]
         turned = quaternion_multiply(
             quaternion_exp(self.rotation_std * rotation), state.cube_quaternion
         )
@@ -36,9 +37,3 @@ class CubeNoise:
 
 
 NO_NOISE = CubeNoise(0.0, 0.0)
-
-
-def normal_draw(worlds: int, generator: torch.Generator) -> Draw:
-    """One draw from a single stream, for worlds that need not be reproducible alone."""
-    values = torch.randn(worlds, 6, generator=generator)
-    return values[:, :3], values[:, 3:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from codi_core.planning import NoiseSource
 from codi_franka.robot.cell import ARM_BASES, TABLE_SIZE
 from codi_franka.robot.reach import (
     MAX_BEARING,
@@ -24,6 +25,9 @@ KNOWN_HEIGHT = 0.55
 """[m] Above the table; demonstrations begin at up to 0.45 m, and disturbances lift some hands."""
 COASTING = 0.01
 """[m] By which a hand may overshoot before it turns back."""
+
+_TRIES = 8
+"""Points that are tried at once; most of the sector is on the table."""
 
 
 def graspable(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
@@ -45,30 +49,40 @@ def graspable(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
 
 
 def sample_graspable(
-    count: int,
-    generator: torch.Generator,
+    noise: NoiseSource,
     by_radius: float = 0.0,
     max_radius: float = MAX_RADIUS,
+    where: Tensor | None = None,
 ) -> Tensor:
-    """Points (count, 2) [m] of the table that one arm reaches, in its base frame.
+    """One point of the table in each of n worlds that one arm reaches: (n, 2) [m], base frame.
 
     Args:
-        count: how many.
-        generator: where the randomness comes from.
+        noise: one stream a world; how much of it is taken is the world's own matter.
         by_radius: the share that is uniform over the radius instead of the area. It shows a
             policy more of the rare places near the base.
         max_radius: how far from its base's axis the arm is used [m].
+        where: (n,) booleans, the worlds that want one; zeros in the others.
     """
-    points = torch.empty(0, 2)
-    while len(points) < count:
-        draw = torch.rand(2 * count + 8, 3, generator=generator)
-        area = (MIN_RADIUS**2 + draw[:, 0] * (max_radius**2 - MIN_RADIUS**2)).sqrt()
-        line = MIN_RADIUS + draw[:, 0] * (max_radius - MIN_RADIUS)
-        radius = torch.where(draw[:, 2] < by_radius, line, area)
-        bearing = (2 * draw[:, 1] - 1) * MAX_BEARING
-        drawn = torch.stack((radius * bearing.cos(), radius * bearing.sin()), -1)
-        points = torch.cat((points, drawn[graspable(drawn, max_radius)]))
-    return points[:count]
+    points = torch.zeros(noise.worlds, 2)
+    wanted = torch.ones(noise.worlds, dtype=torch.bool) if where is None else where
+    while wanted.any():
+        with noise.only(wanted):
+            tried = _in_sector(noise.uniform(_TRIES, 3), by_radius, max_radius)
+        good = graspable(tried, max_radius)
+        found, first = good.any(1), good.int().argmax(1)
+        first_good = tried.take_along_dim(first[:, None, None], 1)[:, 0]
+        points = torch.where((wanted & found).unsqueeze(-1), first_good, points)
+        wanted = wanted & ~found
+    return points
+
+
+def _in_sector(draw: Tensor, by_radius: float, max_radius: float) -> Tensor:
+    """Points (..., 2) of the sector that an arm covers, from numbers (..., 3) on [0, 1)."""
+    area = (MIN_RADIUS**2 + draw[..., 0] * (max_radius**2 - MIN_RADIUS**2)).sqrt()
+    line = MIN_RADIUS + draw[..., 0] * (max_radius - MIN_RADIUS)
+    radius = torch.where(draw[..., 2] < by_radius, line, area)
+    bearing = (2 * draw[..., 1] - 1) * MAX_BEARING
+    return torch.stack((radius * bearing.cos(), radius * bearing.sin()), -1)
 
 
 def stays_known(path: Tensor, start: Tensor) -> Tensor:

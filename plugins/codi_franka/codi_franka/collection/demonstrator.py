@@ -56,17 +56,19 @@ class HandoffDemonstrator(Demonstrator):
     def collect(
         self, episodes: Sequence[EpisodeKey], writer: DatasetWriter
     ) -> Sequence[EpisodeRecord]:
-        """Demonstrate these episodes in one batch; even ones pick and place, odd ones yield."""
-        numbers = [key.episode for key in episodes]
-        recorder = Recorder(episodes[0].seed, numbers, self.threads, self.settings)
+        """Demonstrate these episodes in one batch; even ones pick and place, odd ones yield.
+
+        Each depends on its key alone, to the bit, whatever the batch.
+        """
+        recorder = Recorder(episodes, self.threads, self.settings)
         for _ in recorder.run():
             pass
         records = []
-        for number, frames in zip(numbers, recorder.demonstrations(), strict=True):
-            task = YIELD if number % 2 else PICK
+        for key, frames in zip(episodes, recorder.demonstrations(), strict=True):
+            task = YIELD if key.episode % 2 else PICK
             if frames is not None:
                 writer.add_episode(frames, task)
-            records.append(_record(number, task, frames))
+            records.append(_record(key.episode, task, frames))
         return records
 
     def report(self, records: Sequence[EpisodeRecord], folder: Path) -> Sequence[Path]:

@@ -13,6 +13,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_core.planning import NoiseSource
 from codi_franka.geometry import quaternion_to_matrix, rotation_error
 from codi_franka.observation import nearest_cube_rotation, towards
 from codi_franka.robot.cell import CUBE_SIZE
@@ -32,6 +33,9 @@ ARC_RADIUS = 0.3
 """[m] No arc comes nearer to the base's axis."""
 ARC_HEIGHT = 0.12
 """[m] No arc passes lower above the table."""
+
+DRAWS = 3
+"""Random numbers that an action may depend on."""
 
 
 class Phase(IntEnum):
@@ -103,23 +107,23 @@ class Expert:
 
     Args:
         yields: (n,) booleans, which worlds demonstrate yielding.
-        generator: where its choices come from.
+        noise: where its choices come from, one stream a world.
         settings: how it moves.
     """
 
     def __init__(
-        self, yields: Tensor, generator: torch.Generator, settings: ExpertSettings | None = None
+        self, yields: Tensor, noise: NoiseSource, settings: ExpertSettings | None = None
     ) -> None:
         self.settings = settings or ExpertSettings()
-        self.generator = generator
-        count = len(yields)
+        self.noise = noise
+        everywhere = torch.ones_like(yields)
         self.memory = ExpertMemory(
-            phase=self._first_phase(count),
-            timer=torch.zeros(count, dtype=torch.long),
-            goal=self._goals(count),
+            phase=self._first_phase(),
+            timer=torch.zeros(len(yields), dtype=torch.long),
+            goal=self._goals(everywhere),
             yields=yields,
-            nearest=self._turning_distance(count),
-            again=torch.zeros(count, dtype=torch.bool),
+            nearest=self._turning_distances(everywhere),
+            again=torch.zeros_like(yields),
         )
         self.home_position, self.home_rotation = forward_kinematics(torch.tensor(HOME))
 
@@ -130,6 +134,7 @@ class Expert:
         width: Tensor,
         cube: Tensor,
         cube_quaternion: Tensor,
+        draw: Tensor,
     ) -> Tensor:
         """The actions (n, 7) for what is seen now.
 
@@ -139,11 +144,12 @@ class Expert:
             width: (n,) [m].
             cube: (n, 3) [m].
             cube_quaternion: (n, 4), wxyz.
+            draw: (n, ``DRAWS``), uniform on [0, 1): what each world decides by.
         """
         cube_rotation = nearest_cube_rotation(quaternion_to_matrix(cube_quaternion), towards(cube))
         grasp_rotation = self._grasp_rotation(cube, cube_rotation)
         held = (width > 0.03) & (width < 0.07) & ((cube - tcp).norm(dim=-1) < 0.04)
-        self._advance(tcp, rotation, width, cube, grasp_rotation, held)
+        self._advance(tcp, rotation, width, cube, grasp_rotation, held, draw)
         return self._action(tcp, rotation, width, cube, grasp_rotation)
 
     # -- phases ---------------------------------------------------------------------------------
@@ -156,6 +162,7 @@ class Expert:
         cube: Tensor,
         grasp_rotation: Tensor,
         held: Tensor,
+        draw: Tensor,
     ) -> None:
         """Move each world to its next phase where the present one is over."""
         memory, settings = self.memory, self.settings
@@ -187,45 +194,42 @@ class Expert:
         self._enter(approach & (turn_back | ~within), Phase.HOMING)
         self._enter(closed & held, Phase.CARRY)
         self._enter(carry & held & at_goal & down, Phase.OPEN)
-        self._retreat((closed & ~held) | lost, settings.retry_probability)
-        self._retreat(opened, settings.regrasp_probability)
+        self._retreat((closed & ~held) | lost, draw[:, 0] < settings.retry_probability)
+        self._retreat(opened, draw[:, 1] < settings.regrasp_probability)
         self._enter(retreated & again, Phase.APPROACH)
         self._enter(retreated & ~again, Phase.HOMING)
         self._enter(homing & at_home, Phase.IDLE)
-        self._enter(idle & within & (memory.timer >= self._pause()), Phase.APPROACH)
+        pause = (draw[:, 2] * (settings.idle_steps + 1)).long()
+        self._enter(idle & within & (memory.timer >= pause), Phase.APPROACH)
 
-    def _retreat(self, where: Tensor, again: float) -> None:
-        """Rise from the cube, and with a probability pick it again."""
+    def _retreat(self, where: Tensor, again: Tensor) -> None:
+        """Rise from the cube, and in some worlds pick it again."""
         self._enter(where, Phase.RETREAT)
-        chosen = torch.rand(len(where), generator=self.generator) < again
-        self.memory.again = torch.where(where, chosen, self.memory.again)
+        self.memory.again = torch.where(where, again, self.memory.again)
 
     def _enter(self, where: Tensor, phase: Phase) -> None:
         memory = self.memory
         memory.phase = torch.where(where, int(phase), memory.phase)
         memory.timer = torch.where(where, 0, memory.timer)
-        if phase == Phase.APPROACH:
-            memory.goal = torch.where(where.unsqueeze(-1), self._goals(len(where)), memory.goal)
-            memory.nearest = torch.where(where, self._turning_distance(len(where)), memory.nearest)
+        if phase == Phase.APPROACH and where.any():
+            memory.goal = torch.where(where.unsqueeze(-1), self._goals(where), memory.goal)
+            memory.nearest = torch.where(where, self._turning_distances(where), memory.nearest)
 
-    def _first_phase(self, count: int) -> Tensor:
+    def _first_phase(self) -> Tensor:
         """Half of the hands go to the cube from where they start, the others go home first."""
-        chosen = torch.rand(count, generator=self.generator) < 0.5
+        chosen = self.noise.uniform() < 0.5
         return torch.where(chosen, int(Phase.APPROACH), int(Phase.HOMING))
 
-    def _goals(self, count: int) -> Tensor:
-        return sample_graspable(count, self.generator, GOALS_BY_RADIUS, OUTER_RADIUS)
+    def _goals(self, where: Tensor) -> Tensor:
+        return sample_graspable(self.noise, GOALS_BY_RADIUS, OUTER_RADIUS, where)
 
-    def _pause(self) -> Tensor:
-        shape = (len(self.memory.phase),)
-        return torch.randint(0, self.settings.idle_steps + 1, shape, generator=self.generator)
-
-    def _turning_distance(self, count: int) -> Tensor:
-        draw = torch.rand(2, count, generator=self.generator)
+    def _turning_distances(self, where: Tensor) -> Tensor:
+        with self.noise.only(where):
+            draw = self.noise.uniform(2)
         nearest, near, far = self.settings.yield_distances
-        late = nearest + draw[0] * (near - nearest)
-        early = near + draw[0] * (far - near)
-        return torch.where(draw[1] < self.settings.late_yields, late, early)
+        late = nearest + draw[:, 0] * (near - nearest)
+        early = near + draw[:, 0] * (far - near)
+        return torch.where(draw[:, 1] < self.settings.late_yields, late, early)
 
     # -- actions --------------------------------------------------------------------------------
 

@@ -233,8 +233,7 @@ class FrankaEnvironment(Environment):
         goal = torch.tensor(self.goal[chosen]).to(simulated.state.cube_position)
         state = attrs.evolve(simulated.state, goal=goal)
         hands = hands_in_base(state)
-        draw = self._normal(6, rows).to(goal)
-        estimate = self.noise.apply(state, (draw[:, :3], draw[:, 3:]))
+        estimate = self.noise.apply(state, self._normal(6, rows).to(goal))
         step = Step(
             self.time,
             estimate,

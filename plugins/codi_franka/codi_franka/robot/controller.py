@@ -51,6 +51,9 @@ class EndEffectorController:
     """The share of the remaining way to a position limit that one period may take, up to 1."""
     passes: int = 3
     """Solves in all; each but the first holds the joints that the one before took to a limit."""
+    thrifty: bool = True
+    """Whether these further solves are made only for the arms that need them. That is faster, but
+    how an arm's numbers are rounded then depends on which other arms do."""
 
     def joint_velocity(
         self, joint_position: Tensor, twist: Tensor, model: Tensor | None = None
@@ -91,9 +94,10 @@ class EndEffectorController:
         for _ in range(self.passes - 1):
             rows: Tensor | slice = slice(None)
             if can_branch_on(held):
-                rows = held.any(dim=-1).nonzero().squeeze(-1)
-                if not len(rows):
+                somewhere = held.any(dim=-1)
+                if not somewhere.any():
                     break
+                rows = somewhere.nonzero().squeeze(-1) if self.thrifty else rows
             self._redistribute(velocity, held, rows, (model, twist, pull, lower, upper))
         return velocity
 
