@@ -13,7 +13,7 @@ from codi_baselines.grids.file import read_grid_file
 from codi_core.cli.bench import main
 from codi_core.commands.errors import INTERRUPTED
 from codi_core.errors import UsageError
-from tests.core.plugin_path import install_bad_costs, install_example
+from tests.core.plugin_path import ROOT, install_bad_costs, install_example
 
 FILE = """
 task = "example-points"
@@ -151,6 +151,15 @@ def test_mistakes_in_the_file_are_named(
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grid", "none.toml"]) == 2
     assert "cannot read 'none.toml'" in capsys.readouterr().err
+
+
+def test_the_example_of_the_docs_can_be_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "experiments.md").read_text()
+    path = tmp_path / "example.toml"
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    file = read_grid_file(path)
+    assert list(file.rows) == ["printed", "correlated", "another goal"]
+    assert file.rows["another goal"] == {"task_options": {"goal": [0.5, 0.1]}}
 
 
 def test_the_example_of_the_help_can_be_read(tmp_path: Path) -> None:
