@@ -1,7 +1,7 @@
 # make demo    two arms hand a cube over: a video, a picture and metrics, in runs/demo
-# make test    all tests
+# make test    all tests, of the core, the plugins, the docs and the examples
 # make check   style, types, import contracts, docs with warnings as errors
-# make docs    the documentation, in docs/_build/html
+# make docs    the documentation, in docs/_build/html; it can be read without a network
 # make format  rewrite the code as `make check` wants it
 # make clean   remove environments, caches and builds (but not runs/ and data/)
 #

@@ -14,7 +14,12 @@ import pytest
 
 from tests.core.plugin_path import ROOT, command, environment, install_example
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 LOW_CARRY = ROOT / "docs" / "examples" / "low_carry"
 FRANKA = ROOT / "plugins" / "codi_franka"
 # Its code needs demonstrations and another package; it is a record of what was run.
@@ -155,6 +160,12 @@ def untrained_checkpoint(path: Path) -> Path:
     policy = DiffusionPolicy.build(PolicySpec(ACTION_SPEC, SHAPES), "mlp", width=16, depth=1)
     save_checkpoint(policy, path)
     return path
+
+
+def test_no_page_calls_a_command_as_a_function() -> None:
+    """``experiments.run`` is for Python."""
+    for page in PAGES:
+        assert not re.search(r"\bmain\(\s*\[", page.read_text()), page
 
 
 def test_the_cost_of_the_readme_is_the_one_that_is_tested() -> None:
