@@ -46,3 +46,10 @@ def test_paths_on_the_map_exist() -> None:
     assert len(named) > 20
     for path in named:
         assert list(ROOT.glob(path.rstrip("/"))), f"{path} does not exist"
+
+
+def test_each_layer_is_in_the_reference(pictures: ModuleType) -> None:
+    reference = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    for row in pictures.layers():
+        for name in set(row) - {"cli", "version"}:
+            assert f"automodule:: codi_core.{name}" in reference, name
