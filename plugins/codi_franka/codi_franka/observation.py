@@ -112,7 +112,7 @@ def observe(
         state.cube_quaternion.unsqueeze(-2).expand(*hands.position.shape[:-1], 4)
     )
     cube_rotation = nearest_cube_rotation(quaternion_to_matrix(turned), towards(cube))
-    own = torch.cat(
+    hand = torch.cat(
         (
             hands.position,
             rotation_6d_from_matrix(hands.rotation),
@@ -122,7 +122,7 @@ def observe(
         ),
         -1,
     )
-    around = torch.cat(
+    seen_cube = torch.cat(
         (
             cube,
             rotation_6d_from_matrix(cube_rotation),
@@ -134,7 +134,7 @@ def observe(
     return {
         f"{arm}/{name}": value[:, index]
         for index, arm in enumerate(arms)
-        for name, value in ((STATE, own), (ENVIRONMENT, around))
+        for name, value in ((STATE, hand), (ENVIRONMENT, seen_cube))
     }
 
 

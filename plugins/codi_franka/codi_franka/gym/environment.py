@@ -85,9 +85,9 @@ class HandoffEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
             UsageError: an option is unknown or out of range.
         """
         super().reset(seed=seed)
-        asked = reset_options(self._options, options)
+        overrides = reset_options(self._options, options)
         self._episode = 0 if seed is not None else self._episode + 1
-        self._worlds.start([0], [episode_key(self.np_random_seed, self._episode)], asked)
+        self._worlds.start([0], [episode_key(self.np_random_seed, self._episode)], overrides)
         return _single(self._worlds.observation()), _scalars(self._worlds.info())
 
     def step(self, action: NDArray[np.float32]) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:

@@ -95,9 +95,9 @@ class HandoffVectorEnv(VectorEnv[Arrays, NDArray[np.float32], NDArray[Any]]):
             UsageError: an option is unknown or out of range.
             ValueError: a list of seeds has another length than n.
         """
-        asked = reset_options(self._options, options)
+        overrides = reset_options(self._options, options)
         self._seed(self._seed_list(seed))
-        self._start(np.arange(self.num_envs), asked)
+        self._start(np.arange(self.num_envs), overrides)
         everywhere = np.ones(self.num_envs, dtype=bool)
         return self._worlds.observation(), _masked(self._worlds.info(), everywhere)
 
@@ -146,10 +146,10 @@ class HandoffVectorEnv(VectorEnv[Arrays, NDArray[np.float32], NDArray[Any]]):
                 self._seeds[row] = seed
                 self._episodes[row] = -1
 
-    def _start(self, rows: NDArray[np.intp], asked: dict[str, Any]) -> None:
+    def _start(self, rows: NDArray[np.intp], overrides: dict[str, Any]) -> None:
         self._episodes[rows] += 1
         keys = [episode_key(self._seeds[row], int(self._episodes[row])) for row in rows]
-        self._worlds.start([int(row) for row in rows], keys, asked)
+        self._worlds.start([int(row) for row in rows], keys, overrides)
         self._elapsed[rows] = 0
         self._finished = self._finished.copy()
         self._finished[rows] = False

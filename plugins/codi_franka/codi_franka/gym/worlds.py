@@ -50,17 +50,17 @@ def reset_options(options: HandoffOptions, given: Mapping[str, Any] | None) -> d
     Raises:
         UsageError: a name or a value is not one of the task's.
     """
-    asked = dict(given or {})
+    overrides = dict(given or {})
     wrong = sorted(
-        name for name, value in asked.items() if np.shape(value) != (RESET_OPTIONS.get(name),)
+        name for name, value in overrides.items() if np.shape(value) != (RESET_OPTIONS.get(name),)
     )
     if wrong:
         raise UsageError(
             f"unknown or malformed reset options {wrong}; there are "
             "start: (x [m], y [m], yaw [rad]) and goal: (x [m], y [m]), in the world frame"
         )
-    attrs.evolve(options, **asked)  # it must be on the table
-    return asked
+    attrs.evolve(options, **overrides)  # it must be on the table
+    return overrides
 
 
 def episode_key(seed: int | None, episode: int) -> EpisodeKey:
@@ -106,17 +106,17 @@ class HandoffWorlds:
         self._step: Step | None = None
 
     def start(
-        self, rows: Sequence[int], keys: Sequence[EpisodeKey], asked: Mapping[str, Any]
+        self, rows: Sequence[int], keys: Sequence[EpisodeKey], overrides: Mapping[str, Any]
     ) -> None:
         """Begin new episodes in some worlds; the first call must name all worlds, in order.
 
         Args:
             rows: which worlds.
             keys: one episode for each of them.
-            asked: what :func:`reset_options` made of the options for these episodes.
+            overrides: of the task's options for these episodes, from :func:`reset_options`.
         """
         some = None if self._step is None else rows
-        self._step = self.environment.reset(keys, some, **asked)
+        self._step = self.environment.reset(keys, some, **overrides)
         self._came_near[rows] = False
         self._last_reward[rows] = 0.0
 

@@ -40,7 +40,7 @@ Rows = slice | NDArray[np.intp]
 
 @attrs.frozen(eq=False)
 class _Instant:
-    """What worlds look like at one instant, as told and in truth."""
+    """Worlds at one instant: what is told of them, and what they are."""
 
     step: Step
     state: FrankaState
@@ -108,12 +108,13 @@ class FrankaEnvironment(Environment):
             UsageError: a goal or a start is not on the table, or some worlds are to start before
                 all have.
         """
-        asked, chosen = self._asked(len(episodes), goal, start), _numbers(rows)
+        options = self._episode_options(len(episodes), goal, start)
+        chosen = _numbers(rows)
         if chosen is None:
             self._open(len(episodes))
-            self._now = self._begin(episodes, asked)
+            self._now = self._begin(episodes, options)
         else:
-            self._now = with_rows(self._instant(), chosen, self._begin(episodes, asked, chosen))
+            self._now = with_rows(self._instant(), chosen, self._begin(episodes, options, chosen))
         return self._now.step
 
     def restore(self, state: FrankaState, rows: Sequence[int] | None = None) -> Step:
@@ -162,10 +163,10 @@ class FrankaEnvironment(Environment):
 
     # -- starts ---------------------------------------------------------------------------------
 
-    def _asked(
+    def _episode_options(
         self, count: int, goal: ArrayLike | None, start: ArrayLike | None
     ) -> list[HandoffOptions]:
-        """What is asked for in each of the episodes that start."""
+        """The options of each of the episodes that start."""
         goals: list[Any] = [self.options.goal] * count
         starts: list[Any] = [self.options.start] * count
         if goal is not None:
@@ -173,8 +174,8 @@ class FrankaEnvironment(Environment):
         if start is not None:
             starts = np.broadcast_to(start, (count, 3)).tolist()
         return [
-            attrs.evolve(self.options, goal=to, start=at)
-            for to, at in zip(goals, starts, strict=True)
+            attrs.evolve(self.options, goal=episode_goal, start=episode_start)
+            for episode_goal, episode_start in zip(goals, starts, strict=True)
         ]
 
     def _open(self, count: int) -> None:
@@ -191,15 +192,15 @@ class FrankaEnvironment(Environment):
     def _begin(
         self,
         episodes: Sequence[EpisodeKey],
-        asked: Sequence[HandoffOptions],
+        options: Sequence[HandoffOptions],
         rows: Tensor | None = None,
     ) -> _Instant:
         """Start episodes in all worlds or in some, and look at these."""
         streams = NoiseSource([(key.seed, key.episode, _NOISE_STREAM) for key in episodes])
-        starts = torch.stack([_start(*each) for each in zip(episodes, asked, strict=True)])
+        starts = torch.stack([_start(*each) for each in zip(episodes, options, strict=True)])
         chosen = _index(rows)
         self.streams.replace(range(len(episodes)) if rows is None else rows.tolist(), streams)
-        self.goal[chosen] = [(*own.goal, CUBE_SIZE / 2) for own in asked]
+        self.goal[chosen] = [(*each.goal, CUBE_SIZE / 2) for each in options]
         self.left_only[chosen] = left_only(starts[:, :2]).numpy()
         self.failed[chosen] = self.succeeded[chosen] = False
         cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
@@ -274,13 +275,13 @@ class FrankaEnvironment(Environment):
         }
 
 
-def _start(key: EpisodeKey, asked: HandoffOptions) -> Tensor:
+def _start(key: EpisodeKey, options: HandoffOptions) -> Tensor:
     """Where an episode's cube starts: x, y [m] and yaw [rad]."""
-    if asked.start is not None:
-        return torch.tensor(asked.start)
+    if options.start is not None:
+        return torch.tensor(options.start)
     mixed = np.random.SeedSequence([key.seed, key.episode, _START_STREAM])
     generator = torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
-    return sample_start(asked.goal, generator)
+    return sample_start(options.goal, generator)
 
 
 def _numbers(rows: Sequence[int] | None) -> Tensor | None:

@@ -189,11 +189,13 @@ class MujocoSimulator(HandoffSimulator):
         self.batch.set_const(None if isinstance(chosen, slice) else chosen)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: self.batch.expanded(name) for name in _PROPERTIES}
+        varied = {name: self.batch.expanded(name) for name in _PROPERTIES}
         return {
             "made": (self.arms, self.copies, self.batch.nthread, self.model),
             "fields": [field.copy() for field in self._fields()],
-            "properties": {name: value.copy() for name, value in own.items() if value is not None},
+            "properties": {
+                name: value.copy() for name, value in varied.items() if value is not None
+            },
             "valid": self.valid,
         }
 

@@ -1,6 +1,6 @@
 r"""From a desired twist of the hand to joint velocities: the one controller of this plugin.
 
-The environment, the predictors and the hardware drivers all use it, so that an action means the
+The environment and the predictors use it, as a hardware driver must, so that an action means the
 same everywhere. It is damped least squares with a pull towards the home posture in the null space,
 
 .. math:: \dot q = N^2 n + J^+ v, \qquad J^+ = J^\top (J J^\top + \mu^2 I)^{-1},
