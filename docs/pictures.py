@@ -125,7 +125,7 @@ def _label(axes: Axes, left: float, middle: float, name: str, share: int) -> Non
     sentence = first_sentence(name)
     if share == 1:
         axes.text(left, middle, name, va="center", fontsize=8.5, family="monospace")
-        text = textwrap.fill(sentence, 58)
+        text = textwrap.fill(sentence, 58, break_on_hyphens=False)
         axes.text(left + 1.1, middle, text, va="center", fontsize=7.5, linespacing=1.05)
         return
     higher = 0.09 if share == 2 else 0.0
