@@ -202,7 +202,12 @@ import codi_core
 from codi_core.errors import CodiError
 
 assert HERE in codi_core.__file__, codi_core.__file__
-NEED_DATA = ("codi_core.data", "codi_core.evaluation.recorder", "codi_core.training")
+NEED_DATA = (
+    "codi_core.data",
+    "codi_core.evaluation.recorder",
+    "codi_core.experiments.collecting",
+    "codi_core.training",
+)
 for module in pkgutil.walk_packages(codi_core.__path__, "codi_core.", onerror=lambda name: None):
     if module.name.startswith(NEED_DATA):
         continue  # these are what the extra "data" is for
