@@ -21,7 +21,7 @@ from codi_core.experiments.configuration import (
     task_defaults,
 )
 from codi_core.experiments.opening import find_task
-from codi_core.host.quantities import whole
+from codi_core.quantities import whole
 
 if TYPE_CHECKING:
     from codi_core.experiments.experiment import Experiment

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -63,6 +64,13 @@ class Segments:
         """A batch of windows drawn with replacement."""
         windows = torch.randint(len(self), (size,), generator=generator, device=generator.device)
         return self.gather(windows.to(self.frame.device))
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: what is drawn depends on the generator alone."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to restore."""
 
     def to(self, device: str) -> Segments:
         """The same windows with their data on another device."""

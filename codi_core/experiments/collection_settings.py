@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from codi_core.errors import UsageError
-from codi_core.host.quantities import whole
+from codi_core.quantities import check_fields, whole
 
 DOCUMENT = "collection.json"
 """Says beside the data how they were made."""
@@ -49,6 +49,9 @@ class CollectionSettings:
             "metavar": "N",
         },
     )
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
 
 
 def read_document(folder: Path) -> dict[str, Any]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from codi_core.errors import UsageError
 from codi_core.host.choices import Choice, combine_costs, parse_choice
-from codi_core.host.quantities import not_negative, positive, seconds_or_measured, whole
 from codi_core.host.registry import unknown_name
+from codi_core.quantities import (
+    check_fields,
+    flag,
+    not_negative,
+    positive,
+    seconds_or_measured,
+    whole,
+)
 
 if TYPE_CHECKING:
     from codi_core.host.assembly import OpenTask
@@ -123,18 +130,10 @@ class RunConfig:
     task_options: Mapping[str, Any] = attrs.field(factory=dict, metadata={"hidden": True})
 
     def __attrs_post_init__(self) -> None:
+        check_fields(self)
         for field in attrs.fields(RunConfig):
-            convert: Callable[[Any], Any] | None = field.metadata.get("type")
-            value, choices = getattr(self, field.name), field.metadata.get("choices")
-            if choices is not None and value not in (None, *choices):
-                raise UsageError(f"{_flag(field.name)}: must be one of {', '.join(choices)}")
-            if convert is None or value is None:
-                _check_text(field.name, value)
-                continue
-            try:
-                object.__setattr__(self, field.name, convert(value))
-            except ValueError as error:
-                raise UsageError(f"{_flag(field.name)}: {error}") from error
+            if "type" not in field.metadata:
+                _check_text(field.name, getattr(self, field.name))
 
 
 FIELDS = tuple(field.name for field in attrs.fields(RunConfig) if field.name != "task_options")
@@ -275,8 +274,4 @@ def _check_text(name: str, value: Any) -> None:
     texts = value if name == "cost" and isinstance(value, tuple) else (value,)
     for text in texts:
         if not isinstance(text, str):
-            raise UsageError(f"{_flag(name)}: must be a text, not {text!r}")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+            raise UsageError(f"{flag(name)}: must be a text, not {text!r}")

@@ -7,9 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, BinaryIO
 
 from codi_core.errors import UsageError
 
@@ -21,6 +19,8 @@ def to_json(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """JSON for numpy's scalars and arrays, and for paths."""
+    import numpy as np  # heavy, and help texts need none
+
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
@@ -50,14 +50,29 @@ def writing(folder: Path, what: str = "folder", option: str = "--output") -> Ite
         ) from error
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a text file; a crash leaves the old content or the new one, whole."""
-    fresh = path.with_suffix(path.suffix + ".part")
-    with fresh.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+def write_durably(path: Path, content: str | bytes | memoryview) -> None:
+    """Write a file; a crash leaves the old content or the new one, whole."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file for a body that writes it; it takes the place of ``path`` at the end.
+
+    A crash or an error leaves what was there, whole.
+    """
+    fresh = path.with_name(path.name + ".part")
+    try:
+        with fresh.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def append_lines(path: Path, items: Iterable[Mapping[str, Any]]) -> None:

@@ -56,8 +56,9 @@ def claimed(
     fresh = not folder.exists()
     with exclusive(folder, patience, option):
         _check(folder, kind, resume or overwrite, own, option)
-        with writing(folder, option=option):
-            write_durably(folder / KIND_FILE, f"{kind}\n")
+        if kind_of(folder) != kind:
+            with writing(folder, option=option):
+                write_durably(folder / KIND_FILE, f"{kind}\n")
         try:
             yield
         finally:

@@ -12,23 +12,33 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back what asks the process to end until the body is done.
+def noted() -> Iterator[list[int]]:
+    """Note what asks the process to end, for a body that looks at the list now and then.
 
-    Signals reach the main thread only; in others the body just runs.
+    Signals reach the main thread only; in others the list stays empty.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
     before = {kind: signal.getsignal(kind) for kind in SIGNALS}
     for kind in SIGNALS:
         signal.signal(kind, lambda number, _: received.append(number))
     try:
-        yield
+        yield received
     finally:
         for kind, handler in before.items():
             # None: whoever set it is no Python code, and can't be put back.
             signal.signal(kind, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back what asks the process to end until the body is done."""
+    received: list[int] = []
+    try:
+        with noted() as received:
+            yield
+    finally:
         if received:
             signal.raise_signal(received[0])

@@ -44,13 +44,13 @@ class Normaliser(nn.Module):
         return cls(torch.zeros(dimension), torch.ones(dimension))
 
     @classmethod
-    def fit(cls, values: Tensor, floor: float = 1e-4) -> Normaliser:
+    def fit(cls, values: Tensor) -> Normaliser:
         """Zero mean and unit standard deviation over rows of ``values`` (n, A).
 
-        Dimensions that hardly vary (standard deviation below ``floor``) keep the scale 1.
+        Dimensions that don't vary, see :func:`varying`, keep the scale 1.
         """
         std = values.double().std(0)
-        scale = torch.where(std < floor, torch.ones_like(std), std)
+        scale = torch.where(varying(values), std, torch.ones_like(std))
         return cls(values.double().mean(0), scale)
 
     def encode(self, values: Tensor) -> Tensor:
@@ -60,3 +60,13 @@ class Normaliser(nn.Module):
     def decode(self, values: Tensor) -> Tensor:
         """From unit space (..., A) to physical units."""
         return values * self.scale + self.mean
+
+
+def varying(values: Tensor) -> Tensor:
+    """Which of A dimensions vary over the rows of ``values`` (n, A): booleans (A,).
+
+    One that differs by no more than single precision rounds it does not. Units don't matter.
+    """
+    low, high = values.double().amin(0), values.double().amax(0)
+    rounding = 4 * torch.finfo(torch.float32).eps * torch.maximum(low.abs(), high.abs())
+    return high - low > rounding

@@ -1,26 +1,59 @@
-"""Training of base policies, and their checkpoints."""
+"""Training of base policies, and their checkpoints.
 
-from codi_core.training.checkpoint import (
-    checkpoint_digest,
-    load_checkpoint,
-    read_metadata,
-    save_checkpoint,
-)
-from codi_core.training.curve import draw_curve, read_curve
-from codi_core.training.ema import EMASettings, ExponentialMovingAverage
-from codi_core.training.trainer import BatchSource, Progress, Trainer, TrainerSettings
+The names are imported on first use, so that ``codi-train --help`` stays light.
+"""
 
-__all__ = [
-    "BatchSource",
-    "EMASettings",
-    "ExponentialMovingAverage",
-    "Progress",
-    "Trainer",
-    "TrainerSettings",
-    "checkpoint_digest",
-    "draw_curve",
-    "load_checkpoint",
-    "read_curve",
-    "read_metadata",
-    "save_checkpoint",
-]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_EXPORTS = {
+    "codi_core.training.checkpoint": (
+        "checkpoint_digest",
+        "find_base",
+        "load_checkpoint",
+        "read_metadata",
+        "save_checkpoint",
+    ),
+    "codi_core.training.curve": ("draw_curve", "read_curve"),
+    "codi_core.training.ema": ("EMASettings", "ExponentialMovingAverage"),
+    "codi_core.training.imitation": ("imitation",),
+    "codi_core.training.parts": ("TrainingParts",),
+    "codi_core.training.session": ("TrainingSession",),
+    "codi_core.training.settings": ("RunSettings", "SessionSettings"),
+    "codi_core.training.trainer": ("BatchSource", "Progress", "Trainer", "TrainerSettings"),
+}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})
+
+
+if TYPE_CHECKING:
+    from codi_core.training.checkpoint import checkpoint_digest as checkpoint_digest
+    from codi_core.training.checkpoint import find_base as find_base
+    from codi_core.training.checkpoint import load_checkpoint as load_checkpoint
+    from codi_core.training.checkpoint import read_metadata as read_metadata
+    from codi_core.training.checkpoint import save_checkpoint as save_checkpoint
+    from codi_core.training.curve import draw_curve as draw_curve
+    from codi_core.training.curve import read_curve as read_curve
+    from codi_core.training.ema import EMASettings as EMASettings
+    from codi_core.training.ema import ExponentialMovingAverage as ExponentialMovingAverage
+    from codi_core.training.imitation import imitation as imitation
+    from codi_core.training.parts import TrainingParts as TrainingParts
+    from codi_core.training.session import TrainingSession as TrainingSession
+    from codi_core.training.settings import RunSettings as RunSettings
+    from codi_core.training.settings import SessionSettings as SessionSettings
+    from codi_core.training.trainer import BatchSource as BatchSource
+    from codi_core.training.trainer import Progress as Progress
+    from codi_core.training.trainer import Trainer as Trainer
+    from codi_core.training.trainer import TrainerSettings as TrainerSettings

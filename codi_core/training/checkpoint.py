@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
-from safetensors.torch import save_file
+import safetensors.torch
+import torch
+from torch import Tensor
 
 from codi_core.errors import CheckpointError, CodiError
+from codi_core.files.durable import write_durably
 from codi_core.policies.base import ActionSpec, PolicySpec
 from codi_core.policies.diffusion import DiffusionPolicy
 
@@ -21,7 +23,10 @@ _KEY = "codi"
 
 
 def save_checkpoint(
-    policy: DiffusionPolicy, path: Path | str, metadata: Mapping[str, Any] | None = None
+    policy: DiffusionPolicy,
+    path: Path | str,
+    metadata: Mapping[str, Any] | None = None,
+    base: Path | str | None = None,
 ) -> None:
     """Write a policy, atomically.
 
@@ -29,16 +34,34 @@ def save_checkpoint(
         policy: the policy; its tensors include the normalisation.
         path: the file.
         metadata: further JSON-able entries beside the description of the policy, such as
-            ``data`` (fingerprint), ``training`` (settings) and ``base`` (the digest of a frozen
-            base checkpoint, from :func:`checkpoint_digest`).
+            ``data`` (fingerprint) and ``training`` (settings).
+        base: the checkpoint of a frozen base policy of the same architecture. The file names it by
+            its digest under ``base``, and leaves out the tensors that are the base's.
+    """
+    tensors = {name: value.cpu().contiguous() for name, value in policy.state_dict().items()}
+    named: dict[str, Any] = {}
+    if base is not None:
+        named = {"base": checkpoint_digest(base)}
+        frozen = _tensors(Path(base), None)
+        tensors = {
+            name: value
+            for name, value in tensors.items()
+            if name not in frozen or not torch.equal(value, frozen[name])
+        }
+    write_tensors(path, tensors, {**describe(policy), **(metadata or {}), **named})
+
+
+def write_tensors(
+    path: Path | str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> None:
+    """Write tensors and their JSON-able description, atomically: a checkpoint of any model.
+
+    :func:`read_metadata` reads the description.
     """
     path = Path(path)
-    description = {"format_version": FORMAT_VERSION, **describe(policy), **(metadata or {})}
-    tensors = {name: value.cpu().contiguous() for name, value in policy.state_dict().items()}
+    text = json.dumps({"format_version": FORMAT_VERSION, **description}, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    save_file(tensors, partial, {_KEY: json.dumps(description, sort_keys=True)})
-    partial.replace(path)
+    write_durably(path, safetensors.torch.save(dict(tensors), {_KEY: text}))
 
 
 def describe(policy: DiffusionPolicy) -> dict[str, Any]:
@@ -87,7 +110,17 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
             f"{path} is a safetensors file without '{_KEY}' metadata: it is not a checkpoint of "
             "codi-train"
         )
-    metadata: dict[str, Any] = json.loads(header[_KEY])
+    try:
+        metadata = json.loads(header[_KEY])
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} has damaged '{_KEY}' metadata ({error}): copy or train it again"
+        ) from error
+    if not isinstance(metadata, dict):
+        raise CheckpointError(
+            f"{path} has '{_KEY}' metadata that are no JSON object: it is not a checkpoint of "
+            "codi-train"
+        )
     if metadata.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has format_version {metadata.get('format_version')}, this version reads "
@@ -96,16 +129,20 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     return metadata
 
 
-def load_checkpoint(path: Path | str, expected: PolicySpec | None = None) -> DiffusionPolicy:
+def load_checkpoint(
+    path: Path | str, expected: PolicySpec | None = None, base: Path | str | None = None
+) -> DiffusionPolicy:
     """Read a policy, ready to plan with (evaluation mode, no gradients of parameters).
 
     Args:
         path: the file.
         expected: what the task asks of the policy; None accepts any.
+        base: the base that the checkpoint names, if it names one; None looks for it, see
+            :func:`find_base`.
 
     Raises:
         CheckpointError: the file is missing or damaged, or made for something else; the message
-            names the field that differs.
+            names the field that differs. Or the base is missing, or another one.
     """
     path = Path(path)
     metadata = read_metadata(path)
@@ -114,8 +151,7 @@ def load_checkpoint(path: Path | str, expected: PolicySpec | None = None) -> Dif
         if expected is not None:
             check_spec(path, spec, expected)
         policy = _untrained(spec, metadata)
-        with safetensors.safe_open(path, "pt") as file:
-            policy.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        policy.load_state_dict(_tensors(path, base))
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, CodiError, OSError) as error:
@@ -124,6 +160,39 @@ def load_checkpoint(path: Path | str, expected: PolicySpec | None = None) -> Dif
             "copy or train it again"
         ) from error
     return policy.requires_grad_(False).eval()
+
+
+def find_base(path: Path | str, given: Path | str | None = None) -> Path | None:
+    """The frozen base that a checkpoint names by its digest; None if it names none.
+
+    Args:
+        path: the checkpoint.
+        given: where the base is; None looks among the ``*.safetensors`` beside the checkpoint.
+
+    Raises:
+        CheckpointError: it is not there, or is another one.
+    """
+    path = Path(path)
+    digest = read_metadata(path).get("base")
+    if digest is None:
+        return None
+    if given is not None:
+        read_metadata(given)  # it must be a checkpoint at all
+        if checkpoint_digest(given) != digest:
+            raise CheckpointError(
+                f"{given} is not the base of {path}: its sha256 is "
+                f"{checkpoint_digest(given)[:12]}…, the base's is {str(digest)[:12]}…"
+            )
+        return Path(given)
+    others = sorted(other for other in path.parent.glob("*.safetensors") if other != path)
+    for other in others:
+        if checkpoint_digest(other) == digest:
+            return other
+    names = ", ".join(other.name for other in others) or "no other checkpoint"
+    raise CheckpointError(
+        f"the base of {path}, with the sha256 {str(digest)[:12]}…, is not beside it (there is "
+        f"{names}): copy it there"
+    )
 
 
 def checkpoint_digest(path: Path | str) -> str:
@@ -171,3 +240,11 @@ def _untrained(spec: PolicySpec, metadata: Mapping[str, Any]) -> DiffusionPolicy
     return DiffusionPolicy.build(
         spec, architecture["network"], **metadata["diffusion"], **architecture["options"]
     )
+
+
+def _tensors(path: Path, base: Path | str | None) -> dict[str, Tensor]:
+    """A checkpoint's tensors, those of its base included."""
+    found = find_base(path, base)
+    tensors = {} if found is None else _tensors(found, None)
+    with safetensors.safe_open(path, "pt") as file:
+        return tensors | {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

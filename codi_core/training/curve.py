@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 
 from codi_core.errors import MissingExtraError
+from codi_core.files.durable import replacing, write_durably
 
 COLUMNS = ("step", "loss", "held_out_loss", "learning_rate", "seconds")
 
@@ -42,34 +44,44 @@ class LossCurve:
     def __init__(self, path: Path, resume_from: int = 0) -> None:
         self.path = path
         kept = [row for row in read_curve(path) if row.step <= resume_from] if resume_from else []
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(COLUMNS)
-        for row in kept:
-            self.append(row)
+        write_durably(path, "".join(map(_line, (COLUMNS, *map(_cells, kept)))))
 
     def append(self, point: CurvePoint) -> None:
         """Write one row."""
-        held_out = "" if point.held_out_loss is None else f"{point.held_out_loss:.6g}"
-        row = [point.step, f"{point.loss:.6g}", held_out, f"{point.learning_rate:.4g}"]
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([*row, f"{point.seconds:.1f}"])
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(_cells(point)))
 
 
 def read_curve(path: Path) -> list[CurvePoint]:
-    """The rows of a curve's CSV file; none if the file does not exist."""
+    """The rows of a curve's CSV file; none if the file does not exist.
+
+    A row that a crash or a full disk has torn is left out.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            CurvePoint(
-                int(row["step"]),
-                float(row["loss"]),
-                float(row["held_out_loss"]) if row["held_out_loss"] else None,
-                float(row["learning_rate"]),
-                float(row["seconds"]),
-            )
-            for row in csv.DictReader(file)
-        ]
+    text = path.read_bytes().decode(errors="replace")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    points = (_point(row) for row in csv.reader(whole[1:]))
+    return [point for point in points if point is not None]
+
+
+def _point(row: Sequence[str]) -> CurvePoint | None:
+    try:
+        step, loss, held_out, rate, seconds = row
+        measured = float(held_out) if held_out else None
+        return CurvePoint(int(step), float(loss), measured, float(rate), float(seconds))
+    except ValueError:
+        return None
+
+
+def _cells(point: CurvePoint) -> tuple[str, ...]:
+    held_out = "" if point.held_out_loss is None else f"{point.held_out_loss:.6g}"
+    rate, seconds = f"{point.learning_rate:.4g}", f"{point.seconds:.1f}"
+    return str(point.step), f"{point.loss:.6g}", held_out, rate, seconds
+
+
+def _line(cells: Sequence[str]) -> str:
+    return ",".join(cells) + "\r\n"
 
 
 def draw_curve(points: list[CurvePoint], path: Path) -> None:
@@ -89,4 +101,5 @@ def draw_curve(points: list[CurvePoint], path: Path) -> None:
     axes.set(xlabel="step", ylabel="weighted denoising loss (Eq. 4)", yscale="log")
     axes.grid(True, which="both", alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    with replacing(path) as stream:
+        figure.savefig(stream, dpi=150, format="png")

@@ -1,13 +1,28 @@
-"""The settings of a training run. Light: the command line reads the defaults from here."""
+"""The settings of a training run. Light: the command line is made from them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
+from codi_core.quantities import check_fields, finite, integer, not_negative, positive, whole
+
 if TYPE_CHECKING:
     from codi_core.training.trainer import TrainerSettings
+
+DATA, NETWORK, OPTIMISATION, MACHINE = "data", "network", "optimisation", "machine"
+GROUPS = (DATA, NETWORK, OPTIMISATION, MACHINE)
+"""What the options are grouped under."""
+
+
+def _option(group: str, help_text: str, default: Any, **metadata: Any) -> Any:
+    converter = metadata.pop("converter", None)
+    return attrs.field(
+        default=default,
+        converter=converter,
+        metadata={"group": group, "help": help_text, **metadata},
+    )
 
 
 def _strings(values: Any) -> tuple[str, ...]:
@@ -16,65 +31,112 @@ def _strings(values: Any) -> tuple[str, ...]:
 
 @attrs.frozen
 class RunSettings:
-    """What to train on, what to train, and how.
+    """What to train on, what to train, and how; the options of ``codi-train``.
 
-    Attributes:
-        dataset: the folder of the demonstrations.
-        output: the run folder.
-        observations: the features that the policy observes; empty takes all "observation…".
-        action: the feature that the policy predicts.
-        horizon: K, actions in a chunk.
-        history: H, observations that the policy reads.
-        offset: the control step of a chunk's first action; 0 is the present one.
-        held_out: the share of episodes that is held out.
-        network: "unet" or "mlp".
-        widths: the U-Net's channels at each resolution.
-        blocks: the U-Net's residual blocks at each resolution, down and up.
-        width: the MLP's width.
-        depth: the MLP's residual layers.
-        sigma_data: standard deviation of the normalised actions.
-        noise_mean: mean of ln sigma in training.
-        noise_std: standard deviation of ln sigma in training.
-        steps: optimisation steps.
-        batch_size: windows a step.
-        learning_rate: the highest learning rate.
-        warm_up: steps until it is reached.
-        weight_decay: of AdamW.
-        ema_power: exponent of the averaging's warm-up.
-        ema_maximum: the highest decay of the averaging.
-        precision: "float32" or "bfloat16".
-        seed: of everything random.
-        threads: of torch.
-        device: "cpu", "cuda:0", ….
+    Raises:
+        UsageError: a value out of range.
     """
 
-    dataset: str
-    output: str
-    observations: tuple[str, ...] = attrs.field(default=(), converter=_strings)
-    action: str = "action"
-    horizon: int = 16
-    history: int = 1
-    offset: int = 0
-    held_out: float = 0.02
-    network: str = "unet"
-    widths: tuple[int, ...] = attrs.field(default=(64, 128), converter=tuple)
-    blocks: int = 1
-    width: int = 256
-    depth: int = 4
-    sigma_data: float = 1.0
-    noise_mean: float = -0.8
-    noise_std: float = 1.2
-    steps: int = 18_000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    warm_up: int = 500
-    weight_decay: float = 1e-6
-    ema_power: float = 0.75
-    ema_maximum: float = 0.9999
-    precision: str = "float32"
-    seed: int = 0
-    threads: int = 1
-    device: str = "cpu"
+    dataset: str = attrs.field(metadata={"hidden": True})
+    output: str = attrs.field(metadata={"hidden": True})
+    observations: tuple[str, ...] = _option(
+        DATA,
+        "features that the policy observes; FEATURE=NAME observes one under another name "
+        "(default: all called observation…)",
+        (),
+        converter=_strings,
+        metavar="FEATURE",
+    )
+    action: str = _option(DATA, "the feature that it predicts", "action", metavar="FEATURE")
+    horizon: int = _option(DATA, "K, actions in a chunk", 16, type=whole(1), metavar="K")
+    history: int = _option(DATA, "H, observations it reads", 1, type=whole(1), metavar="H")
+    offset: int = _option(
+        DATA,
+        "control step of a chunk's first action; 0 is the present one",
+        0,
+        type=integer,
+        metavar="N",
+    )
+    held_out: float = _option(
+        DATA,
+        "share of the episodes that is held out to measure the loss",
+        0.02,
+        type=not_negative,
+        metavar="SHARE",
+    )
+    network: Literal["unet", "mlp"] = _option(
+        NETWORK, "the network", "unet", choices=("unet", "mlp")
+    )
+    widths: tuple[int, ...] = _option(
+        NETWORK,
+        "channels of the unet at each resolution",
+        (64, 128),
+        converter=tuple,
+        type=whole(8),
+        metavar="N",
+    )
+    blocks: int = _option(
+        NETWORK,
+        "residual blocks of the unet at each resolution, down and up",
+        1,
+        type=whole(1),
+        metavar="N",
+    )
+    width: int = _option(NETWORK, "width of the mlp", 256, type=whole(8), metavar="N")
+    depth: int = _option(NETWORK, "residual layers of the mlp", 4, type=whole(1), metavar="N")
+    sigma_data: float = _option(
+        NETWORK, "standard deviation of the normalised actions", 1.0, type=positive, metavar="X"
+    )
+    noise_mean: float = _option(
+        NETWORK, "mean of ln sigma in training", -0.8, type=finite, metavar="X"
+    )
+    noise_std: float = _option(
+        NETWORK, "standard deviation of ln sigma in training", 1.2, type=positive, metavar="X"
+    )
+    steps: int = _option(OPTIMISATION, "optimisation steps", 18_000, type=whole(1), metavar="N")
+    batch_size: int = _option(OPTIMISATION, "windows a step", 256, type=whole(1), metavar="N")
+    learning_rate: float = _option(
+        OPTIMISATION,
+        "highest learning rate; warm-up, then a cosine to zero",
+        1e-3,
+        type=positive,
+        metavar="X",
+    )
+    warm_up: int = _option(OPTIMISATION, "steps of warm-up", 500, type=whole(1), metavar="N")
+    weight_decay: float = _option(OPTIMISATION, "of AdamW", 1e-6, type=not_negative, metavar="X")
+    ema_power: float = _option(
+        OPTIMISATION,
+        "exponent of the warm-up of the averaged weights",
+        0.75,
+        type=positive,
+        metavar="X",
+    )
+    ema_maximum: float = _option(
+        OPTIMISATION, "highest decay of the averaged weights", 0.9999, type=positive, metavar="X"
+    )
+    seed: int = _option(OPTIMISATION, "of everything random", 0, type=whole(0), metavar="N")
+    threads: int = _option(
+        MACHINE,
+        "torch threads; more than there are free cores is far slower",
+        1,
+        type=whole(1),
+        metavar="N",
+    )
+    device: str = _option(MACHINE, "cpu, cuda:0, …", "cpu", metavar="NAME")
+    precision: Literal["float32", "bfloat16"] = _option(
+        MACHINE,
+        "of products and convolutions in training",
+        "float32",
+        choices=("float32", "bfloat16"),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
+    def observed(self) -> dict[str, str]:
+        """The features that are observed, by the names that the policy has for them."""
+        pairs = (text.partition("=") for text in self.observations)
+        return {name or feature: feature for feature, _, name in pairs}
 
     def network_options(self) -> dict[str, Any]:
         """The options of the chosen network."""
@@ -102,3 +164,25 @@ class RunSettings:
             seed=self.seed,
             precision=self.precision,
         )
+
+
+class SessionSettings(Protocol):
+    """What a :class:`~codi_core.training.session.TrainingSession` asks of settings.
+
+    They are an attrs class with JSON-able fields; :class:`RunSettings` is one.
+    """
+
+    @property
+    def output(self) -> str:
+        """The run folder."""
+
+    @property
+    def threads(self) -> int:
+        """Torch threads."""
+
+    @property
+    def device(self) -> str:
+        """The device: "cpu", "cuda:0", …."""
+
+    def trainer(self) -> TrainerSettings:
+        """The settings of the training loop."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from codi_core.errors import CheckpointError, CodiError
+from codi_core.files.durable import write_durably
 from codi_core.training.curve import CurvePoint, LossCurve
 from codi_core.training.ema import EMASettings, ExponentialMovingAverage
 
@@ -21,11 +23,25 @@ BatchT_co = TypeVar("BatchT_co", covariant=True)
 BatchT = TypeVar("BatchT")
 
 
+class LostStateError(CheckpointError):
+    """The saved state of a training is not there, or can't be read."""
+
+
 class BatchSource(Protocol[BatchT_co]):
     """Where batches come from: a data set, or the policy that is being trained."""
 
     def sample(self, generator: torch.Generator, size: int) -> BatchT_co:
         """Draw ``size`` examples, with no other source of randomness than the generator."""
+
+    def state(self) -> dict[str, Any]:
+        """What the examples to come depend on besides the generator and the model.
+
+        A source that samples the policy has, for example, what it has collected and when it is to
+        collect anew. Tensors and plain values, by name; it is saved with the training.
+        """
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved :meth:`state`; the model has been restored already."""
 
 
 @attrs.frozen
@@ -103,7 +119,8 @@ class Trainer(Generic[ModelT, BatchT]):
         source: of training batches.
         settings: how to train.
         folder: where the state and the curve go.
-        held_out: of batches for the held-out loss, or None.
+        held_out: of batches for the held-out loss, or None. It has no state: each measurement
+            draws the same ones.
     """
 
     def __init__(
@@ -190,7 +207,53 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def save(self) -> None:
         """Save everything that resuming needs, atomically."""
-        state = {
+        # In memory first: torch doesn't say what is wrong with a disk.
+        content = io.BytesIO()
+        torch.save(self._state(), content)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_durably(self.state_path, content.getbuffer())
+
+    def resume(self) -> None:
+        """Go on from the saved state.
+
+        Raises:
+            LostStateError: there is none, or it is damaged.
+            CheckpointError: it is that of other settings, or of another model.
+        """
+        state = self._load()
+        self._check_settings(state["settings"])
+        try:
+            self._restore(state)
+        except Exception as error:
+            raise CheckpointError(
+                f"{self.state_path} is of another model ({type(error).__name__}: {error}): start "
+                "anew in another folder"
+            ) from error
+
+    def _load(self) -> dict[str, Any]:
+        path = self.state_path
+        try:
+            stream = path.open("rb")
+        except FileNotFoundError as error:
+            raise LostStateError(f"{path} does not exist: nothing was saved") from error
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+        with stream:
+            try:
+                state = torch.load(stream, weights_only=True, map_location=self._device)
+                missing = self._state().keys() - state.keys()
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                raise LostStateError(
+                    f"{path} is damaged ({type(error).__name__}: {error})"
+                ) from error
+        if missing:
+            raise LostStateError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+        return dict(state)
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "step": self.step,
             "seconds": self.seconds,
             "settings": _plain(attrs.asdict(self.settings)),
@@ -202,33 +265,8 @@ class Trainer(Generic[ModelT, BatchT]):
             "running": self._running,
             "counted": self._counted,
             "held_out_loss": self._held_out_loss,
+            "source": self._source.state(),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.state_path.with_name(f".{self.state_path.name}.partial")
-        torch.save(state, partial)
-        partial.replace(self.state_path)
-
-    def resume(self) -> None:
-        """Go on from the saved state.
-
-        Raises:
-            CheckpointError: there is none, it is damaged, or it is that of other settings.
-        """
-        if not self.state_path.is_file():
-            raise CheckpointError(
-                f"{self.state_path} does not exist, so there is nothing to resume: start anew"
-            )
-        try:
-            state = torch.load(self.state_path, weights_only=True, map_location=self._device)
-            self._check_settings(state["settings"])
-            self._restore(state)
-        except CheckpointError:
-            raise
-        except Exception as error:
-            raise CheckpointError(
-                f"{self.state_path} is damaged or of another model ({type(error).__name__}: "
-                f"{error}): start anew in another folder"
-            ) from error
 
     def _check_settings(self, saved: dict[str, Any]) -> None:
         mine = _plain(attrs.asdict(self.settings))
@@ -249,6 +287,7 @@ class Trainer(Generic[ModelT, BatchT]):
         self.step, self.seconds = state["step"], state["seconds"]
         self._running, self._counted = state["running"], state["counted"]
         self._held_out_loss = state["held_out_loss"]
+        self._source.restore(state["source"])
 
     def _train_one_step(self) -> None:
         batch = self._source.sample(self._generator, self.settings.batch_size)

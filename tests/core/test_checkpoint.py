@@ -10,7 +10,13 @@ from safetensors.torch import save_file
 
 from codi_core.errors import CheckpointError
 from codi_core.policies import ActionSpec, DiffusionPolicy, Normaliser, PolicySpec
-from codi_core.training import checkpoint_digest, load_checkpoint, read_metadata, save_checkpoint
+from codi_core.training import (
+    checkpoint_digest,
+    find_base,
+    load_checkpoint,
+    read_metadata,
+    save_checkpoint,
+)
 
 ACTION = ActionSpec(("x [m]", "y [m]"), horizon=8, rate_hz=10.0)
 SPEC = PolicySpec(ACTION, {"observation.state": (3,), "cube": (7,)}, history=2)
@@ -116,12 +122,91 @@ def test_spoilt_files_are_named(path, spoil, words):
     assert str(path) in str(caught.value)
 
 
-def test_a_checkpoint_may_refer_to_a_frozen_base(path, tmp_path):
-    digest = checkpoint_digest(path)
-    assert len(digest) == 64
-    save_checkpoint(policy(), tmp_path / "edit.safetensors", {"base": digest})
-    assert read_metadata(tmp_path / "edit.safetensors")["base"] == digest
-    assert checkpoint_digest(tmp_path / "edit.safetensors") != digest
+def tuned(change):
+    """The policy with one parameter changed."""
+    other = policy()
+    with torch.no_grad():
+        next(other.parameters()).add_(change)
+    return other
+
+
+def same(first, second):
+    one, other = first.state_dict(), second.state_dict()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def stored(path):
+    with safetensors.safe_open(path, "pt") as file:
+        return set(file.keys())
+
+
+def test_a_checkpoint_holds_what_differs_from_its_frozen_base(path, tmp_path):
+    save_checkpoint(tuned(1.0), tmp_path / "tuned.safetensors", {"data": {}}, base=path)
+    assert read_metadata(tmp_path / "tuned.safetensors")["base"] == checkpoint_digest(path)
+    assert len(stored(tmp_path / "tuned.safetensors")) == 1
+    assert same(load_checkpoint(tmp_path / "tuned.safetensors", SPEC), tuned(1.0))
+    # One on top of the other.
+    save_checkpoint(tuned(2.0), tmp_path / "again.safetensors", base=tmp_path / "tuned.safetensors")
+    assert same(load_checkpoint(tmp_path / "again.safetensors"), tuned(2.0))
+    assert find_base(path) is None
+
+
+def test_a_base_is_found_by_its_digest_whatever_it_is_called(path, tmp_path):
+    save_checkpoint(tuned(1.0), tmp_path / "tuned.safetensors", base=path)
+    elsewhere = tmp_path / "elsewhere" / "base.safetensors"
+    elsewhere.parent.mkdir()
+    path.rename(elsewhere)
+    with pytest.raises(CheckpointError, match=r"is not beside it \(there is no other checkpoint\)"):
+        load_checkpoint(tmp_path / "tuned.safetensors")
+    assert same(load_checkpoint(tmp_path / "tuned.safetensors", base=elsewhere), tuned(1.0))
+    beside = elsewhere.rename(tmp_path / "any name.safetensors")
+    assert find_base(tmp_path / "tuned.safetensors") == beside
+    assert same(load_checkpoint(tmp_path / "tuned.safetensors"), tuned(1.0))
+
+
+def test_another_base_is_refused_by_name(path, tmp_path):
+    save_checkpoint(tuned(1.0), tmp_path / "tuned.safetensors", base=path)
+    save_checkpoint(tuned(3.0), tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=r"other\.safetensors is not the base of .*tuned"):
+        load_checkpoint(tmp_path / "tuned.safetensors", base=tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_checkpoint(tmp_path / "tuned.safetensors", base=tmp_path / "nowhere")
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"there is other\.safetensors\): copy it there"):
+        load_checkpoint(tmp_path / "tuned.safetensors")
+
+
+def test_a_checkpoint_can_be_read_by_those_who_can_read_the_folder(path):
+    (path.parent / "plain").touch()
+    assert path.stat().st_mode == (path.parent / "plain").stat().st_mode
+    (path.parent / "plain").unlink()
+
+
+@pytest.mark.parametrize("text", ['{"format_version":', "[1]", "1", "null", '"x"'])
+def test_metadata_that_are_no_object_are_named(tmp_path, text):
+    save_file({"a": torch.ones(1)}, tmp_path / "c", {"codi": text})
+    with pytest.raises(CheckpointError, match=r"metadata (that are no JSON object|\()"):
+        read_metadata(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"action": None},
+        {"action": {"names": 3}},
+        {"observation": [["x"]]},
+        {"observation": {"x": 1}},
+        {"sigma_range": 1},
+        {"diffusion": []},
+        {"architecture": "unet"},
+        {"architecture": {"network": "unet", "options": {"widths": "wide"}}},
+        {"history": "two"},
+    ],
+)
+def test_metadata_of_other_kinds_are_named(path, changes):
+    rewrite(path, **changes)
+    with pytest.raises(CheckpointError, match="does not describe a policy"):
+        load_checkpoint(path)
 
 
 def test_saving_leaves_no_partial_file(path):

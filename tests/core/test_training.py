@@ -10,16 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from codi_core.errors import CheckpointError, CodiError
+from codi_core.errors import CheckpointError, CodiError, DatasetError
 from codi_core.training import (
     EMASettings,
     ExponentialMovingAverage,
     Trainer,
     TrainerSettings,
+    TrainingParts,
+    TrainingSession,
     draw_curve,
     read_curve,
+    read_metadata,
 )
+from codi_core.training.checkpoint import write_tensors
 from codi_core.training.curve import CurvePoint, LossCurve
+from codi_core.training.trainer import LostStateError
 
 SETTINGS = TrainerSettings(
     steps=40,
@@ -40,6 +45,34 @@ class Line:
         x = torch.empty(size, 1).normal_(generator=generator)
         return x, 3 * x + 1 + 0.1 * torch.empty(size, 1).normal_(generator=generator)
 
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
+class Practice(Line):
+    """Examples near what the model itself answers; it asks the model anew at every fifth batch."""
+
+    def __init__(self, model):
+        self.model, self.asked = model, 0
+        self.answers = torch.zeros(4, 1)
+
+    def sample(self, generator, size):
+        if self.asked % 5 == 0:
+            with torch.no_grad():
+                self.answers = self.model(torch.empty(4, 1).normal_(generator=generator))
+        self.asked += 1
+        x, y = super().sample(generator, size)
+        return x, y + 0.1 * self.answers[self.asked % 4]
+
+    def state(self):
+        return {"asked": self.asked, "answers": self.answers}
+
+    def restore(self, state):
+        self.asked, self.answers = state["asked"], state["answers"]
+
 
 def loss(model, batch, generator):
     x, y = batch
@@ -52,6 +85,12 @@ def trainer(folder, **changes):
     model = nn.Linear(1, 1)
     settings = attrs.evolve(SETTINGS, **changes)
     return Trainer(model, loss, Line(), settings, Path(folder), Line())
+
+
+def practising(folder):
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1)
+    return Trainer(model, loss, Practice(model), SETTINGS, Path(folder), Line())
 
 
 def after(count):
@@ -70,7 +109,8 @@ def equal(first, second):
     )
 
 
-def test_a_resumed_run_has_the_same_bits_and_the_same_curve(tmp_path):
+@pytest.mark.parametrize("trainer", [trainer, practising])
+def test_a_resumed_run_has_the_same_bits_and_the_same_curve(tmp_path, trainer):
     whole = trainer(tmp_path / "whole")
     assert whole.run()
     for stop in (after(11), after(10)):
@@ -163,14 +203,30 @@ def test_gradients_are_clipped(tmp_path):
 
 
 def test_resuming_names_what_is_wrong(tmp_path):
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(LostStateError, match="does not exist"):
         trainer(tmp_path).resume()
     t = trainer(tmp_path)
     t.run(stop=after(3))
     with pytest.raises(CheckpointError, match=r"learning_rate = 0\.05, now it is 0\.1"):
         trainer(tmp_path, learning_rate=0.1).resume()
-    t.state_path.write_bytes(t.state_path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="damaged"):
+    torch.manual_seed(0)
+    other = Trainer(nn.Linear(2, 1), loss, Line(), SETTINGS, tmp_path)
+    with pytest.raises(CheckpointError, match="is of another model"):
+        other.resume()
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, -100, -1])
+def test_a_damaged_state_is_a_lost_one(tmp_path, left):
+    t = trainer(tmp_path)
+    t.run(stop=after(3))
+    t.state_path.write_bytes(t.state_path.read_bytes()[:left])
+    with pytest.raises(LostStateError, match="damaged"):
+        trainer(tmp_path).resume()
+
+
+def test_a_state_that_lacks_something_is_a_lost_one(tmp_path):
+    torch.save({"step": 3}, tmp_path / "training-state.pt")
+    with pytest.raises(LostStateError, match="lacks average"):
         trainer(tmp_path).resume()
 
 
@@ -192,3 +248,124 @@ def test_the_curve_survives_a_kill_and_can_be_drawn(tmp_path):
     assert [row.held_out_loss is None for row in read_curve(curve.path)] == [False, True] * 2
     draw_curve(points, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    "torn", ["40,0.2", "40,0.25,,0.00", "40,0.25,,0.001,40", "\x00\xff", "40,x,,1,1\n"]
+)
+def test_a_torn_row_is_left_out_of_the_curve(tmp_path, torn):
+    curve = LossCurve(tmp_path / "curve.csv")
+    points = [CurvePoint(10 * n, 1 / n, None, 1e-3, n) for n in (1, 2, 4)]
+    for point in points:
+        curve.append(point)
+    whole = curve.path.read_bytes()
+    with curve.path.open("a", encoding="latin-1") as file:
+        file.write(torn)
+    assert [row.step for row in read_curve(curve.path)] == [10, 20, 40]
+    again = LossCurve(curve.path, resume_from=20)
+    again.append(points[2])
+    assert curve.path.read_bytes() == whole
+    curve.path.write_bytes(b"")
+    assert read_curve(curve.path) == []
+
+
+@attrs.frozen
+class LineSettings:
+    """Settings of a training that is not one of ours."""
+
+    output: str
+    slope: float = 3.0
+    threads: int = 1
+    device: str = "cpu"
+
+    def trainer(self):
+        return SETTINGS
+
+
+def line_parts(settings):
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1)
+
+    def save(model, path, metadata):
+        write_tensors(path, model.state_dict(), {"kind": "line", **metadata})
+
+    return TrainingParts(
+        model,
+        lambda model, batch, generator: loss(model, (batch[0], batch[1]), generator),
+        Practice(model),
+        save,
+        {"fingerprint": f"slope {settings.slope}"},
+        {"layers": 1},
+        Line(),
+        ("this is a line",),
+    )
+
+
+def line_session(folder, told=None, **settings):
+    told = [] if told is None else told
+    return TrainingSession(LineSettings(str(folder), **settings), line_parts, told.append)
+
+
+def test_a_model_a_loss_and_batches_of_ones_own_train_in_a_folder(tmp_path):
+    told = []
+    whole = line_session(tmp_path / "whole", told)
+    whole.start(["somebodys-command"])
+    assert whole.run(lambda progress: None, lambda: False)
+    assert told == ["this is a line"]
+    part = line_session(tmp_path / "parts")
+    part.start(["somebodys-command"])
+    assert not part.run(lambda progress: None, after(17))
+    rest = line_session(tmp_path / "parts")
+    rest.resume()
+    assert rest.trainer.step == 17 and rest.run(lambda progress: None, lambda: False)
+    assert equal(whole.trainer, rest.trainer)
+    found = read_metadata(rest.checkpoint)
+    assert (found["kind"], found["training"]["steps_done"]) == ("line", 40)
+    assert found["training"]["slope"] == 3.0
+    with pytest.raises(DatasetError, match="is not the data"):
+        line_session(tmp_path / "parts", slope=2.0).resume()
+
+
+@pytest.mark.parametrize("left", [None, 0, 50])
+def test_a_session_whose_state_is_lost_begins_anew_and_says_so(tmp_path, left):
+    whole = line_session(tmp_path / "whole")
+    whole.start([])
+    whole.run(lambda progress: None, lambda: False)
+    part = line_session(tmp_path / "parts")
+    part.start([])
+    part.run(lambda progress: None, after(17))
+    path = part.trainer.state_path
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:left])
+    told = []
+    rest = line_session(tmp_path / "parts", told)
+    rest.resume()
+    assert "training begins anew" in told[-1]
+    assert rest.run(lambda progress: None, lambda: False)
+    assert equal(whole.trainer, rest.trainer)
+    steps = [row.step for row in read_curve(tmp_path / "parts/curve.csv")]
+    assert steps == [7, 14, 21, 28, 35, 40]
+
+
+def test_a_full_disk_leaves_the_state_that_was_saved(tmp_path, monkeypatch):
+    session = line_session(tmp_path / "run")
+    session.start([])
+    session.run(lambda progress: None, after(9))
+
+    def full(path, content):
+        path.with_name(path.name + ".part").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    rest = line_session(tmp_path / "run")
+    rest.resume()
+    with monkeypatch.context() as patched:
+        patched.setattr("codi_core.training.trainer.write_durably", full)
+        with pytest.raises(CodiError, match="No space left on device; make room, and go on"):
+            rest.run(lambda progress: None, after(20))
+    last = line_session(tmp_path / "run")
+    last.resume()
+    assert last.trainer.step == 9
+    assert last.run(lambda progress: None, lambda: False)
+    assert [path.name for path in (tmp_path / "run").glob("*.part")] == []

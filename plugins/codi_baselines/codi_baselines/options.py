@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from codi_core.host.quantities import whole
+from codi_core.quantities import whole
 
 
 def add_output_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, job: str) -> None:

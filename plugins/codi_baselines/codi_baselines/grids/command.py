@@ -14,7 +14,7 @@ from pathlib import Path
 from codi_baselines.options import add_output_options, default_output
 from codi_core.commands.errors import guarded, print_warning
 from codi_core.commands.options import Parser
-from codi_core.host.quantities import whole
+from codi_core.quantities import whole
 
 PROG = "codi-bench grid"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codi_baselines.options import add_output_options, add_threads_option, default_output
 from codi_core.commands.errors import guarded, print_warning
 from codi_core.commands.options import Parser
-from codi_core.host.quantities import whole
+from codi_core.quantities import whole
 
 if TYPE_CHECKING:
     from codi_baselines.folder import BenchmarkFolder

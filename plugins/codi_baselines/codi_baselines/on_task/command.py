@@ -18,7 +18,7 @@ from codi_core.commands.task_options import (
 )
 from codi_core.errors import UsageError
 from codi_core.experiments.configuration import FIELDS, RunConfig, resolve
-from codi_core.host.quantities import whole
+from codi_core.quantities import whole
 
 if TYPE_CHECKING:
     from codi_core.experiments.opening import InstalledTask

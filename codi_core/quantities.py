@@ -1,0 +1,112 @@
+"""Numbers that a user gives: what is asked of them, wherever they come from."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from codi_core.errors import UsageError
+
+
+class BadValueError(argparse.ArgumentTypeError, ValueError):
+    """A value that an option doesn't take; the message says what it takes."""
+
+
+def whole(minimum: int) -> Callable[[Any], int]:
+    """A whole number of at least ``minimum``, from a text or a number."""
+
+    def convert(given: Any) -> int:
+        try:
+            value = int(given)
+        except (ValueError, TypeError, OverflowError):
+            value = minimum - 1
+        if value < minimum or (isinstance(given, float) and given != value):
+            raise BadValueError(f"must be a whole number of at least {minimum}, not {given!r}")
+        return value
+
+    return convert
+
+
+def integer(given: Any) -> int:
+    """Any whole number, from a text or a number."""
+    try:
+        value = int(given)
+    except (ValueError, TypeError, OverflowError):
+        value = None
+    if value is None or (isinstance(given, float) and given != value):
+        raise BadValueError(f"must be a whole number, not {given!r}")
+    return value
+
+
+def finite(given: Any) -> float:
+    """Any finite number, from a text or a number."""
+    value = _number(given)
+    if not math.isfinite(value):
+        raise BadValueError(f"must be a finite number, not {given!r}")
+    return value
+
+
+def positive(given: Any) -> float:
+    """A finite number above zero, from a text or a number."""
+    value = _number(given)
+    if not 0 < value < math.inf:
+        raise BadValueError(f"must be a positive number, not {given!r}")
+    return value
+
+
+def not_negative(given: Any) -> float:
+    """A finite number of at least zero, from a text or a number."""
+    value = _number(given)
+    if not 0 <= value < math.inf:
+        raise BadValueError(f"must be zero or a positive number, not {given!r}")
+    return value
+
+
+def seconds_or_measured(given: Any) -> float | str:
+    """A finite number of at least zero, or the word "measured"."""
+    if given == "measured":
+        return "measured"
+    try:
+        return not_negative(given)
+    except BadValueError as error:
+        raise BadValueError(f"{error}, and not the word 'measured' either") from error
+
+
+def _number(given: Any) -> float:
+    try:
+        return float(given)
+    except (ValueError, TypeError):
+        return math.nan
+
+
+def check_fields(settings: Any) -> None:
+    """Convert the fields of an attrs object by their metadata, wherever their values come from.
+
+    ``type`` is a function of a value, or of each value of a tuple; ``choices`` are what there is.
+    It is meant for ``__attrs_post_init__``. None is left as it is.
+
+    Raises:
+        UsageError: a field doesn't take its value.
+    """
+    for field in attrs.fields(type(settings)):
+        value, choices = getattr(settings, field.name), field.metadata.get("choices")
+        if choices is not None and value not in (None, *choices):
+            raise UsageError(f"{flag(field.name)}: must be one of {', '.join(choices)}")
+        convert: Callable[[Any], Any] | None = field.metadata.get("type")
+        if convert is None or value is None:
+            continue
+        try:
+            several = isinstance(value, tuple)
+            converted = tuple(map(convert, value)) if several else convert(value)
+        except ValueError as error:
+            raise UsageError(f"{flag(field.name)}: {error}") from error
+        object.__setattr__(settings, field.name, converted)
+
+
+def flag(field: str) -> str:
+    """The option of a field: ``--learning-rate`` for ``learning_rate``."""
+    return "--" + field.replace("_", "-")

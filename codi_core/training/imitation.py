@@ -1,0 +1,138 @@
+"""Imitation: a diffusion policy that does what demonstrations show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import torch
+from numpy.typing import NDArray
+
+from codi_core.data import DemonstrationDataset, FeatureSpec, Segments, segments, split_episodes
+from codi_core.errors import DatasetError
+from codi_core.policies import ActionSpec, Batch, DiffusionPolicy, Normaliser, PolicySpec
+from codi_core.policies.diffusion import denoising_loss
+from codi_core.policies.normalisation import varying
+from codi_core.training.checkpoint import describe, save_checkpoint
+from codi_core.training.parts import TrainingParts
+from codi_core.training.settings import RunSettings
+
+
+def imitation(settings: RunSettings) -> TrainingParts[DiffusionPolicy, Batch]:
+    """A diffusion policy, the denoising loss (Eq. 4), and windows of a data set.
+
+    Raises:
+        CodiError: the data cannot be read, or does not fit the settings.
+    """
+    dataset, observed = _load(settings)
+    train_episodes, held_out_episodes = split_episodes(
+        dataset.episodes, settings.held_out, settings.seed
+    )
+    train = _windows(settings, dataset, observed, train_episodes)
+    held_out = (
+        _windows(settings, dataset, observed, held_out_episodes) if len(held_out_episodes) else None
+    )
+    policy = _policy(settings, dataset, observed, train)
+    return TrainingParts(
+        policy.to(settings.device),
+        denoising_loss,
+        train.to(settings.device),
+        save_checkpoint,
+        {
+            "root": str(dataset.root),
+            "fingerprint": dataset.fingerprint(),
+            "features": sorted(dataset.features),
+            "episodes": dataset.episodes,
+            "frames": dataset.frames,
+            "training_windows": len(train),
+            "held_out_windows": len(held_out) if held_out else 0,
+        },
+        describe(policy),
+        held_out.to(settings.device) if held_out else None,
+        tuple(_constant_dimensions(settings, dataset.features, observed, train)),
+    )
+
+
+def _load(settings: RunSettings) -> tuple[DemonstrationDataset, dict[str, str]]:
+    """The data, and the observed features by the names that the policy has for them."""
+    observed = settings.observed()
+    if not observed:
+        readable = DemonstrationDataset.features_of(settings.dataset)
+        names = [name for name in readable if name.startswith("observation")]
+        if not names:
+            raise DatasetError(
+                f"{settings.dataset} has no numeric feature called 'observation…': name what the "
+                f"policy observes with --observations; there is {', '.join(map(repr, readable))}"
+            )
+        observed = {name: name for name in names if name != settings.action}
+    features = dict.fromkeys([*observed.values(), settings.action])
+    return DemonstrationDataset.load(settings.dataset, list(features)), observed
+
+
+def _windows(
+    settings: RunSettings,
+    dataset: DemonstrationDataset,
+    observed: Mapping[str, str],
+    episodes: NDArray[Any],
+) -> Segments:
+    windows = segments(
+        dataset,
+        settings.horizon,
+        list(observed.values()),
+        settings.action,
+        settings.history,
+        settings.offset,
+        episodes,
+    )
+    renamed = {name: windows.observations[feature] for name, feature in observed.items()}
+    return attrs.evolve(windows, observations=renamed)
+
+
+def _policy(
+    settings: RunSettings,
+    dataset: DemonstrationDataset,
+    observed: Mapping[str, str],
+    train: Segments,
+) -> DiffusionPolicy:
+    features = dataset.features
+    names = _value_names(settings.action, features[settings.action])
+    action = ActionSpec(names, settings.horizon, float(dataset.fps), settings.offset)
+    shapes = {name: features[feature].shape for name, feature in observed.items()}
+    torch.manual_seed(settings.seed)
+    return DiffusionPolicy.build(
+        PolicySpec(action, shapes, settings.history),
+        settings.network,
+        Normaliser.fit(_rows(train.actions, train)),
+        {name: Normaliser.fit(_rows(values, train)) for name, values in train.observations.items()},
+        **settings.diffusion(),
+        **settings.network_options(),
+    )
+
+
+def _value_names(feature: str, spec: FeatureSpec) -> tuple[str, ...]:
+    return spec.names or tuple(f"{feature}_{index}" for index in range(spec.shape[0]))
+
+
+def _rows(values: torch.Tensor, windows: Segments) -> torch.Tensor:
+    return values[windows.frame].flatten(1)
+
+
+def _constant_dimensions(
+    settings: RunSettings,
+    features: Mapping[str, FeatureSpec],
+    observed: Mapping[str, str],
+    train: Segments,
+) -> Iterator[str]:
+    """What is said about dimensions that never change, which are not scaled."""
+    values = {settings.action: train.actions}
+    values |= {observed[name]: tensor for name, tensor in train.observations.items()}
+    for feature, tensor in values.items():
+        names = _value_names(feature, features[feature])
+        varies = varying(_rows(tensor, train))
+        constant = [name for name, moves in zip(names, varies.tolist(), strict=True) if not moves]
+        if constant:
+            yield (
+                f"in the demonstrations '{feature}' never changes in {', '.join(constant)}: "
+                "nothing can be learnt from that"
+            )
