@@ -23,8 +23,7 @@ from plugin_path import (
 from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
 from codi_core.files.folders import exclusive
-from codi_core.host import assembly
-from codi_core.host.assembly import OpenTask, make_predictor
+from codi_core.host.assembly import OpenTask, make_predictor, planners
 from codi_core.host.choices import Choice
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
@@ -96,7 +95,7 @@ def test_the_predictor_gets_the_physics_threads(monkeypatch: pytest.MonkeyPatch)
         given.append(resources.threads)
         return make_predictor(opened, choice, resources)
 
-    monkeypatch.setattr(assembly, "make_predictor", noted)
+    monkeypatch.setattr(planners, "make_predictor", noted)
     run("--physics-threads", "3")
     assert given == [3]
 

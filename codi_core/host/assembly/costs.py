@@ -1,0 +1,32 @@
+"""The cost: the weighted sum of the chosen terms (Eq. 20)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from codi_core.costs import CostFunction, CostTerm, WeightedCost
+from codi_core.host.assembly.names import unknown_for, with_registered
+from codi_core.host.choices import Choice, make_part
+from codi_core.host.plugins import Host
+from codi_core.tasks import Task
+
+
+def make_cost(host: Host, name: str, task: Task, terms: Sequence[Choice]) -> WeightedCost:
+    """The weighted sum of the chosen cost terms, for the task ``name``."""
+    valid = available_costs(host, name, task)
+    made = []
+    for term in terms:
+        if term.name not in valid:
+            raise unknown_for(host.costs, name, term.name, valid)
+        cost = make_part(valid[term.name], f"cost '{term.name}'", options=term.options)
+        made.append(CostTerm(term.name, cost, 1.0 if term.weight is None else term.weight))
+    return WeightedCost(tuple(made))
+
+
+def available_costs(host: Host, name: str, task: Task) -> Mapping[str, Callable[..., CostFunction]]:
+    """The factories of all costs that suit the task, its own ones first.
+
+    Raises:
+        PluginError: a plugin's cost has the name of one of the task's own.
+    """
+    return with_registered(task.costs(), host.costs, host, name)

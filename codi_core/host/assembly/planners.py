@@ -1,0 +1,118 @@
+"""The planner: everything that plans, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from codi_core.costs import CostFunction
+from codi_core.errors import PluginError, SpecificationError
+from codi_core.host.assembly.open_task import OpenTask
+from codi_core.host.assembly.placement import place, with_parts
+from codi_core.host.assembly.policies import make_factors
+from codi_core.host.assembly.worlds import make_predictor
+from codi_core.host.choices import Choice, make_part
+from codi_core.host.plugins import Host
+from codi_core.host.records import MethodParts
+from codi_core.planning import Planner
+from codi_core.policies import ProductPolicy
+from codi_core.resources import Resources
+from codi_core.samplers import KarrasSchedule, Sampler
+from codi_core.tasks import PlanSettings, TaskParts
+
+
+@attrs.frozen
+class PlannerChoice:
+    """What a planner is built from, by name.
+
+    Attributes:
+        method: the planning method.
+        policy: the base policies, one of the task's offers or a registered kind.
+        posterior: the posterior approximation.
+        guidance: the guidance.
+        sampler: the sampler.
+        predictor: one of the task's predictors, or a registered one.
+        settings: λ, M and the schedule.
+        checkpoint: the base policies' checkpoint; None stands for the shipped one.
+        resources: what the parts are made with.
+    """
+
+    method: Choice
+    policy: Choice
+    posterior: Choice
+    guidance: Choice
+    sampler: Choice
+    predictor: Choice
+    settings: PlanSettings
+    checkpoint: Path | None = None
+    resources: Resources = attrs.field(factory=Resources)
+
+
+def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) -> Planner:
+    """The planner that the choice describes.
+
+    Raises:
+        UsageError: a name or an option that doesn't exist.
+        SpecificationError: parts that don't fit together.
+    """
+    # Names are checked before checkpoints are read: a typo is reported at once.
+    host, resources = opened.host, choice.resources
+    method = host.methods.get(choice.method.name)
+    sampler, guidance = _sampler(host, choice), _guidance(host, choice)
+    predictor = make_predictor(opened, choice.predictor, resources)
+    product = ProductPolicy(make_factors(opened, choice.policy, choice.checkpoint, resources))
+    _check_rate(product, opened.parts)
+    for part in with_parts((cost, guidance, sampler)):
+        place(part, resources)
+    made = MethodParts(
+        product,
+        predictor,
+        cost,
+        guidance,
+        sampler,
+        choice.settings.samples,
+        choice.settings.temperature,
+    )
+    what = f"method '{method.name}'"
+    planner: Planner = make_part(method.factory, what, made, options=choice.method.options)
+    if not isinstance(planner, Planner):
+        raise PluginError(f"{what} made {type(planner).__name__}, which is no Planner")
+    return planner
+
+
+def _sampler(host: Host, choice: PlannerChoice) -> Sampler:
+    settings = choice.settings
+    schedule = KarrasSchedule(settings.steps, settings.sigma_max, settings.sigma_min, settings.rho)
+    sampler: Sampler = make_part(
+        host.samplers.get(choice.sampler.name).factory,
+        f"sampler '{choice.sampler.name}'",
+        options=choice.sampler.options,
+        schedule=schedule,
+    )
+    return sampler
+
+
+def _guidance(host: Host, choice: PlannerChoice) -> Any:
+    posterior = make_part(
+        host.posteriors.get(choice.posterior.name).factory,
+        f"posterior '{choice.posterior.name}'",
+        options=choice.posterior.options,
+    )
+    return make_part(
+        host.guidances.get(choice.guidance.name).factory,
+        f"guidance '{choice.guidance.name}'",
+        options=choice.guidance.options,
+        posterior=posterior,
+        samples=choice.settings.samples,
+        temperature=choice.settings.temperature,
+    )
+
+
+def _check_rate(product: ProductPolicy, parts: TaskParts) -> None:
+    if product.action.rate_hz != parts.rate_hz:
+        raise SpecificationError(
+            f"the base policies act at {product.action.rate_hz:g} Hz, the task at "
+            f"{parts.rate_hz:g} Hz: use a checkpoint that was trained for this task"
+        )

@@ -1,0 +1,77 @@
+"""Predictors, environments and plants, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from codi_core.errors import PluginError, UsageError
+from codi_core.host.assembly.names import suitable, unknown_for, with_registered
+from codi_core.host.assembly.open_task import OpenTask
+from codi_core.host.assembly.placement import place
+from codi_core.host.choices import Choice, make_part
+from codi_core.predictors import Predictor
+from codi_core.resources import Resources
+from codi_core.tasks import Environment, Plant
+
+
+def make_predictor(opened: OpenTask, choice: Choice, resources: Resources) -> Predictor:
+    """One of the task's own predictors, or a registered one.
+
+    Raises:
+        UsageError: an unknown name or option, or a predictor that can't work on the device.
+    """
+    made: Mapping[str, Callable[..., Predictor]] = with_registered(
+        opened.parts.predictors,
+        opened.host.predictors,
+        opened.host,
+        opened.name,
+        lambda factory: partial(factory, opened.parts),
+    )
+    if choice.name not in made:
+        raise unknown_for(opened.host.predictors, opened.name, choice.name, made)
+    what = f"predictor '{choice.name}'"
+    predictor: Predictor = make_part(made[choice.name], what, resources, options=choice.options)
+    if not isinstance(predictor, Predictor):
+        raise PluginError(f"{what} is {type(predictor).__name__}, which is no Predictor")
+    place(predictor, resources)
+    return predictor
+
+
+def make_environment(
+    opened: OpenTask, simulator: Choice | None, resources: Resources
+) -> Environment:
+    """The task's environment, in the chosen simulator if it takes one.
+
+    Raises:
+        UsageError: an unknown simulator, or a task that takes none.
+    """
+    if opened.parts.simulator is None:
+        if simulator is not None:
+            raise UsageError(
+                f"task '{opened.name}' simulates by itself: leave --simulator {simulator} out"
+            )
+        return opened.parts.environment(resources)
+    chosen = simulator or Choice(opened.parts.simulator)
+    record = suitable(opened.host.simulators, opened.name, chosen.name)
+    make_simulator = make_part(
+        record.factory, f"simulator '{record.name}'", resources, options=chosen.options
+    )
+    return opened.parts.environment(resources, make_simulator)
+
+
+def plant_factory(opened: OpenTask, driver: Choice, resources: Resources) -> Callable[[], Plant]:
+    """Makes the plants of a driver, one an episode.
+
+    Raises:
+        UsageError: an unknown driver.
+    """
+    record = suitable(opened.host.drivers, opened.name, driver.name)
+    return partial(
+        make_part,
+        record.factory,
+        f"driver '{record.name}'",
+        opened.parts,
+        resources,
+        options=driver.options,
+    )
