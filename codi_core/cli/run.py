@@ -226,7 +226,15 @@ def _delays(experiment: Experiment, given: argparse.Namespace) -> Mapping[int, S
     if given.source is None or experiment.config.latency != "measured":
         return {}
     earlier = read_run(given.source)
-    return earlier.folder.delays() if repeats(experiment.config, earlier.experiment.config) else {}
+    if not repeats(experiment.config, earlier.experiment.config):
+        return {}
+    shortened = earlier.metrics["warnings"]["shortened_plans"]
+    if shortened:
+        print_warning(
+            f"{shortened} plans of '{given.source}' were cut short by their deadlines; only their "
+            "delays are repeated, so that episodes may differ"
+        )
+    return earlier.folder.delays()
 
 
 def _attempt(name: str, write: Callable[[], Path | None]) -> list[Path]:

@@ -177,14 +177,17 @@ def test_a_driver_runs_on_the_wall_clock(stranger: Any, worker: str) -> None:
     assert np.abs(np.diff(log.arrays["event.positions"][:15], axis=0)).max() > 0.01
 
 
-def test_measured_delays_are_replayed() -> None:
+def test_measured_delays_are_replayed(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--task", "example-points", "--seed", "1", "--no-video", "--no-report"]
     options = ["--latency", "measured", "--episodes", "2", "--max-seconds", "2"]
     assert main([*arguments, *options, "--output", "first"]) == 0
     first = experiments.read_run("first")
     slower = {number: [0.15] * len(row) for number, row in first.folder.delays().items()}
     lines = first.folder.file("waves.jsonl").read_text().splitlines()
-    changed = [{**json.loads(line), "delays": slower[n]} for n, line in enumerate(lines)]
+    counts = {"shortened_plans": 1}
+    changed = [
+        {**json.loads(line), "delays": slower[n], "counts": counts} for n, line in enumerate(lines)
+    ]
     first.folder.file("waves.jsonl").write_text("".join(json.dumps(c) + "\n" for c in changed))
     for name in ("second", "third"):
         assert main(["--from", "first", "--no-video", "--no-report", "--output", name]) == 0
@@ -192,3 +195,6 @@ def test_measured_delays_are_replayed() -> None:
     assert second.folder.delays() == slower
     assert second.episodes == third.episodes
     assert second.episodes != first.episodes
+    assert (
+        "warning: 2 plans of 'first' were cut short by their deadlines" in capsys.readouterr().err
+    )
