@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from codi_core.experiments.table import differing, measured, options_of, to_csv,
 from codi_core.experiments.waves import check, end_waves, run_wave
 from codi_core.experiments.working import Here, Watch, work_off
 from codi_core.files.durable import to_json, write_durably
-from codi_core.files.folders import exclusive
+from codi_core.files.folders import GRID, claimed
 from codi_core.host.registry import unknown_name
 
 RESULTS_JSON, RESULTS_CSV = "results.json", "results.csv"
@@ -101,12 +102,15 @@ class Grid:
             Whether all is finished. False after Ctrl-C, or if others go on and ``wait`` is False.
 
         Raises:
-            UsageError: an option of a row names something that doesn't exist or doesn't fit.
+            UsageError: an option of a row names something that doesn't exist or doesn't fit, or
+                the folder holds something else.
             GridError: rows could not be run to their end; all others have been.
         """
         chosen = self._chosen(only)
         try:
             _check([run for run in chosen if overwrite or run.missing()], executor or Here())
+            with self._claimed():
+                pass  # a folder that holds something else is refused before any work
             if overwrite:
                 for run in chosen:
                     run.refuse_if_claimed()
@@ -186,13 +190,18 @@ class Grid:
         """Write ``results.json`` and ``results.csv`` as far as the rows have come."""
         options = [options_of(run.experiment) for run in self._runs.values()]
         apart = {*differing(options), "episodes"}
-        with exclusive(self.path, PATIENCE):
+        with self._claimed():
             # Read while nobody else writes: the last one to write knows of all waves.
             records = self.rows()
             shared = {name: value for name, value in options[0].items() if name not in apart}
             document = {"shared": shared, "rows": records}
             write_durably(self.path / RESULTS_JSON, to_json(document))
             write_durably(self.path / RESULTS_CSV, to_csv(records))
+
+    def _claimed(self) -> AbstractContextManager[None]:
+        """The folder, for a moment: its rows have claims of their own."""
+        own = (RESULTS_JSON, RESULTS_CSV)
+        return claimed(self.path, GRID, resume=True, own=own, patience=PATIENCE)
 
     def _measured(self, run: SharedRun) -> dict[str, Any]:
         """What came of a run; it is summed up anew when a wave has been added."""

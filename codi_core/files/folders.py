@@ -19,6 +19,7 @@ RUN = "run"
 TRAINING = "training"
 DATA_SET = "data set"
 BENCHMARK = "benchmark"
+GRID = "grid"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from codi_core.errors import CodiError, CostError, MissingExtraError, UsageError
 from codi_core.experiments import waves, working
 from codi_core.experiments.grid import Grid
 from codi_core.files.durable import append_lines, read_lines
-from codi_core.files.folders import claim
+from codi_core.files.folders import DATA_SET, GRID, claim, claimed, kind_of, visible
 
 TASK = "example-points"
 ROWS: dict[str, dict[str, Any]] = {
@@ -252,6 +252,25 @@ def test_another_configuration_in_the_same_folder_is_refused() -> None:
         grid(episodes=2).run(progress=False, resume=False)
     assert changed.run(progress=False, overwrite=True)
     assert {row["rollouts_per_replan"] for row in stored()} == {0, 64}
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with claimed(Path("data"), DATA_SET):
+        Path("data/meta").mkdir()
+    monkeypatch.setattr(waves, "run_wave", lambda *_, **__: pytest.fail("episodes are run"))
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="'data' holds a data set, not a grid"):
+            grid("data").run(overwrite=overwrite, progress=False)
+    assert visible(Path("data")) == ["meta"]
+
+
+def test_a_grids_folder_is_no_place_for_a_run() -> None:
+    assert grid().run(progress=False)
+    assert kind_of(Path("out")) == GRID
+    with pytest.raises(UsageError, match="'out' holds a grid, not a run"):
+        experiments.run("example-points", output="out", episodes=1, progress=False)
 
 
 def test_a_grid_may_grow() -> None:
