@@ -122,7 +122,7 @@ class Controller:
 
     def _note(self, step: Step, rows: int = 1) -> None:
         self.now = self.log.note(step, rows)
-        self.history.push(step.observation)
+        self.history.push(self.now.observation)
 
     def _begin_plan(self, tick: int) -> None:
         """Have a plan made from the latest observation."""

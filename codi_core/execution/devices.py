@@ -1,9 +1,9 @@
-"""Moves typed states and observations to the device where plans are made."""
+"""Moves and copies typed states and observations."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -18,22 +18,39 @@ def to_device(value: Any, device: torch.device | str) -> Any:
     """
     if isinstance(value, torch.Tensor):
         return value.to(device)
+    return _changed(value, lambda part: to_device(part, device))
+
+
+def copied(value: Any) -> Any:
+    """The same structure with copies of the tensors that it holds itself.
+
+    What lies deeper, such as maps and routes, is large, and stays as it is.
+    """
+    return _copy(value) if isinstance(value, torch.Tensor) else _changed(value, _copy)
+
+
+def _copy(part: Any) -> Any:
+    return part.clone() if isinstance(part, torch.Tensor) else part
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same structure with its parts changed."""
     if isinstance(value, Mapping):
-        return {name: to_device(item, device) for name, item in value.items()}
+        return {name: change(item) for name, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(to_device(item, device) for item in value))
+        return type(value)(*map(change, value))
     if isinstance(value, (tuple, list)):
-        return type(value)(to_device(item, device) for item in value)
+        return type(value)(map(change, value))
     if attrs.has(type(value)):
         fields = {field.alias: field.name for field in attrs.fields(type(value)) if field.init}
-        return attrs.evolve(value, **_moved(value, device, fields))
+        return attrs.evolve(value, **_parts(value, change, fields))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: field.name for field in dataclasses.fields(value) if field.init}
-        return dataclasses.replace(value, **_moved(value, device, fields))
+        return dataclasses.replace(value, **_parts(value, change, fields))
     return value
 
 
-def _moved(
-    value: Any, device: torch.device | str, fields: Mapping[str | None, str]
+def _parts(
+    value: Any, change: Callable[[Any], Any], fields: Mapping[str | None, str]
 ) -> dict[str, Any]:
-    return {str(key): to_device(getattr(value, name), device) for key, name in fields.items()}
+    return {str(key): change(getattr(value, name)) for key, name in fields.items()}

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_core.execution.devices import copied
 from codi_core.execution.endings import Endings, Events
 from codi_core.execution.rollout import Replan, Rollout
 from codi_core.tasks.environment import Step
@@ -34,7 +35,7 @@ class EpisodeLog:
         self.replans: list[Replan] = []
 
     def note(self, step: Step, rows: int = 1) -> Step:
-        """Take in what was observed, as so many rows of events; the same step, with copied events.
+        """Take in what was observed, as so many rows of events; a copy of the step.
 
         More than one row stand for control steps that were missed.
         """
@@ -44,7 +45,8 @@ class EpisodeLog:
             self._events.append(events)
             self._endings.note(events)
         self._missed += rows - 1
-        return attrs.evolve(step, events=events)
+        state, observation = copied(step.state), copied(step.observation)
+        return attrs.evolve(step, state=state, observation=observation, events=events)
 
     def fail(self, reasons: Mapping[int, str]) -> None:
         """End the episodes of worlds with the latest row, for these reasons."""

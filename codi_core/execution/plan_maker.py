@@ -70,6 +70,7 @@ class PlanMaker:
         context = self._context(request)
         plan = self.planner.plan(context)
         finite = check_plan(plan, self.planner.layout, context.worlds, self.name)
+        plan = _own(plan)
         if bool(finite.all()):
             return plan, [None] * context.worlds
         if not bool(finite.any()):
@@ -137,6 +138,12 @@ class PlanMaker:
 def reason_of(error: BaseException) -> str:
     """An error as the reason of an episode's failure."""
     return str(error) if isinstance(error, CodiError) else f"{type(error).__name__}: {error}"
+
+
+def _own(plan: Plan) -> Plan:
+    """The plan in memory of its own: a planner may write its next one where this one was."""
+    chunks = tuple(chunk.detach().clone() for chunk in plan.chunks)
+    return attrs.evolve(plan, chunks=chunks, flat=plan.flat.detach().clone())
 
 
 def _zeroed(plan: Plan, broken: Tensor) -> Plan:

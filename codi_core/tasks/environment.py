@@ -52,7 +52,9 @@ class Step:
 class Environment(ABC):
     """A batch of worlds in which actions have effects.
 
-    A world that breaks is reported as failed and stays in the batch; it never raises.
+    A world that breaks is reported as failed and stays in the batch; it never raises. Whoever runs
+    it copies what it returns, so it may write the next step into the same arrays: those of the
+    events and the observation, and tensors that the state holds itself.
     """
 
     @abstractmethod

@@ -122,7 +122,9 @@ class Plant(ABC):
             if self._latest_start is not None and late > _EXACT:
                 return late
             self._latest_start = start
-            call = self._call(self._follow, chunks, start)
+            # Copies, which the author may change in place: into other units, for instance.
+            own = tuple(chunk.clone() for chunk in chunks)
+            call = self._call(self._follow, own, start)
         self._answer(call, self._patience)
         return 0.0
 

@@ -64,11 +64,12 @@ def _check_loop(
     """The closed loop can drive it, and it is told all in order, with one stop at the end."""
     told, worlds = _Told(plant, rate_hz), len(actions[0])
     steps_told: list[ControlStep] = []
-    sent: list[bytes] = []
+    observed: list[tuple[Step, bytes]] = []
 
     def observer(step: ControlStep) -> None:
         steps_told.append(step)
-        sent.append(_sent(name, step.before))
+        # The loop's own steps are copies.
+        observed.append((told.latest, _sent(name, told.latest)))
 
     _check_step(name, plant.observe(0.0), worlds)
     settings = LoopSettings(rate_hz, HORIZON, 2, steps / rate_hz)
@@ -90,11 +91,11 @@ def _check_loop(
     for step in steps_told:
         _check_step(name, step.after, worlds)
         _check_time(name, plant, step, rate_hz)
-    for step, before in zip(steps_told, sent, strict=True):
+    for seen, before in observed:
         require(
-            _sent(name, step.before) == before,
-            f"{name}: what it observed has changed afterwards; hand out copies, since plans are "
-            "made from them meanwhile",
+            _sent(name, seen) == before,
+            f"{name}: what it observed has changed afterwards; hand out copies, since it is read "
+            "while the plant goes on",
         )
     starts = [start for chunks, start in told.calls if chunks is not None]
     require(
@@ -148,13 +149,14 @@ class _EndedError(Exception):
 
 
 class _Told:
-    """Notes what a plant is told to follow, and how long it takes to take it [s]."""
+    """Notes what a plant is told to follow, how long it takes to take it [s], and what it sees."""
 
     def __init__(self, plant: Plant, rate_hz: float) -> None:
         self.calls: list[tuple[tuple[Tensor, ...] | None, float]] = []
         self.slowest = 0.0
-        self._follow = plant._follow
-        plant._follow = self._note  # type: ignore[method-assign]
+        self.latest: Step
+        self._follow, self._observe = plant._follow, plant._observe
+        plant._follow, plant._observe = self._note, self._look  # type: ignore[method-assign]
 
     def _note(self, chunks: tuple[Tensor, ...] | None, start: float) -> None:
         self.calls.append((chunks, start))
@@ -162,6 +164,10 @@ class _Told:
         self._follow(chunks, start)
         if chunks is not None:
             self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def _look(self, until: float) -> Step:
+        self.latest = self._observe(until)
+        return self.latest
 
 
 class _Repeating(Planner):

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
-from codi_core.execution import LoopSettings, RecedingHorizon, Rollout, SimulatedPlant
+from codi_core.execution import (
+    ControlStep,
+    LoopSettings,
+    RecedingHorizon,
+    Rollout,
+    SimulatedPlant,
+)
 from codi_core.execution.devices import to_device
 from codi_core.execution.endings import Endings
 from codi_core.execution.history import History
@@ -371,3 +377,35 @@ def test_worlds_whose_episodes_are_over_are_planned_for_no_more() -> None:
 def test_without_an_end_after_success_all_worlds_are_planned_for() -> None:
     _, _, planner = run(12, execute=4, world=FirstEnds())
     assert [context.worlds for context in planner.contexts] == [2, 2, 2]
+
+
+class Thrifty(RecordingWorld):
+    """Writes each step's state and observation into the same memory; clips actions in place."""
+
+    def look(self) -> Step:
+        step = super().look()
+        if self.clock == 0:
+            self.state, self.seen = step.state.clone(), step.observation["clock"].clone()
+        self.state.copy_(step.state)
+        self.seen.copy_(step.observation["clock"])
+        return attrs.evolve(step, state=self.state, observation={"clock": self.seen})
+
+    def step(self, actions: tuple[Tensor, ...]) -> Step:
+        step = super().step(actions)
+        for action in actions:
+            action.zero_()
+        return step
+
+
+def test_an_environment_may_write_the_next_step_where_this_one_was() -> None:
+    steps: list[ControlStep] = []
+    planner = CountingPlanner()
+    planner.layout = attrs.evolve(planner.layout, history=3)
+    settings = LoopSettings(rate_hz=10, horizon=HORIZON, execute=2, max_seconds=0.5, history=3)
+    plant = SimulatedPlant(Thrifty(), KEYS, 10)
+    RecedingHorizon(planner, settings).run(plant, KEYS, steps.append)
+    assert [float(step.before.state[0]) for step in steps] == [0, 1, 2, 3, 4]
+    assert [float(step.after.observation["clock"][0]) for step in steps] == [1, 2, 3, 4, 5]
+    histories = [context.observation["clock"][0, :, 0].tolist() for context in planner.contexts]
+    assert histories == [[0, 0, 0], [0, 1, 2], [2, 3, 4]]
+    assert [float(step.actions[0][0, 0]) for step in steps] == [0, 1, 100, 101, 200]

@@ -242,9 +242,10 @@ def test_a_plan_that_fits_is_finite_by_world() -> None:
             plan(chunks=(torch.zeros(3, HORIZON, 1),) * 2),
             r"agent 1's chunk with the shape \(3, 8, 1\); it must be \(3, 8, 2\)",
         ),
+        (plan(flat=torch.zeros(3, 24).long()), "the flat joint chunk as torch.int64; it must be"),
         (plan(flat=torch.zeros(2, 24)), r"flat joint chunk with the shape \(2, 24\); .* \(3, 24\)"),
     ],
-    ids=["nothing", "agents", "chunk", "flat"],
+    ids=["nothing", "agents", "chunk", "type", "flat"],
 )
 def test_a_plan_that_does_not_fit_its_layout_is_named(made: object, message: str) -> None:
     with pytest.raises(SpecificationError, match=message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import attrs
 import pytest
 import torch
 
@@ -170,3 +171,25 @@ def test_a_fixed_latency_is_what_every_plan_takes_and_the_least_on_the_wall_cloc
     assert wall.expected() == 0.3
     wall.note(0.5)
     assert wall.expected() == 0.5
+
+
+class Thrifty(CountingPlanner):
+    """Writes every plan into the same memory."""
+
+    def plan(self, context: PlanContext) -> Plan:
+        plan = super().plan(context)
+        if len(self.contexts) == 1:
+            chunks = tuple(chunk.clone() for chunk in plan.chunks)
+            self.plan_before = attrs.evolve(plan, chunks=chunks)
+        for mine, fresh in zip(self.plan_before.chunks, plan.chunks, strict=True):
+            mine.copy_(fresh)
+        self.plan_before.flat.copy_(plan.flat)
+        return self.plan_before
+
+
+def test_a_planner_may_write_its_next_plan_where_this_one_was() -> None:
+    _, fresh, planner = run(None, latency=0.2)
+    _, reused, thrifty = run(None, Thrifty(), latency=0.2)
+    assert reused == fresh == [100.0 * plan + k for plan in range(4) for k in range(4)]
+    for mine, theirs in zip(planner.contexts[1:], thrifty.contexts[1:], strict=True):
+        assert torch.equal(mine.previous, theirs.previous)
