@@ -71,7 +71,7 @@ def evaluate_term(term: CostTerm, trajectory: Any) -> Tensor:
     """Evaluate one term, naming it in whatever goes wrong."""
     try:
         value = term.cost(trajectory)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CostError(f"cost '{term.name}' raised {type(error).__name__}: {error}") from error
     if not isinstance(value, torch.Tensor):
         raise CostError(

@@ -103,7 +103,7 @@ class WaveRunner:
             wave = self._together(numbers, traced, on_tick)
         except (UsageError, SpecificationError, PlantError, DatasetError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # no part ends the command without a word
             wave = self._one_by_one(numbers, traced, error)
         if self.recorder is not None:
             self.recorder.commit()
@@ -137,7 +137,9 @@ class WaveRunner:
             self.recorder.keep(recording, rollout.lengths)
         return wave
 
-    def _one_by_one(self, numbers: Sequence[int], traced: frozenset[int], error: Exception) -> Wave:
+    def _one_by_one(
+        self, numbers: Sequence[int], traced: frozenset[int], error: BaseException
+    ) -> Wave:
         """The wave of episodes that could not be run together."""
         if len(numbers) == 1:
             waves = [_broken(numbers[0], error)]
@@ -155,7 +157,7 @@ class WaveRunner:
             return self._together([number], traced, None)
         except DatasetError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _broken(number, error)
 
     def _recorded_delays(self, numbers: Sequence[int]) -> Sequence[float] | None:
@@ -169,7 +171,7 @@ class WaveRunner:
         return record
 
 
-def _broken(number: int, error: Exception) -> Wave:
+def _broken(number: int, error: BaseException) -> Wave:
     """A wave of one episode that nothing but its error is known of."""
     record = {
         "episode": number,

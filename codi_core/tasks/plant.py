@@ -213,7 +213,7 @@ class Plant(ABC):
             return call.result()
         except CodiError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # On a virtual clock errors don't come this way: those of simulations stay as they are.
             raise PlantError(f"{self.name} failed: {type(error).__name__}: {error}") from error
 

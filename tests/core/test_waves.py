@@ -15,7 +15,7 @@ from plugin_path import install
 
 from codi_core import experiments
 from codi_core.cli.run import main
-from codi_core.errors import EpisodeError, PlanError
+from codi_core.errors import CostError, EpisodeError, PlanError
 from codi_core.evaluation.waves import WaveRunner
 from codi_core.execution import RecedingHorizon, SimulatedPlant
 from codi_core.planning import Plan, PlanContext, Planner
@@ -146,6 +146,19 @@ def test_a_planner_that_raises_everywhere_is_the_users_mistake() -> None:
         faulty(1, raises=True).run([1])
     assert isinstance(caught.value.__cause__, KeyError)
     assert caught.value.exit_code == 2
+
+
+def test_a_part_that_ends_the_program_has_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(self: codi_example.Gap, trajectory: Any) -> Any:
+        raise SystemExit(0)
+
+    with monkeypatch.context() as costs:
+        costs.setattr(codi_example.Gap, "__call__", leave)
+        with pytest.raises(CostError, match="cost 'gap' raised SystemExit: 0"):
+            runner().run(range(4))
+    monkeypatch.setattr(Faulty, "plan", leave)
+    with pytest.raises(EpisodeError, match="every episode breaks: SystemExit: 0"):
+        faulty(1, raises=True).run(range(4))
 
 
 def test_a_wave_crosses_to_other_processes() -> None:
