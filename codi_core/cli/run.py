@@ -260,11 +260,15 @@ def _recorded(folder: Path | None) -> list[Path]:
     """The recording, if there is one; episodes that are not in it are named."""
     if folder is None or not folder.exists():
         return []
-    from codi_core.evaluation.recorder import left_out
+    from codi_core.evaluation.recorder import has_data, left_out
 
+    reasons: dict[str, list[str]] = {}
     for number, why in left_out(folder).items():
-        print_warning(f"episode {number} was not recorded: {why}")
-    return [folder]
+        reasons.setdefault(why, []).append(str(number))
+    for why, numbers in reasons.items():
+        listed = ", ".join(numbers[:TOLD_ERRORS]) + (", …" if len(numbers) > TOLD_ERRORS else "")
+        print_warning(f"{len(numbers)} episodes were not recorded ({listed}): {why}")
+    return [folder] if has_data(folder) else []
 
 
 def _interrupted(run: Run) -> int:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.data import DatasetWriter, FeatureSpec
+from codi_core.data.layout import INFO_PATH
 from codi_core.errors import DatasetError, UsageError
 from codi_core.execution import ControlStep
-from codi_core.files.durable import to_json, write_durably
+from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.files.folders import DATA_SET, claimed, visible
 from codi_core.files.interrupts import uninterrupted
 from codi_core.tasks import EpisodeKey
@@ -138,10 +139,12 @@ class Recorder:
 
     def commit(self) -> None:
         """Keep the episodes that were taken in, whatever happens from now on."""
-        with uninterrupted():
-            if self._writer is not None:
+        with uninterrupted(), writing(self.folder, "recording", "--record"):
+            # Without a writer all have been left out so far, and what is to be replaced stays.
+            if self._writer is not None or not has_data(self.folder):
                 document = {"configuration": self._configuration, "left_out": self._left_out}
                 write_durably(self.folder / DOCUMENT, to_json(document))
+            if self._writer is not None:
                 self._writer.commit({"episodes": self._pending})
             self._pending = []
 
@@ -161,15 +164,24 @@ class Recorder:
     def _open(self, frames: Values) -> DatasetWriter:
         """The writer, which is made when the first episode tells the sizes of all features."""
         if self._writer is None:
+            known: set[int] = set(self._left_out)
+
+            def accept(note: Any) -> bool:
+                counts = self._done.issuperset(note["episodes"])
+                known.update(note["episodes"] if counts else ())
+                return counts
+
             self._writer = DatasetWriter(
                 self.folder,
                 {name: self._spec(name, values) for name, values in frames.items()},
                 self.task.rate_hz,
                 self.task.name,
                 resume=self.resume,
-                accept=lambda note: self._done.issuperset(note["episodes"]),
+                accept=accept,
                 folder_claimed=True,
             )
+            for number in sorted(self._done - known):
+                self._left_out[number] = "it was run without --record"
         wrong = {
             name: spec.shape
             for name, spec in self._writer.features.items()
@@ -272,6 +284,11 @@ class WaveRecording:
             "missed": np.zeros((worlds, 1), bool),
         }
         return {name: value for name, value in values.items() if value.shape[1]}
+
+
+def has_data(folder: Path) -> bool:
+    """Whether there is an episode in a recording."""
+    return (folder / INFO_PATH).exists()
 
 
 def left_out(folder: Path) -> dict[int, str]:

@@ -142,6 +142,31 @@ def test_a_recording_can_begin_in_the_midst_of_a_run() -> None:
     run("run", episodes=4, resume=True, record="rec")
     data = DemonstrationDataset.load("rec")
     assert data.arrays["episode"][data.episode_starts[:-1], 1].tolist() == [2, 3]
+    without = "it was run without --record"
+    assert left_out(Path("rec")) == {0: without, 1: without}
+    run("run", episodes=5, resume=True)
+    run("run", episodes=6, resume=True, record="rec")
+    assert left_out(Path("rec")) == {0: without, 1: without, 4: without}
+
+
+def test_a_recording_that_holds_nothing_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look = codi_example.PointsWorld._look
+
+    def blind(self: codi_example.PointsWorld) -> Step:
+        step = look(self)
+        return attrs.evolve(step, events={**step.events, "range": np.full(2, np.nan)})
+
+    monkeypatch.setattr(codi_example.PointsWorld, "_look", blind)
+    Path("there").mkdir()
+    for folder in ("new", "there"):
+        arguments = ["--task", "example-points", "--episodes", "2", "--max-seconds", "1"]
+        quiet = ["--no-report", "--no-video", "--output", f"run-{folder}", "--record", folder]
+        assert main([*arguments, *quiet]) == 0
+        told = capsys.readouterr()
+        assert "2 episodes were not recorded (0, 1): 'event.range' holds NaN" in told.err
+        assert f"wrote {folder}" not in told.out
 
 
 def test_an_overwritten_recording_is_replaced() -> None:
