@@ -12,7 +12,14 @@ import attrs
 import numpy as np
 
 from codi_core.errors import UsageError
-from codi_core.files.durable import append_lines, read_lines, to_json, write_durably, writing
+from codi_core.files.durable import (
+    append_lines,
+    read_lines,
+    replacing,
+    to_json,
+    write_durably,
+    writing,
+)
 
 if TYPE_CHECKING:
     from codi_core.tasks import EpisodeRecord, Trace
@@ -50,7 +57,11 @@ class RunFolder:
         return self.path / name
 
     def prepare(
-        self, config: Mapping[str, Any], resume: bool = False, overwrite: bool = False
+        self,
+        config: Mapping[str, Any],
+        resume: bool = False,
+        overwrite: bool = False,
+        delays: Mapping[int, Sequence[float]] | None = None,
     ) -> None:
         """Make the folder ready for a run of this configuration and write ``config.json``.
 
@@ -59,6 +70,8 @@ class RunFolder:
                 "configuration".
             resume: go on with the run that is there.
             overwrite: remove the run that is there.
+            delays: by episode, the measured delays that a new run replays; a resumed run keeps its
+                own, see :meth:`replayed_delays`.
 
         Raises:
             UsageError: the folder can't be written, holds a run already, or holds a run of
@@ -70,6 +83,9 @@ class RunFolder:
             if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
                 self._check_resumed(resume)
                 self.check_same(config["configuration"])
+            else:
+                # Before the configuration, with which the run can be resumed.
+                self._write_delays(delays or {})
             write_durably(self.file("config.json"), to_json(config))
 
     def config(self) -> dict[str, Any]:
@@ -93,9 +109,10 @@ class RunFolder:
 
     def commit(self, wave: Mapping[str, Any], records: Iterable[EpisodeRecord]) -> None:
         """Append a finished wave and its episodes, durably."""
-        # The wave goes first: without its episodes it is ignored, never the other way round.
-        append_lines(self.file("waves.jsonl"), [wave])
-        append_lines(self.file("episodes.jsonl"), records)
+        with writing(self.path, "run folder"):
+            # The wave goes first: without its episodes it is ignored, never the other way round.
+            append_lines(self.file("waves.jsonl"), [wave])
+            append_lines(self.file("episodes.jsonl"), records)
 
     def records(self) -> list[EpisodeRecord]:
         """The finished episodes by number; a line torn by a crash is dropped for good."""
@@ -103,41 +120,48 @@ class RunFolder:
         return sorted(records, key=lambda record: int(record["episode"]))
 
     def waves(self) -> list[dict[str, Any]]:
-        """The finished waves, each once, without those whose episodes were never written."""
-        done = {record["episode"] for record in read_lines(self.file("episodes.jsonl"))}
-        waves = {
-            tuple(wave["episodes"]): wave
-            for wave in read_lines(self.file("waves.jsonl"))
-            if done.issuperset(wave["episodes"])
-        }
-        return list(waves.values())
+        """The finished waves, each episode in one, without those that were never finished."""
+        missing = {record["episode"] for record in read_lines(self.file("episodes.jsonl"))}
+        waves = []
+        # A wave that was cut short before its episodes were written is followed by those that
+        # brought them.
+        for wave in reversed(read_lines(self.file("waves.jsonl"))):
+            if missing.issuperset(wave["episodes"]):
+                missing.difference_update(wave["episodes"])
+                waves.append(wave)
+        return waves[::-1]
 
     def delays(self) -> dict[int, list[float]]:
         """By episode, how long its plans took to arrive [s], where that was measured."""
         return {wave["episodes"][0]: wave["delays"] for wave in self.waves() if "delays" in wave}
 
-    def keep_delays(self, delays: Mapping[int, Sequence[float]]) -> Mapping[int, Sequence[float]]:
-        """Keep the delays that this run replays; a resumed run gets those that were kept."""
+    def replayed_delays(self) -> dict[int, list[float]]:
+        """By episode, the measured delays of an earlier run that this one replays [s]."""
         path = self.file("delays.json")
-        if delays:
-            write_durably(path, to_json({str(number): list(row) for number, row in delays.items()}))
-        elif path.exists():
+        if not path.exists():
+            return {}
+        try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            return {int(number): row for number, row in stored.items()}
-        return delays
+            return {int(number): list(map(float, row)) for number, row in stored.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"'{path}' is damaged: {error}") from error
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> Path:
         """Write ``metrics.json``; its presence says that the run has a result."""
         path = self.file("metrics.json")
-        write_durably(path, to_json(metrics))
+        with writing(self.path, "run folder"):
+            write_durably(path, to_json(metrics))
         return path
 
     def save_trace(self, episode: int, trace: Trace) -> None:
         """Keep one episode's events for pictures."""
         folder = self.file("traces")
-        folder.mkdir(exist_ok=True)
         arrays: dict[str, Any] = dict(trace)
-        np.savez_compressed(folder / f"episode-{episode:05d}.npz", **arrays)
+        with (
+            writing(folder, "folder"),
+            replacing(folder / f"episode-{episode:05d}.npz") as stream,
+        ):
+            np.savez_compressed(stream, **arrays)
 
     def traces(self) -> dict[int, Trace]:
         """The kept traces by episode number."""
@@ -170,6 +194,13 @@ class RunFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def _write_delays(self, delays: Mapping[int, Sequence[float]]) -> None:
+        path = self.file("delays.json")
+        path.unlink(missing_ok=True)
+        if delays:
+            rows = {str(number): list(row) for number, row in delays.items()}
+            write_durably(path, to_json(rows))
 
     def _check_resumed(self, resume: bool) -> None:
         if not resume:

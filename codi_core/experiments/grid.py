@@ -20,7 +20,7 @@ from codi_core.experiments.sharing import PATIENCE, ClaimedWave, Share, SharedRu
 from codi_core.experiments.table import differing, measured, options_of, to_csv, to_frame
 from codi_core.experiments.waves import check, end_waves, run_wave
 from codi_core.experiments.working import Here, Watch, work_off
-from codi_core.files.durable import to_json, write_durably
+from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.files.folders import GRID, claimed
 from codi_core.host.registry import unknown_name
 
@@ -190,7 +190,7 @@ class Grid:
         """Write ``results.json`` and ``results.csv`` as far as the rows have come."""
         options = [options_of(run.experiment) for run in self._runs.values()]
         apart = {*differing(options), "episodes"}
-        with self._claimed():
+        with self._claimed(), writing(self.path, "grid"):
             # Read while nobody else writes: the last one to write knows of all waves.
             records = self.rows()
             shared = {name: value for name, value in options[0].items() if name not in apart}

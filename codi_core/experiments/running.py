@@ -185,8 +185,8 @@ def run_experiment(
         claimed(folder.path, RUN, resume=resume, overwrite=overwrite, own=OWN_FILES),
         _recorder(experiment, record, folder, resume, overwrite) as runner.recorder,
     ):
-        folder.prepare(document, resume, overwrite)
-        runner.delays = folder.keep_delays(runner.delays)
+        folder.prepare(document, resume, overwrite, runner.delays)
+        runner.delays = folder.replayed_delays()
         runner.begun = bool(folder.records())
         finished = run_missing(
             folder,

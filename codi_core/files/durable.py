@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,24 +79,51 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def append_lines(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
     """Append one line of JSON an item, durably; a last line torn by a crash is dropped for good.
 
-    One process at a time may append to a file; others may read it meanwhile.
+    One process at a time may append to a file; others may read it meanwhile. Where not all lines
+    can be written, on a full disk for instance, none is.
     """
     text = "".join(json.dumps(item, default=plain, ensure_ascii=False) + "\n" for item in items)
     content = text.encode()
     _drop_torn_line(path)
     # All lines in one write, so that a kill leaves all of them or none.
-    with path.open("ab", buffering=len(content) + 2) as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    with path.open("ab", buffering=0) as stream:
+        before = stream.seek(0, os.SEEK_END)
+        try:
+            _write_all(stream, content)
+            os.fsync(stream.fileno())
+        except BaseException:
+            stream.truncate(before)
+            raise
+
+
+def _write_all(stream: RawIOBase, content: bytes) -> None:
+    # A first write that took only a part of it says nothing; the next one says why.
+    rest = memoryview(content)
+    while rest:
+        rest = rest[stream.write(rest) or 0 :]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The items of :func:`append_lines`, without a last line that is torn or being written."""
+    """The items of :func:`append_lines`, without a last line that is torn or being written.
+
+    Raises:
+        UsageError: a line is no JSON object.
+    """
     if not path.exists():
         return []
     content = path.read_bytes()
-    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    return [_item(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _item(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        item = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"'{path}' is damaged in line {number}: {error}") from error
+    if not isinstance(item, dict):
+        raise UsageError(f"'{path}' is damaged in line {number}: it is no JSON object")
+    return item
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from codi_core.errors import UsageError
+from codi_core.evaluation import run_folder
 from codi_core.evaluation.metrics import mean_series, run_metrics
 from codi_core.evaluation.progress import PlainProgress, Silent, Tally
 from codi_core.evaluation.report import make_report
@@ -20,6 +21,7 @@ from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import PictureError, write_gif, write_video
 from codi_core.evaluation.waves import wave_summary, world_trace
 from codi_core.execution import Replan, Rollout
+from codi_core.files.durable import read_lines
 from codi_core.files.folders import exclusive
 from codi_core.tasks import EpisodeRecord, Metrics
 
@@ -162,7 +164,61 @@ def test_a_wave_whose_episodes_were_never_written_does_not_count(tmp_path: Path)
     folder.commit(wave(2, 3), records(2, 3))
     assert [found["episodes"] for found in folder.waves()] == [[2, 3]]
     folder.commit(wave(0, 1, seconds=(1.0,)), records(0, 1))
-    assert [found["replan_seconds"] for found in folder.waves()] == [[1.0], [0.1]]
+    assert [found["replan_seconds"] for found in folder.waves()] == [[0.1], [1.0]]
+
+
+def test_waves_of_one_episode_are_counted_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.prepare(CONFIG)
+    folder.commit(wave(0, 1, seconds=(9.0,)), [])  # killed; then more episodes were asked for
+    folder.commit(wave(0, 1, 2, seconds=(1.0,)), records(0, 1, 2))
+    assert [found["replan_seconds"] for found in folder.waves()] == [[1.0]]
+
+
+def test_delays_to_replay_are_there_before_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed between the two must not be resumed with other delays."""
+    folder, order = RunFolder(tmp_path), []
+    write = run_folder.write_durably
+
+    def noting(path: Path, content: str) -> None:
+        order.append(path.name)
+        write(path, content)
+
+    monkeypatch.setattr(run_folder, "write_durably", noting)
+    folder.prepare(CONFIG, delays={1: [0.1, 0.2]})
+    assert order == ["delays.json", "config.json"]
+    folder.prepare(CONFIG, resume=True)
+    assert folder.replayed_delays() == {1: [0.1, 0.2]}
+    folder.prepare(CONFIG, overwrite=True)
+    assert folder.replayed_delays() == {}
+
+
+def test_what_a_full_disk_does_not_take_is_not_written_in_part(tmp_path: Path) -> None:
+    lines = [{"n": number, "text": "x" * 300} for number in range(3)]
+    script = f"""
+import resource, signal
+from pathlib import Path
+from codi_core.evaluation.run_folder import RunFolder
+folder = RunFolder(Path({str(tmp_path)!r}))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+lines = {lines!r}
+folder.commit({{"episodes": [0]}}, lines)
+folder.commit({{"episodes": [1]}}, lines)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "UsageError: cannot write the run folder" in done.stderr
+    assert read_lines(tmp_path / "episodes.jsonl") == lines
+    assert len((tmp_path / "episodes.jsonl").read_bytes()) < 1200
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    for damaged in ("{", "[]"):
+        (tmp_path / "episodes.jsonl").write_text('{"episode": 0}\n' + damaged + "\n")
+        with pytest.raises(UsageError, match=r"episodes\.jsonl' is damaged in line 2"):
+            RunFolder(tmp_path).records()
 
 
 def test_an_existing_run_is_neither_overwritten_nor_resumed_by_accident(tmp_path: Path) -> None:
