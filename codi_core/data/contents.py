@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 
 from codi_core.data import layout
 from codi_core.data.layout import FeatureSpec
-from codi_core.data.statistics import RunningStatistics, episode_statistics
+from codi_core.data.statistics import (
+    MOST_ROWS,
+    MOST_VALUES,
+    RunningStatistics,
+    episode_statistics,
+)
 from codi_core.files.durable import write_durably
 
 NOTE_KEY = b"codi.note"
@@ -44,9 +49,13 @@ class Contents:
     commits: int = 0
 
     @classmethod
-    def empty(cls, columns: list[str]) -> Contents:
-        """Of a data set with these columns and no episode."""
-        return cls({name: RunningStatistics() for name in columns})
+    def empty(cls, features: Mapping[str, FeatureSpec]) -> Contents:
+        """Of a data set with these features and no episode."""
+        columns = {**features, **layout.BOOKKEEPING}
+        # Recordings of large teams have thousands of values a frame.
+        share = MOST_VALUES // sum(spec.shape[0] for spec in columns.values())
+        rows = min(MOST_ROWS, max(1024, share))
+        return cls({name: RunningStatistics(rows) for name in columns})
 
     def copy(self) -> Contents:
         """The same numbers, apart from these."""

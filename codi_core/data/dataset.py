@@ -121,8 +121,9 @@ def _read_info(root: Path) -> dict[str, Any]:
         ) from error
     if not str(version).startswith("v3."):
         raise DatasetError(
-            f"{path} says layout {version}; {layout.VERSION} is needed: convert the dataset with "
-            "the converter of the lerobot package"
+            f"{path} says layout {version}; {layout.VERSION} is needed. The lerobot package "
+            "converts layout v2.1: python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 "
+            "--repo-id=NAME"
         )
     return info
 

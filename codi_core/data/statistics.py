@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 SUMMARIES = ("min", "max", "mean", "std", "count", *QUANTILES)
-_MOST_ROWS = 65536
+MOST_ROWS, MOST_VALUES = 65536, 2**24
+"""How many frames of a feature are kept for quantiles, and how many values of all features."""
 
 
 def episode_statistics(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -31,10 +32,14 @@ class RunningStatistics:
     """Summaries of all frames of a feature, in bounded memory.
 
     Minimum, maximum, mean and standard deviation are exact. Quantiles are those of every s-th
-    frame, with s the smallest power of two that keeps at most 65536 frames.
+    frame, with s the smallest power of two that keeps at most ``most_rows`` frames.
+
+    Args:
+        most_rows: how many frames are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_rows: int = MOST_ROWS) -> None:
+        self._most_rows = most_rows
         self._count = 0
         self._stride = 1
         self._rows: list[NDArray[Any]] = []
@@ -81,7 +86,7 @@ class RunningStatistics:
         rows = values[-self._count % self._stride :: self._stride].copy()
         self._rows.append(rows)
         self._kept += len(rows)
-        while self._kept > _MOST_ROWS:
+        while self._kept > self._most_rows:
             self._rows = [np.concatenate(self._rows)[::2].copy()]
             self._kept = len(self._rows[0])
             self._stride *= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -49,6 +50,8 @@ class DatasetWriter:
         resume: go on with a data set that is already there, if there is one.
         accept: tells from its note whether a commit that is there still counts; those from the
             first one on that doesn't are dropped.
+        repeatable: what is recorded can be made again: from the first damaged file on, all is
+            dropped. If it can't, a damaged file is an error.
         folder_claimed: the caller keeps the folder, see :func:`codi_core.files.folders.claimed`.
 
     Raises:
@@ -66,6 +69,7 @@ class DatasetWriter:
         overwrite: bool = False,
         resume: bool = False,
         accept: Callable[[Any], bool] = lambda note: True,
+        repeatable: bool = False,
         folder_claimed: bool = False,
     ) -> None:
         for name, spec in features.items():
@@ -75,7 +79,8 @@ class DatasetWriter:
         self.fps = layout.check_rate(fps)
         self.robot_type = robot_type
         self._schema = layout.data_schema(self.features)
-        self._kept = Contents.empty(self._schema.names)
+        self._kept = Contents.empty(self.features)
+        self.notes: list[Any] = []
         self._replacing = not resume
         self._claim = ExitStack()
         if not folder_claimed:
@@ -86,7 +91,7 @@ class DatasetWriter:
             with self._writing():
                 shutil.rmtree(self.root / _PENDING, ignore_errors=True)
                 if resume:
-                    self._resume(accept)
+                    self._resume(accept, repeatable)
         except BaseException:
             self._claim.close()
             raise
@@ -148,6 +153,7 @@ class DatasetWriter:
             self._now.write(self.root, self.features, self.fps, self.robot_type)
             self._replacing = False
             self._kept = self._now.copy()
+            self.notes.append(note)
             self._forget()
 
     def rollback(self) -> None:
@@ -266,41 +272,78 @@ class DatasetWriter:
         for name in ("data", "meta"):
             shutil.rmtree(self.root / name, ignore_errors=True)
 
-    def _resume(self, accept: Callable[[Any], bool]) -> None:
+    def _resume(self, accept: Callable[[Any], bool], repeatable: bool) -> None:
         """Take up the data set that is there, without commits that don't count."""
-        if not (self.root / layout.INFO_PATH).is_file():
-            self._replacing = True
-            return
-        total = self._check_same()
-        kept = self._kept
-        while kept.episodes < total:
-            commit = Commit.read(episodes_path(self.root, kept.commits))
-            if not accept(commit.note):
+        commits = len(list((self.root / "meta" / "episodes").glob("*/*.parquet")))
+        total = self._check_same() if commits else 0
+        for number in range(commits):
+            if total is not None and self._kept.episodes >= total:
+                break  # what follows was cut short
+            # Without a sound description nobody knows whether the last commit was finished.
+            may_go = repeatable or (total is None and number == commits - 1)
+            commit = self._read_commit(number, may_go)
+            added = commit and accept(commit.note) and self._added(commit, may_go)
+            if not (commit and added):
                 break
-            tasks = iter(commit.tasks)
-            for number in commit.files:
-                for values in row_groups(data_path(self.root, number)):
-                    kept.add(values, next(tasks), number)
-            kept.data_files += len(commit.files)
-            kept.commits += 1
-        if not kept.episodes:
+            self._kept = added
+            self.notes.append(commit.note)
+        if not self._kept.episodes:
             self._replacing = True
             return
-        if kept.episodes != total:
-            kept.write(self.root, self.features, self.fps, self.robot_type)
-        _remove_from(self.root, kept)
+        # Whatever a crash has done to them, the metadata are those of what is kept.
+        self._kept.write(self.root, self.features, self.fps, self.robot_type)
+        _remove_from(self.root, self._kept)
 
-    def _check_same(self) -> int:
-        """Compare the description that is there with what is recorded; how many episodes."""
+    def _read_commit(self, number: int, may_go: bool) -> Commit | None:
+        """A commit; None if it is damaged."""
+        path = episodes_path(self.root, number)
+        try:
+            return Commit.read(path)
+        except Exception as error:
+            self._damaged(path, error, may_go)
+            return None
+
+    def _added(self, commit: Commit, may_go: bool) -> Contents | None:
+        """What is there with a commit added; None if one of its files is damaged."""
+        contents, tasks, path = self._kept.copy(), iter(commit.tasks), self.root
+        try:
+            for number in commit.files:
+                path = data_path(self.root, number)
+                for values in row_groups(path):
+                    contents.add(values, next(tasks), number)
+            if next(tasks, None) is not None:
+                raise ValueError("episodes are missing")
+        except Exception as error:
+            self._damaged(path, error, may_go)
+            return None
+        contents.data_files += len(commit.files)
+        contents.commits += 1
+        return contents
+
+    def _damaged(self, path: Path, error: Exception, may_go: bool) -> None:
+        # Arrow's own errors may be OSErrors too, but without a number.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise error
+        if not may_go:
+            raise DatasetError(
+                f"cannot go on with '{self.root}': {path} is damaged ({type(error).__name__}: "
+                f"{error}); restore it, or record into another folder"
+            ) from error
+
+    def _check_same(self) -> int | None:
+        """Compare the description that is there with what is recorded.
+
+        Returns:
+            How many episodes have been kept; None if the description is damaged or not there,
+            which is no loss: it is written anew.
+        """
         path = self.root / layout.INFO_PATH
         try:
             info = json.loads(path.read_text(encoding="utf-8"))
             there = {key: info[key] for key in ("features", "fps", "robot_type")}
             total = int(info["total_episodes"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path} is damaged ({error}): record into another folder") from (
-                error
-            )
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
         features = {**self.features, **layout.BOOKKEEPING}
         here = {
             "features": {name: spec.to_json() for name, spec in features.items()},

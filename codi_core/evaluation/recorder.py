@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.data import DatasetWriter, FeatureSpec
+from codi_core.data.contents import Commit, episodes_path
 from codi_core.data.layout import INFO_PATH
 from codi_core.errors import DatasetError, UsageError
 from codi_core.execution import ControlStep
@@ -139,13 +140,14 @@ class Recorder:
 
     def commit(self) -> None:
         """Keep the episodes that were taken in, whatever happens from now on."""
+        same = {"configuration": self._configuration}
         with uninterrupted(), writing(self.folder, "recording", "--record"):
+            if self._writer is not None:
+                self._writer.commit({**same, "episodes": self._pending})
             # Without a writer all have been left out so far, and what is to be replaced stays.
             if self._writer is not None or not has_data(self.folder):
-                document = {"configuration": self._configuration, "left_out": self._left_out}
+                document = {**same, "left_out": self._left_out}
                 write_durably(self.folder / DOCUMENT, to_json(document))
-            if self._writer is not None:
-                self._writer.commit({"episodes": self._pending})
             self._pending = []
 
     def __enter__(self) -> Self:
@@ -164,23 +166,17 @@ class Recorder:
     def _open(self, frames: Values) -> DatasetWriter:
         """The writer, which is made when the first episode tells the sizes of all features."""
         if self._writer is None:
-            known: set[int] = set(self._left_out)
-
-            def accept(note: Any) -> bool:
-                counts = self._done.issuperset(note["episodes"])
-                known.update(note["episodes"] if counts else ())
-                return counts
-
             self._writer = DatasetWriter(
                 self.folder,
                 {name: self._spec(name, values) for name, values in frames.items()},
                 self.task.rate_hz,
                 self.task.name,
                 resume=self.resume,
-                accept=accept,
+                accept=self._accept,
                 folder_claimed=True,
             )
-            for number in sorted(self._done - known):
+            noted = {number for note in self._writer.notes for number in note["episodes"]}
+            for number in sorted(self._done - noted - set(self._left_out)):
                 self._left_out[number] = "it was run without --record"
         wrong = {
             name: spec.shape
@@ -194,6 +190,10 @@ class Recorder:
                 "name it among TaskParts.ragged"
             )
         return self._writer
+
+    def _accept(self, note: Any) -> bool:
+        same = isinstance(note, dict) and note.get("configuration") == self._configuration
+        return same and self._done.issuperset(note["episodes"])
 
     def _spec(self, feature: str, values: NDArray[Any]) -> FeatureSpec:
         names = ("seed", "number") if feature == "episode" else self.task.value_names(feature)
@@ -301,15 +301,28 @@ def left_out(folder: Path) -> dict[int, str]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    path = folder / DOCUMENT
+    """The document of a recording; what the data set itself knows prevails."""
+    path, noted = folder / DOCUMENT, _noted_configuration(folder)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return {name: dict(document[name]) for name in ("configuration", "left_out")}
+        found = {name: dict(document[name]) for name in ("configuration", "left_out")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"'{folder}' holds no recording of a run ({path}: {error}): choose another folder with "
-            "--record"
-        ) from error
+        if noted is None:
+            raise UsageError(
+                f"'{folder}' holds no recording of a run ({path}: {error}): choose another folder "
+                "with --record"
+            ) from error
+        return {"configuration": noted, "left_out": {}}
+    same = noted is None or found["configuration"] == noted
+    return found if same else {"configuration": noted, "left_out": {}}
+
+
+def _noted_configuration(folder: Path) -> dict[str, Any] | None:
+    """What the first episodes of a data set were run with, if they say it."""
+    try:
+        return dict(Commit.read(episodes_path(folder, 0)).note["configuration"])
+    except Exception:  # whatever lies there, it is no recording
+        return None
 
 
 def observation_feature(name: str) -> str:

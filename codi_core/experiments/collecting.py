@@ -18,9 +18,10 @@ from codi_core.evaluation.progress import Progress
 from codi_core.experiments import provenance
 from codi_core.experiments.collection_settings import (
     DOCUMENT,
-    FREE_FIELDS,
     CollectionSettings,
+    differing,
     read_document,
+    same,
 )
 from codi_core.files.durable import to_json, write_durably
 from codi_core.files.interrupts import uninterrupted
@@ -66,10 +67,7 @@ class Collection:
         self.opened, self.settings, self.folder = opened, settings, folder
         self.command = list(command)
         self.demonstrator = _demonstrator(opened, settings)
-        self.records: list[EpisodeRecord] = []
-        self.seconds = 0.0
-        if resume:
-            self._take_up()
+        seconds = self._check_same() if resume else 0.0
         self.writer = DatasetWriter(
             folder,
             self.demonstrator.features,
@@ -77,8 +75,15 @@ class Collection:
             self.demonstrator.robot_type,
             overwrite=overwrite,
             resume=resume,
-            accept=lambda note: note["attempts"] <= len(self.records),
+            accept=self._accept,
+            repeatable=True,
         )
+        self._unkept: list[EpisodeRecord] = []
+        notes = self.writer.notes
+        self.records: list[EpisodeRecord] = [record for note in notes for record in note["records"]]
+        self.seconds = seconds
+        if notes:
+            self._write_document()
 
     @property
     def written(self) -> int:
@@ -138,20 +143,22 @@ class Collection:
         progress.finished(_counted(records))
 
     def _keep(self, records: list[EpisodeRecord], seconds: float) -> None:
-        """Keep a wave: first in the data set, then in the document, which decides."""
-        if not self.written:
-            # A first commit may replace another collection, whose document must go before it.
-            self._write_document()
-        self.writer.commit({"attempts": len(self.records) + len(records)})
+        """Keep a wave: with its frames, what is known of it, so that neither is there alone."""
+        fresh = [*self._unkept, *records]
+        self.writer.commit({"settings": self._noted(), "records": fresh})
+        self._unkept = [] if any(record["frames"] for record in fresh) else fresh
         self.records += records
         self.seconds += seconds
         self._write_document()
 
+    def _noted(self) -> dict[str, Any]:
+        """The settings that stand with the frames: with the same ones the bytes are the same."""
+        free = ("threads", "physics_threads")
+        return {name: value for name, value in self._settings().items() if name not in free}
+
     def _write_document(self) -> None:
         content = {
-            "task": self.opened.name,
-            "task_options": self._task_options(),
-            **attrs.asdict(self.settings),
+            **self._settings(),
             "command": self.command,
             "seconds": round(self.seconds, 1),
             "versions": provenance.versions(self.opened.host),
@@ -160,32 +167,33 @@ class Collection:
         }
         write_durably(self.folder / DOCUMENT, to_json(content))
 
-    def _task_options(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
+        """What the demonstrations are made with, as JSON has it: tuples are lists there."""
         names = attrs.fields_dict(self.opened.task.CollectionOptions)
-        return {name: getattr(self.opened.options, name) for name in names}
-
-    def _take_up(self) -> None:
-        """Go on behind the demonstrations that are there.
-
-        Raises:
-            UsageError: there are none, or they were made with other settings.
-        """
-        there = read_document(self.folder)
-        here = {
+        content = {
             "task": self.opened.name,
-            "task_options": self._task_options(),
+            "task_options": {name: getattr(self.opened.options, name) for name in names},
             **attrs.asdict(self.settings),
         }
-        # Through JSON, so that tuples compare with the lists that were written.
-        here = json.loads(to_json(here))
-        for name in sorted(set(here) - FREE_FIELDS):
-            if there.get(name) != here[name]:
-                raise UsageError(
-                    f"cannot resume '{self.folder}': {name} was {json.dumps(there.get(name))} and "
-                    f"is now {json.dumps(here[name])}; give the same options, or another --output"
-                )
-        self.records = list(there["demonstrations"])
-        self.seconds = float(there["seconds"])
+        return dict(json.loads(to_json(content)))
+
+    def _check_same(self) -> float:
+        """Check that what is there was made with the same settings; how long that took [s].
+
+        Raises:
+            UsageError: there is nothing, or it was made with others.
+        """
+        here, there = self._settings(), read_document(self.folder)
+        for name in differing(here, there):
+            raise UsageError(
+                f"cannot resume '{self.folder}': {name} was {json.dumps(there.get(name))} and is "
+                f"now {json.dumps(here[name])}; give the same options, or another --output"
+            )
+        seconds = there.get("seconds")
+        return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+    def _accept(self, note: Any) -> bool:
+        return isinstance(note, dict) and same(note.get("settings", {}), self._settings())
 
 
 def _demonstrator(opened: OpenTask, settings: CollectionSettings) -> Demonstrator:

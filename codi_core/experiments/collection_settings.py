@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +56,43 @@ class CollectionSettings:
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """The ``collection.json`` of a data set.
+    """What a collection was made with: its ``collection.json``.
+
+    What the data set itself knows prevails: after a kill or a crash the document may be that of the
+    collection which was overwritten, or damaged.
 
     Raises:
-        UsageError: there is none, or it is damaged.
+        UsageError: there is no collection.
     """
-    path = folder / DOCUMENT
+    noted = _noted_settings(folder)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        records, _ = content["demonstrations"], float(content["seconds"])
-        if not all(isinstance(record["frames"], int) for record in records):
-            raise TypeError("a demonstration has no frames")
-    except OSError as error:
-        raise UsageError(
-            f"there is no collection to resume in '{folder}' ({error.strerror}: {path}): leave "
-            "out --resume to start one"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"'{path}' is damaged ({error}): collect anew") from error
-    return dict(content)
+        written = dict(json.loads((folder / DOCUMENT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        if noted is None:
+            raise UsageError(
+                f"there is no collection to resume in '{folder}' ({DOCUMENT}: {error}): leave out "
+                "--resume to start one"
+            ) from error
+        return noted
+    return written if noted is None or same(written, noted) else noted
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether demonstrations are the same with both settings."""
+    return not differing(one, other)
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names of the settings that demonstrations depend on and that differ."""
+    names = {"task", "task_options", *attrs.fields_dict(CollectionSettings)} - FREE_FIELDS
+    return [name for name in sorted(names) if one.get(name) != other.get(name)]
+
+
+def _noted_settings(folder: Path) -> dict[str, Any] | None:
+    """What the first demonstrations of a data set were made with, if they say it."""
+    from codi_core.data.contents import Commit, episodes_path
+
+    try:
+        return dict(Commit.read(episodes_path(folder, 0)).note["settings"])
+    except Exception:  # whatever lies there, it is not a collection
+        return None

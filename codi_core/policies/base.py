@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 from torch import Tensor
 
+from codi_core.defaults import HORIZON
 from codi_core.planning import Denoiser, Observation
 from codi_core.planning.defaults import SIGMA_RANGE
 from codi_core.policies.normalisation import Normaliser
@@ -41,7 +42,7 @@ class ActionSpec:
     """
 
     names: tuple[str, ...] = attrs.field(converter=_names)
-    horizon: int = 16
+    horizon: int = HORIZON
     rate_hz: float = 10.0
     offset: int = 0
 

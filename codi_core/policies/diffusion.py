@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from codi_core.defaults import NOISE_MEAN, NOISE_STD, SIGMA_DATA
 from codi_core.errors import SpecificationError
 from codi_core.planning import Denoiser, Observation
 from codi_core.policies.base import BasePolicy, Batch, PolicySpec, as_rows
@@ -58,9 +59,9 @@ class DiffusionPolicy(nn.Module, BasePolicy):
         normaliser: Normaliser,
         observation_normalisers: Mapping[str, Normaliser],
         *,
-        sigma_data: float = 1.0,
-        noise_mean: float = -0.8,
-        noise_std: float = 1.2,
+        sigma_data: float = SIGMA_DATA,
+        noise_mean: float = NOISE_MEAN,
+        noise_std: float = NOISE_STD,
     ) -> None:
         super().__init__()
         _check_normalisers(spec, normaliser, observation_normalisers)
@@ -83,9 +84,9 @@ class DiffusionPolicy(nn.Module, BasePolicy):
         normaliser: Normaliser | None = None,
         observation_normalisers: Mapping[str, Normaliser] | None = None,
         *,
-        sigma_data: float = 1.0,
-        noise_mean: float = -0.8,
-        noise_std: float = 1.2,
+        sigma_data: float = SIGMA_DATA,
+        noise_mean: float = NOISE_MEAN,
+        noise_std: float = NOISE_STD,
         **options: Any,
     ) -> DiffusionPolicy:
         """Make an untrained policy with a network by name; normalisers default to identities.

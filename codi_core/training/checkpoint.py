@@ -93,6 +93,8 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, or not a checkpoint of this project.
     """
     path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: give the checkpoint.safetensors in it")
     if not path.is_file():
         raise CheckpointError(
             f"{path} does not exist: train a policy with codi-train, or give "

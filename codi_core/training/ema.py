@@ -9,6 +9,8 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from codi_core.defaults import EMA_MAXIMUM, EMA_POWER
+
 
 @attrs.frozen
 class EMASettings:
@@ -22,8 +24,8 @@ class EMASettings:
         maximum: the highest decay.
     """
 
-    power: float = 0.75
-    maximum: float = 0.9999
+    power: float = EMA_POWER
+    maximum: float = EMA_MAXIMUM
 
     def decay(self, step: int) -> float:
         """The decay at update ``step``, counted from 0; the first is 0, which copies."""

@@ -6,6 +6,22 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
+from codi_core.defaults import (
+    BATCH_SIZE,
+    EMA_MAXIMUM,
+    EMA_POWER,
+    HORIZON,
+    LEARNING_RATE,
+    MLP_DEPTH,
+    MLP_WIDTH,
+    NOISE_MEAN,
+    NOISE_STD,
+    SIGMA_DATA,
+    UNET_BLOCKS,
+    UNET_WIDTHS,
+    WARM_UP,
+    WEIGHT_DECAY,
+)
 from codi_core.quantities import check_fields, finite, integer, not_negative, positive, whole
 
 if TYPE_CHECKING:
@@ -47,9 +63,26 @@ class RunSettings:
         converter=_strings,
         metavar="FEATURE",
     )
-    action: str = _option(DATA, "the feature that it predicts", "action", metavar="FEATURE")
-    horizon: int = _option(DATA, "K, actions in a chunk", 16, type=whole(1), metavar="K")
-    history: int = _option(DATA, "H, observations it reads", 1, type=whole(1), metavar="H")
+    action: str = _option(
+        DATA,
+        "the feature that it predicts",
+        "action",
+        metavar="FEATURE",
+    )
+    horizon: int = _option(
+        DATA,
+        "K, actions in a chunk",
+        HORIZON,
+        type=whole(1),
+        metavar="K",
+    )
+    history: int = _option(
+        DATA,
+        "H, observations it reads",
+        1,
+        type=whole(1),
+        metavar="H",
+    )
     offset: int = _option(
         DATA,
         "control step of a chunk's first action; 0 is the present one",
@@ -70,7 +103,7 @@ class RunSettings:
     widths: tuple[int, ...] = _option(
         NETWORK,
         "channels of the unet at each resolution",
-        (64, 128),
+        UNET_WIDTHS,
         converter=tuple,
         type=whole(8),
         metavar="N",
@@ -78,43 +111,101 @@ class RunSettings:
     blocks: int = _option(
         NETWORK,
         "residual blocks of the unet at each resolution, down and up",
-        1,
+        UNET_BLOCKS,
         type=whole(1),
         metavar="N",
     )
-    width: int = _option(NETWORK, "width of the mlp", 256, type=whole(8), metavar="N")
-    depth: int = _option(NETWORK, "residual layers of the mlp", 4, type=whole(1), metavar="N")
+    width: int = _option(
+        NETWORK,
+        "width of the mlp",
+        MLP_WIDTH,
+        type=whole(8),
+        metavar="N",
+    )
+    depth: int = _option(
+        NETWORK,
+        "residual layers of the mlp",
+        MLP_DEPTH,
+        type=whole(1),
+        metavar="N",
+    )
     sigma_data: float = _option(
-        NETWORK, "standard deviation of the normalised actions", 1.0, type=positive, metavar="X"
-    )
-    noise_mean: float = _option(
-        NETWORK, "mean of ln sigma in training", -0.8, type=finite, metavar="X"
-    )
-    noise_std: float = _option(
-        NETWORK, "standard deviation of ln sigma in training", 1.2, type=positive, metavar="X"
-    )
-    steps: int = _option(OPTIMISATION, "optimisation steps", 18_000, type=whole(1), metavar="N")
-    batch_size: int = _option(OPTIMISATION, "windows a step", 256, type=whole(1), metavar="N")
-    learning_rate: float = _option(
-        OPTIMISATION,
-        "highest learning rate; warm-up, then a cosine to zero",
-        1e-3,
+        NETWORK,
+        "standard deviation of the normalised actions",
+        SIGMA_DATA,
         type=positive,
         metavar="X",
     )
-    warm_up: int = _option(OPTIMISATION, "steps of warm-up", 500, type=whole(1), metavar="N")
-    weight_decay: float = _option(OPTIMISATION, "of AdamW", 1e-6, type=not_negative, metavar="X")
+    noise_mean: float = _option(
+        NETWORK,
+        "mean of ln sigma in training",
+        NOISE_MEAN,
+        type=finite,
+        metavar="X",
+    )
+    noise_std: float = _option(
+        NETWORK,
+        "standard deviation of ln sigma in training",
+        NOISE_STD,
+        type=positive,
+        metavar="X",
+    )
+    steps: int = _option(
+        OPTIMISATION,
+        "optimisation steps",
+        18_000,
+        type=whole(1),
+        metavar="N",
+    )
+    batch_size: int = _option(
+        OPTIMISATION,
+        "windows a step",
+        BATCH_SIZE,
+        type=whole(1),
+        metavar="N",
+    )
+    learning_rate: float = _option(
+        OPTIMISATION,
+        "highest learning rate; warm-up, then a cosine to zero",
+        LEARNING_RATE,
+        type=positive,
+        metavar="X",
+    )
+    warm_up: int = _option(
+        OPTIMISATION,
+        "steps of warm-up",
+        WARM_UP,
+        type=whole(1),
+        metavar="N",
+    )
+    weight_decay: float = _option(
+        OPTIMISATION,
+        "of AdamW",
+        WEIGHT_DECAY,
+        type=not_negative,
+        metavar="X",
+    )
     ema_power: float = _option(
         OPTIMISATION,
         "exponent of the warm-up of the averaged weights",
-        0.75,
+        EMA_POWER,
         type=positive,
         metavar="X",
     )
     ema_maximum: float = _option(
-        OPTIMISATION, "highest decay of the averaged weights", 0.9999, type=positive, metavar="X"
+        OPTIMISATION,
+        "highest decay of the averaged weights",
+        EMA_MAXIMUM,
+        type=positive,
+        metavar="X",
     )
-    seed: int = _option(OPTIMISATION, "of everything random", 0, type=whole(0), metavar="N")
+    seed: int = _option(
+        OPTIMISATION,
+        "of everything random",
+        0,
+        type=whole(0),
+        metavar="N",
+    )
     threads: int = _option(
         MACHINE,
         "torch threads; more than there are free cores is far slower",
@@ -122,7 +213,12 @@ class RunSettings:
         type=whole(1),
         metavar="N",
     )
-    device: str = _option(MACHINE, "cpu, cuda:0, …", "cpu", metavar="NAME")
+    device: str = _option(
+        MACHINE,
+        "cpu, cuda:0, …",
+        "cpu",
+        metavar="NAME",
+    )
     precision: Literal["float32", "bfloat16"] = _option(
         MACHINE,
         "of products and convolutions in training",

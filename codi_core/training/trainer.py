@@ -13,6 +13,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from codi_core.defaults import BATCH_SIZE, LEARNING_RATE, WARM_UP, WEIGHT_DECAY
 from codi_core.errors import CheckpointError, CodiError
 from codi_core.files.durable import write_durably
 from codi_core.training.curve import CurvePoint, LossCurve
@@ -65,12 +66,12 @@ class TrainerSettings:
         precision: "float32", or "bfloat16" for products and convolutions in bfloat16.
     """
 
-    steps: int = 10_000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    warm_up: int = 500
+    steps: int
+    batch_size: int = BATCH_SIZE
+    learning_rate: float = LEARNING_RATE
+    warm_up: int = WARM_UP
     betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 1e-6
+    weight_decay: float = WEIGHT_DECAY
     gradient_clip: float = 1.0
     ema: EMASettings = attrs.field(factory=EMASettings)
     seed: int = 0

@@ -114,6 +114,15 @@ def test_quantiles_of_many_frames_are_thinned_evenly():
     assert running.summary()["q50"][0] == pytest.approx(100_000, abs=5)
 
 
+def test_wide_data_keep_fewer_frames_for_quantiles(tmp_path):
+    writer = DatasetWriter(tmp_path / "set", {"wide": FeatureSpec((4000,))}, 10, "toy")
+    for _ in range(5):
+        writer.add_episode({"wide": np.ones((1000, 4000))}, "task")
+    kept = writer._now.statistics["wide"]._rows
+    assert sum(map(len, kept)) == 2500  # every second frame: at most 2**24 values of all columns
+    writer.discard()
+
+
 def test_many_episodes_span_files(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "DATA_FILE_MEGABYTES", 0.02)
     write(tmp_path / "set", lengths=(40,) * 20)
@@ -223,12 +232,9 @@ class KilledError(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("step", range(5))
-def test_a_commit_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch, step, overwrite):
-    """Files are put in place one by one; a kill comes after so many of them."""
-    root, replace, done = tmp_path / "set", Path.replace, []
-    record(root, range(2))
+def cut_commit(root, monkeypatch, step, **settings):
+    """Episodes 2 and 3; files are put in place one by one, and a kill comes after ``step``."""
+    replace, done = Path.replace, []
 
     def cut(path, target):
         if len(done) == step:
@@ -236,7 +242,7 @@ def test_a_commit_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch,
         done.append(target)
         return replace(path, target)
 
-    writer = DatasetWriter(root, FEATURES, 10, "toy", resume=not overwrite, overwrite=overwrite)
+    writer = DatasetWriter(root, FEATURES, 10, "toy", **settings)
     for number in (2, 3):
         writer.add_episode(episode(number, 2), f"task {number % 3}")
     with monkeypatch.context() as patched:
@@ -244,11 +250,56 @@ def test_a_commit_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch,
         with pytest.raises(KilledError):
             writer.commit({"last": 3})
     writer._claim.close()  # as the end of the process does
-    if overwrite:
-        assert not (root / "meta/info.json").exists()
-        record(root, range(2), resume=True)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_a_commit_that_is_cut_short_leaves_the_one_before(tmp_path, monkeypatch, step):
+    root = record(tmp_path / "set", range(2))
+    cut_commit(root, monkeypatch, step, resume=True)
     record(root, range(2, 4), resume=True)
     assert contents(root) == contents(record(tmp_path / "whole", range(4)))
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_overwriting_that_is_cut_short_leaves_the_new_or_nothing(tmp_path, monkeypatch, step):
+    root = record(tmp_path / "set", range(2))
+    cut_commit(root, monkeypatch, step, overwrite=True)
+    assert not (root / "meta/info.json").exists()
+    record(root, range(4, 6), resume=True)
+    expected = range(4, 6) if step < 2 else range(2, 6)
+    assert contents(root) == contents(record(tmp_path / "whole", expected))
+
+
+@pytest.mark.parametrize("left", [None, 0, 30])
+def test_what_is_damaged_is_an_error_unless_it_can_be_made_again(tmp_path, left):
+    root = record(tmp_path / "set", range(6))
+    whole = contents(root)
+    for file in ("data/chunk-000/file-001.parquet", "meta/episodes/chunk-000/file-001.parquet"):
+        path = root / file
+        if left is None:
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:left])
+        with pytest.raises(DatasetError, match=f"{path.name} is damaged"):
+            DatasetWriter(root, FEATURES, 10, "toy", resume=True)
+        assert (root / "data/chunk-000/file-002.parquet").exists()
+        writer = DatasetWriter(root, FEATURES, 10, "toy", resume=True, repeatable=True)
+        assert (writer.episodes, writer.notes) == (2, [{"last": 1}])
+        writer.discard()
+        assert contents(record(root, range(2, 6), resume=True)) == whole
+
+
+@pytest.mark.parametrize("left", [None, 0, 30])
+@pytest.mark.parametrize("file", ["info.json", "stats.json", "tasks.parquet"])
+def test_metadata_that_are_damaged_are_written_anew(tmp_path, file, left):
+    root = record(tmp_path / "set", range(6))
+    whole, path = contents(root), root / "meta" / file
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:left])
+    DatasetWriter(root, FEATURES, 10, "toy", resume=True).discard()
+    assert contents(root) == whole
 
 
 def test_a_recording_goes_on_with_the_same_features_alone(tmp_path):

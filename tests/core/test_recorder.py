@@ -16,7 +16,7 @@ from plugin_path import install
 from codi_core import experiments
 from codi_core.cli.run import main
 from codi_core.cli.train import main as train
-from codi_core.data import DemonstrationDataset
+from codi_core.data import DatasetWriter, DemonstrationDataset, FeatureSpec
 from codi_core.errors import DatasetError, UsageError
 from codi_core.evaluation.recorder import (
     RecordedTask,
@@ -137,6 +137,30 @@ def test_a_run_that_is_killed_after_its_recording_was_kept_goes_on(
     assert DemonstrationDataset.load("parts-rec").episodes == 6
 
 
+@pytest.mark.parametrize("left", [None, 0, 30])
+@pytest.mark.parametrize("file", ["recording.json", "meta/info.json", "meta/tasks.parquet"])
+def test_a_description_that_was_cut_short_is_written_anew(file: str, left: int | None) -> None:
+    run("whole", record="whole-rec", episodes=6)
+    run("run", record="rec", episodes=4)
+    path = Path("rec", file)
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:left])
+    run("run", record="rec", resume=True, episodes=6)
+    assert contents("rec") == contents("whole-rec")
+
+
+def test_damaged_frames_are_named_and_left(capsys: pytest.CaptureFixture[str]) -> None:
+    run("run", record="rec")
+    path = Path("rec/data/chunk-000/file-000.parquet")
+    path.write_bytes(path.read_bytes()[:50])
+    before = contents("rec")
+    with pytest.raises(DatasetError, match=r"file-000\.parquet is damaged .*another folder"):
+        run("run", record="rec", resume=True, episodes=6)
+    assert contents("rec") == before
+
+
 def test_a_recording_can_begin_in_the_midst_of_a_run() -> None:
     run("run", episodes=2)
     run("run", episodes=4, resume=True, record="rec")
@@ -193,9 +217,10 @@ def test_a_foreign_folder_is_refused_before_any_work(monkeypatch: pytest.MonkeyP
         run("run", record="other-rec")
     with pytest.raises(UsageError, match="a recording of another run: seed was 4 and is now 3"):
         run("run", record="other-rec", resume=True)
-    Path("other-rec/recording.json").unlink()
-    with pytest.raises(UsageError, match="holds no recording of a run"):
-        run("run", record="other-rec", resume=True)
+    with DatasetWriter("data", {"action": FeatureSpec((1,))}, 10, "toy") as writer:
+        writer.add_episode({"action": np.zeros(3)}, "task")
+    with pytest.raises(UsageError, match="'data' holds no recording of a run"):
+        run("run", record="data", resume=True)
     assert not Path("run").exists()
     assert DemonstrationDataset.load("other-rec").episodes == 1
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from codi_core.defaults import MLP_DEPTH, MLP_WIDTH
 from codi_core.policies.networks.embedding import NoiseEmbedding
 from codi_core.policies.networks.film import FilmNetwork
 
@@ -45,8 +46,8 @@ class ResidualMLP(FilmNetwork):
         horizon: int,
         action_size: int,
         conditioning_size: int,
-        width: int = 256,
-        depth: int = 4,
+        width: int = MLP_WIDTH,
+        depth: int = MLP_DEPTH,
         expansion: int = 3,
         embedding_size: int = 128,
     ) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from codi_core.defaults import UNET_BLOCKS, UNET_WIDTHS
 from codi_core.errors import SpecificationError
 from codi_core.policies.networks.embedding import NoiseEmbedding
 from codi_core.policies.networks.film import FilmNetwork
@@ -124,8 +125,8 @@ class UNet(FilmNetwork):
         horizon: int,
         action_size: int,
         conditioning_size: int,
-        widths: Sequence[int] = (64, 128),
-        blocks: int = 1,
+        widths: Sequence[int] = UNET_WIDTHS,
+        blocks: int = UNET_BLOCKS,
         kernel: int = 5,
         groups: int = 8,
         embedding_size: int = 128,
