@@ -184,7 +184,8 @@ def resolve(
             another.
     """
     parts = opened.parts
-    config = from_json({**(stored or {}), **_preset(given, opened), **given, "task_options": {}})
+    asked = {**_preset(given, opened), **given}
+    config = from_json({**_still_meant(stored or {}, asked), **asked, "task_options": {}})
     policy, checkpoint = _policy(config)
     if config.driver is not None:
         _check_driven(config)
@@ -202,6 +203,16 @@ def resolve(
         checkpoint=None if checkpoint is None else os.path.abspath(checkpoint),
         task_options=attrs.asdict(opened.options),
     )
+
+
+def _still_meant(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier run says, without what does not go with a clock that is asked for now."""
+    excluded: set[str] = set()
+    if asked.get("driver") is not None and stored.get("driver") is None:
+        excluded = {"simulator", "worker", "latency", "worlds"}
+    elif asked.get("latency") == "measured" != stored.get("latency"):
+        excluded = {"worlds"}
+    return {name: value for name, value in stored.items() if name not in excluded}
 
 
 def _preset(given: Mapping[str, Any], opened: OpenTask) -> Mapping[str, Any]:

@@ -47,7 +47,6 @@ def test_a_predictor_may_bring_settings_of_its_own() -> None:
     assert {name: slow[name] for name in attrs.asdict(QUICK)} == attrs.asdict(QUICK)
 
 
-@pytest.mark.parametrize(("predictor", "execute"), [(None, 4), ("fast", 4), ("slow", 2)])
 def opened(**presets: Any) -> OpenTask:
     """A task with these parts and presets, of which nothing else is known."""
     nothing = cast(Any, None)
@@ -109,3 +108,23 @@ def test_time_is_real_for_one_world_only() -> None:
     assert resolve({"episodes": 5}, opened()).worlds == 5
     assert resolve({"episodes": 5, "latency": "measured"}, opened()).worlds == 1
     assert resolve({"episodes": 5, "driver": "arm"}, opened()).worlds == 1
+
+
+def test_a_run_in_simulation_can_be_run_again_on_hardware() -> None:
+    simulated = attrs.asdict(
+        resolve({"episodes": 5, "samples": 8, "simulator": "engine", "latency": 0.1}, opened())
+    )
+    real = resolve({"driver": "arm"}, opened(), simulated)
+    assert (real.samples, real.episodes, real.worlds) == (8, 5, 1)
+    assert (real.simulator, real.worker, real.latency) == (None, "process", 0.0)
+    with pytest.raises(UsageError, match="leave --simulator out"):
+        resolve({"driver": "arm", "simulator": "engine"}, opened(), simulated)
+    driven = attrs.asdict(resolve({"driver": "arm", "worker": "thread"}, opened()))
+    assert resolve({"driver": "arm"}, opened(), driven).worker == "thread"
+
+
+def test_a_run_can_be_run_again_with_measured_delays() -> None:
+    together = attrs.asdict(resolve({"episodes": 5}, opened()))
+    assert resolve({"latency": "measured"}, opened(), together).worlds == 1
+    with pytest.raises(UsageError, match="runs one world at a time"):
+        resolve({"latency": "measured", "worlds": 5}, opened(), together)
