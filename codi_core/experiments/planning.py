@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from codi_core.composition.particles import sample_many
-from codi_core.errors import MissingExtraError, UsageError
-from codi_core.execution import ControlStep
+from codi_core.errors import EpisodeError, MissingExtraError, PlanError, UsageError
+from codi_core.execution import ControlStep, check_plan
 from codi_core.execution.devices import to_device
+from codi_core.execution.history import History
+from codi_core.execution.plan_check import NOT_FINITE
 from codi_core.experiments.experiment import Experiment, check_device, prepare
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
 from codi_core.planning.noise import stream
@@ -110,17 +112,25 @@ def plan(
         options: the options of ``codi-run`` by name: ``method="codi"``, ``seed=1``, …
 
     Raises:
-        CodiError: an option or a part is not as it must be.
+        CodiError: an option or a part is not as it must be, or no plan can be made.
     """
+    if episode < 0:
+        raise UsageError(f"episodes are numbered from 0: there is none of number {episode}")
     experiment = prepare(task, task_options, **options)
+    if experiment.config.driver is not None:
+        raise UsageError("a single plan is made from a simulation: leave the driver out")
     check_device(experiment.config.device)
     planner = experiment.planner()
-    step = _observed(experiment, planner, episode, after)
+    step, history = _observed(experiment, planner, episode, after)
     key = (experiment.config.seed, episode)
-    context = _context(experiment, planner, step, (*key, 0))  # the noise of a run's first plan
+    # The noise of a run's first plan.
+    context = _context(experiment, planner, step, history, (*key, 0))
     made = planner.plan(context)
+    name = type(planner).__name__
+    if not bool(check_plan(made, planner.layout, 1, name).all()):
+        raise PlanError(f"the actions that {name} planned {NOT_FINITE}")
     with torch.no_grad():
-        apart = _context(experiment, planner, step, (*key, stream("unguided samples")))
+        apart = _context(experiment, planner, step, history, (*key, stream("unguided samples")))
         samples = _unguided(experiment, apart, unguided)
     predictor, cost, state = experiment.predictor(), experiment.cost(), context.state
     foreseen = predictor.predict(state, samples).trajectory
@@ -137,26 +147,42 @@ def plan(
     )
 
 
-def _observed(experiment: Experiment, planner: Planner, episode: int, after: float) -> Step:
-    """What one world looks like so long after its start."""
-    key = EpisodeKey(experiment.config.seed, episode)
+def _observed(
+    experiment: Experiment, planner: Planner, episode: int, after: float
+) -> tuple[Step, History]:
+    """What one world looks like so long after its start, and its last observations.
+
+    Raises:
+        EpisodeError: its episode broke before that.
+    """
+    key, history = EpisodeKey(experiment.config.seed, episode), History(planner.layout.history)
     if not after:
-        return experiment.environment().reset([key])
-    closed = attrs.evolve(experiment.config, max_seconds=after, after_success=None)
+        step = experiment.environment().reset([key])
+        history.push(step.observation)
+        return step, history
+    # Time stands still while plans are made, so nobody needs to make them beside the control.
+    closed = attrs.evolve(experiment.config, max_seconds=after, after_success=None, worker="inline")
     running = Experiment(experiment.opened, closed)
     seen: list[ControlStep] = []
-    running.loop(planner).run(running.plants()([key]), [key], seen.append)
-    return seen[-1].after
+    rollout = running.loop(planner).run(running.plants()([key]), [key], seen.append)
+    if rollout.failures[0] is not None:
+        raise EpisodeError(
+            f"episode {episode} breaks within its first {after:g} s: {rollout.failures[0]}"
+        )
+    for step in (seen[0].before, *(told.after for told in seen)):
+        history.push(step.observation)
+    return seen[-1].after, history
 
 
 def _context(
-    experiment: Experiment, planner: Planner, step: Step, key: tuple[int, int, int]
+    experiment: Experiment,
+    planner: Planner,
+    step: Step,
+    history: History,
+    key: tuple[int, int, int],
 ) -> PlanContext:
-    device, history = experiment.config.device, planner.layout.history
-    observation = {
-        name: value.unsqueeze(1).expand(-1, history, *value.shape[1:]).to(device)
-        for name, value in step.observation.items()
-    }
+    device = experiment.config.device
+    observation = to_device(history.stacked(), device)
     state = to_device(step.state, device)
     return PlanContext(NoiseSource([key], device), observation, planner.layout, state)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,10 @@ from plugin_path import install
 
 from codi_core import experiments
 from codi_core.cli.run import main
-from codi_core.errors import UsageError
+from codi_core.errors import EpisodeError, UsageError
 from codi_core.execution import ControlStep
-from codi_core.tasks import EpisodeKey
+from codi_core.tasks import EpisodeKey, Step
+from tests.example_plugin import codi_example
 from tests.example_plugin.codi_example import HORIZON, RATE_HZ
 
 TASK = "example-points"
@@ -101,3 +104,48 @@ def test_a_plan_may_come_after_some_seconds_and_be_drawn() -> None:
     axes = later.figure().axes[0]
     assert len(axes.lines) == 2 * (64 + 2)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["left", "right"]
+
+
+def test_a_plan_sees_the_observations_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy with a history sees what it would see in a run."""
+    seen: list[Any] = []
+    denoiser = codi_example.HomePolicy.denoiser
+
+    def noting(self: codi_example.HomePolicy, observation: Any) -> Any:
+        seen.append(observation["offset"][0, :, 0])
+        return denoiser(self, observation)
+
+    spec = attrs.evolve(codi_example.SPEC, history=2)
+    offer = attrs.evolve(
+        codi_example.OFFER,
+        factors=tuple(attrs.evolve(factor, spec=spec) for factor in codi_example.OFFER.factors),
+    )
+    monkeypatch.setattr(codi_example.HomePolicy, "denoiser", noting)
+    monkeypatch.setattr(codi_example, "OFFER", offer)
+    before = experiments.plan(TASK, seed=4, after=0.7).step.observation["offsets"][0, 0]
+    seen.clear()
+    planned = experiments.plan(TASK, seed=4, after=0.8)
+    left = seen[-2]  # the unguided samples' denoisers come last, one an agent
+    assert left.tolist() == [float(before), float(planned.step.observation["offsets"][0, 0])]
+
+
+def test_an_episode_that_breaks_before_the_plan_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = codi_example.PointsWorld._look
+
+    def lost(self: codi_example.PointsWorld) -> Step:
+        if self.steps == 4:
+            self.positions = self.positions * torch.nan
+        return look(self)
+
+    monkeypatch.setattr(codi_example.PointsWorld, "_look", lost)
+    with pytest.raises(EpisodeError, match=r"episode 2 breaks within its first 0\.8 s: .* finite"):
+        experiments.plan(TASK, episode=2, after=0.8)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"driver": "arm"}, "leave the driver out"), ({"episode": -1}, "numbered from 0")],
+)
+def test_what_no_single_plan_is_made_of_is_refused(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        experiments.plan(TASK, **options)
