@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from functools import partial
 from importlib import metadata
 from types import MappingProxyType
@@ -200,8 +202,10 @@ class _Loader:
         info = PluginInfo(name, distribution, version)
         label = f"{distribution}:{name}"
         try:
-            self._register(load(), label)
-            found = self._collect(label)
+            # A plugin that prints must not mix with what the command prints, such as JSON.
+            with redirect_stdout(sys.stderr):
+                self._register(load(), label)
+                found = self._collect(label)
         # A plugin that calls sys.exit() while it is imported must not end the host either.
         except (Exception, SystemExit) as error:
             self._forget(label)

@@ -74,6 +74,17 @@ def test_json_says_the_same(site: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert content["conflicts"] == []
 
 
+def test_a_plugin_that_prints_does_not_spoil_the_json(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = 'print("hello")\n' + LIGHT.format(hook="codi_costs", record="CostRecord", name="loud")
+    install(site, "codi-loud", {"p": "loud_module"}, module="loud_module", source=source)
+    assert main(["--json"]) == 0
+    told = capsys.readouterr()
+    assert "codi-loud" in {plugin["distribution"] for plugin in json.loads(told.out)["plugins"]}
+    assert "hello" in told.err
+
+
 def test_a_broken_plugin_is_shown_with_its_error(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
