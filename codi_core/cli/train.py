@@ -103,14 +103,14 @@ def _resumed(given: dict[str, Any], folder: Path) -> Session:
 
 
 def _session(values: dict[str, Any]) -> Session:
-    from codi_core.training.imitation import imitation
+    from codi_core.training.imitation import imitation_parts
     from codi_core.training.session import TrainingSession
 
     try:
         settings = RunSettings(**values)
     except TypeError as error:
         raise UsageError(f"the settings of the training are damaged: {error}") from error
-    return TrainingSession(settings, imitation, print_warning)
+    return TrainingSession(settings, imitation_parts, print_warning)
 
 
 def _train(session: Session) -> bool:

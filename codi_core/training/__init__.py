@@ -18,7 +18,7 @@ _EXPORTS = {
     ),
     "codi_core.training.curve": ("draw_curve", "read_curve"),
     "codi_core.training.ema": ("EMASettings", "ExponentialMovingAverage"),
-    "codi_core.training.imitation": ("imitation",),
+    "codi_core.training.imitation": ("imitation_parts",),
     "codi_core.training.parts": ("TrainingParts",),
     "codi_core.training.session": ("TrainingSession",),
     "codi_core.training.settings": ("RunSettings", "SessionSettings"),
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from codi_core.training.curve import read_curve as read_curve
     from codi_core.training.ema import EMASettings as EMASettings
     from codi_core.training.ema import ExponentialMovingAverage as ExponentialMovingAverage
-    from codi_core.training.imitation import imitation as imitation
+    from codi_core.training.imitation import imitation_parts as imitation_parts
     from codi_core.training.parts import TrainingParts as TrainingParts
     from codi_core.training.session import TrainingSession as TrainingSession
     from codi_core.training.settings import RunSettings as RunSettings

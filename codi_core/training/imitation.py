@@ -19,7 +19,7 @@ from codi_core.training.parts import TrainingParts
 from codi_core.training.settings import RunSettings
 
 
-def imitation(settings: RunSettings) -> TrainingParts[DiffusionPolicy, Batch]:
+def imitation_parts(settings: RunSettings) -> TrainingParts[DiffusionPolicy, Batch]:
     """A diffusion policy, the denoising loss (Eq. 4), and windows of a data set.
 
     Raises:

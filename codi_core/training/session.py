@@ -37,8 +37,8 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
     Args:
         settings: an attrs class with JSON-able fields.
         build: makes the model, the loss and the batches, such as
-            :func:`~codi_core.training.imitation.imitation`. All that it draws at random derives
-            from the settings.
+            :func:`~codi_core.training.imitation.imitation_parts`. All that it draws at random
+            derives from the settings.
         warn: takes what the user should know.
 
     Raises:

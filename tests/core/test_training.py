@@ -1,5 +1,7 @@
 """The training loop: schedule, averaging, resuming to the bit."""
 
+import importlib
+import inspect
 import math
 from pathlib import Path
 
@@ -369,3 +371,12 @@ def test_a_full_disk_leaves_the_state_that_was_saved(tmp_path, monkeypatch):
     assert last.trainer.step == 9
     assert last.run(lambda progress: None, lambda: False)
     assert [path.name for path in (tmp_path / "run").glob("*.part")] == []
+
+
+def test_every_public_name_is_what_it_says():
+    """A module of a name's own name would hide it."""
+    import codi_core.training as package
+
+    for name, module in package._MODULE_OF.items():
+        assert getattr(package, name) is getattr(importlib.import_module(module), name)
+        assert not inspect.ismodule(getattr(package, name))
