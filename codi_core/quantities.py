@@ -73,7 +73,9 @@ def seconds_or_measured(given: Any) -> float | str:
     try:
         return not_negative(given)
     except BadValueError as error:
-        raise BadValueError(f"{error}, and not the word 'measured' either") from error
+        raise BadValueError(
+            f"must be zero, a positive number or the word 'measured', not {given!r}"
+        ) from error
 
 
 def _number(given: Any) -> float:

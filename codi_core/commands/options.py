@@ -95,7 +95,9 @@ def _settings(field: Any, hint: Any) -> dict[str, Any]:
         several = Ellipsis in parts or typing.get_origin(kind) is list
         count = {"nargs": "+" if several else len(parts)}
         return {"type": parts[0], **({} if "action" in given else count), **given}
-    return {"type": kind if kind in (int, float, str, Path) else str, **given}
+    # Not by argparse, which would show where the value is stored.
+    shown = {} if "choices" in given else {"metavar": field.name.upper()}
+    return {"type": kind if kind in (int, float, str, Path) else str, **shown, **given}
 
 
 def _help(field: Any, defaults: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -165,6 +165,12 @@ class WaveRunner:
 
     def _record(self, number: int, trace: Trace, failure: str | None) -> EpisodeRecord:
         scored = self.metrics.episode(trace, 1.0 / self.loop.settings.rate_hz)
+        for name in ("success", "completion_time_s"):
+            if name not in scored:
+                raise SpecificationError(
+                    f"{type(self.metrics).__name__}.episode() returned a record without '{name}', "
+                    "which every record needs"
+                )
         record = {"episode": number, **scored}
         if failure is not None:
             record |= {"success": False, "completion_time_s": None, "error": failure}

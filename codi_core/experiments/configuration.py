@@ -220,6 +220,8 @@ def _preset(given: Mapping[str, Any], opened: OpenTask) -> Mapping[str, Any]:
     name, presets = given.get("preset"), opened.parts.presets
     if name is None:
         return {}
+    if not presets:
+        raise UsageError(f"task '{opened.name}' names no presets: leave --preset {name} out")
     if name not in presets:
         raise unknown_name(f"preset of task '{opened.name}'", name, presets)
     return presets[name]

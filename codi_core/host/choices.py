@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from codi_core.errors import PluginError, UsageError
+from codi_core.errors import CodiError, PluginError, SpecificationError, UsageError
 from codi_core.host.registry import nearest_first
 
 
@@ -131,45 +131,60 @@ def make_part(
         given: keyword arguments that the host passes.
 
     Raises:
-        UsageError: an option that the factory doesn't take, a value of another kind than the
-            option is annotated with, or one that the factory refuses.
+        UsageError: an option that the factory doesn't take or that it lacks, a value of another
+            kind than the option is annotated with, or one that the factory refuses.
         PluginError: something that the part needs is not installed.
+        SpecificationError: the factory is none, or raised.
     """
     options = options or {}
-    _check_options(factory, what, options, given)
+    if not callable(factory):
+        raise SpecificationError(f"{what} cannot be made: {factory!r} is no function or class")
+    _check_options(factory, what, len(args), options, given)
     try:
         return factory(*args, **given, **options)
     except ImportError as error:
         raise PluginError(f"{what} cannot be made, something it needs is missing: {error}") from (
             error
         )
-    except (ValueError, TypeError) as error:
-        if not options:
-            raise
-        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        raise UsageError(f"{what} refuses {shown}: {error}") from error
+    except CodiError:
+        raise
+    except Exception as error:
+        if options and isinstance(error, (ValueError, TypeError)):
+            shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            raise UsageError(f"{what} refuses {shown}: {error}") from error
+        raise SpecificationError(
+            f"{what} cannot be made: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _check_options(
-    factory: Callable[..., Any], what: str, options: Mapping[str, Any], given: Mapping[str, Any]
+    factory: Callable[..., Any],
+    what: str,
+    passed: int,
+    options: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> None:
+    """Check the user's options against what the factory takes beside the host's arguments."""
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = list(inspect.signature(factory).parameters.values())
     except (ValueError, TypeError):
         return
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    takes = {
+        parameter.name: parameter
+        for parameter in parameters[passed:]
+        if parameter.kind in named and parameter.name not in given
+    }
+    for name, parameter in takes.items():
+        if parameter.default is parameter.empty and name not in options:
+            raise UsageError(f"{what} needs its option '{name}': write NAME:{name}=VALUE")
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    takes = {
-        parameter.name: parameter.annotation
-        for parameter in parameters
-        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.name not in given
-    }
     for name, value in options.items():
         if name not in takes:
             valid = ", ".join(nearest_first(name, takes)) or "none"
             raise UsageError(f"{what} has no option '{name}'; its options: {valid}")
-        wanted = _unlike(value, takes[name])
+        wanted = _unlike(value, takes[name].annotation)
         if wanted:
             raise UsageError(f"{what} refuses {name}={value!r}: it must be {wanted}")
 

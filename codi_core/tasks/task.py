@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 from torch import Tensor
 
 from codi_core.costs import CostFunction
+from codi_core.errors import SpecificationError
 from codi_core.planning import Observation
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.predictors import Predictor
@@ -59,6 +60,12 @@ class PlanSettings:
     sampler: str = "ancestral"
 
 
+def _names(agents: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(agents, str):
+        raise SpecificationError(f"agents={agents!r} is a text: name the agents in a tuple")
+    return tuple(agents)
+
+
 @attrs.frozen
 class TaskParts:
     """A task's parts, made for one set of task options.
@@ -95,7 +102,7 @@ class TaskParts:
             do; recordings leave them out.
     """
 
-    agents: tuple[str, ...]
+    agents: tuple[str, ...] = attrs.field(converter=_names)
     rate_hz: float
     environment: Callable[..., Environment]
     policies: Mapping[str, PolicyOffer]
@@ -131,7 +138,7 @@ class Task(ABC):
             depend on: what ``codi-collect`` offers. The others keep their defaults.
     """
 
-    Options: type[Any]
+    Options: type[Any] = NoOptions
     CollectionOptions: type[Any] = NoOptions
 
     @abstractmethod

@@ -243,7 +243,7 @@ def test_wrong_shapes_and_types_are_named(capsys: pytest.CaptureFixture[str]) ->
         ([*TASK, "--episodes", "2.5"], "--episodes: must be a whole number"),
         ([*TASK, "--temperature", "-1"], "--temperature: must be a positive number, not '-1'"),
         ([*TASK, "--temperature", "nan"], "--temperature: must be a positive number, not 'nan'"),
-        ([*TASK, "--latency", "-0.1"], "--latency: must be zero or a positive number"),
+        ([*TASK, "--latency", "-0.1"], "--latency: must be zero, a positive number or the word"),
         ([*TASK, "--sigma-min", "20"], "sigma_min < sigma_max"),
         ([*TASK, "--episode", "3"], "unknown option --episode; did you mean --episodes?"),
         ([*TASK, "--method", "cody"], "unknown method 'cody'; did you mean 'codi'?"),

@@ -63,7 +63,7 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
     sampler, guidance = _sampler(host, choice), _guidance(host, choice)
     predictor = make_predictor(opened, choice.predictor, resources)
     product = ProductPolicy(make_factors(opened, choice.policy, choice.checkpoint, resources))
-    _check_rate(product, opened.parts)
+    _check_fit(product, opened.parts)
     for part in with_parts((cost, guidance, sampler)):
         place(part, resources)
     made = MethodParts(
@@ -110,7 +110,13 @@ def _guidance(host: Host, choice: PlannerChoice) -> Any:
     )
 
 
-def _check_rate(product: ProductPolicy, parts: TaskParts) -> None:
+def _check_fit(product: ProductPolicy, parts: TaskParts) -> None:
+    """Check that the base policies act for the task's agents, at its rate."""
+    if product.agents != len(parts.agents):
+        raise SpecificationError(
+            f"the base policies act for {product.agents} agents, the task has "
+            f"{len(parts.agents)} ({', '.join(parts.agents)}): its offer of policies must cover all"
+        )
     if product.action.rate_hz != parts.rate_hz:
         raise SpecificationError(
             f"the base policies act at {product.action.rate_hz:g} Hz, the task at "
