@@ -195,7 +195,7 @@ class Controller:
         self.flight, seconds = None, flight.age
         try:
             reply = flight.future.result()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in another thread ends nothing
             self._failed(error, flight.worlds)
             return
         self._join(flight, reply, self.delays.note(seconds))
@@ -235,7 +235,7 @@ class Controller:
         self.next_plan = first
         return -1
 
-    def _failed(self, error: Exception, worlds: Sequence[int]) -> None:
+    def _failed(self, error: BaseException, worlds: Sequence[int]) -> None:
         """No plan: the episode of a single world fails, everything else is the user's mistake."""
         mistake = isinstance(error, (UsageError, SpecificationError))
         if mistake or not self.proven or len(worlds) > 1:

@@ -66,7 +66,7 @@ class Grid:
                 _prepared(label, {"task": task, **(shared or {})}, options),
                 RunFolder(self.path / label),
             )
-            for label, options in rows.items()
+            for label, options in _by_name(rows).items()
         }
         self._known: dict[str, tuple[Hashable, dict[str, Any]]] = {}
         if not self._runs:
@@ -218,12 +218,13 @@ class Grid:
         return [run for label, run in self._runs.items() if label in labels]
 
 
-def _prepared(label: str, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Experiment:
+def _prepared(label: object, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Experiment:
     """A row's experiment."""
-    if not _LABEL.fullmatch(label) or label in (RESULTS_JSON, RESULTS_CSV):
+    text = label if isinstance(label, str) else ""
+    if not _LABEL.fullmatch(text) or text in (RESULTS_JSON, RESULTS_CSV):
         raise UsageError(
-            f"row '{label}': its label names a folder, so it begins with a letter or a digit and "
-            "has letters, digits, spaces and . , + = ( ) % @ - _ alone"
+            f"row {label!r}: its label names a folder, so it is a text that begins with "
+            "a letter or a digit and has letters, digits, spaces and . , + = ( ) % @ - _ alone"
         )
     try:
         given = {**shared, **_by_name(options)}

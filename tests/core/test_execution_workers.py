@@ -176,6 +176,16 @@ def test_a_worker_that_exceeds_the_patience_is_named() -> None:
             loop.run(LoggingPlant(), KEYS)
 
 
+def test_a_planner_that_leaves_fails_the_episode_and_not_the_program() -> None:
+    def leave(number: int) -> None:
+        if number:
+            raise SystemExit(0)
+
+    with ThreadWorker(DutifulPlanner(leave), advance) as worker:
+        rollout = RecedingHorizon(worker, settings()).run(LoggingPlant(), KEYS)
+    assert rollout.failures == ("SystemExit: 0",)
+
+
 def test_what_planning_raises_in_a_process_arrives_with_its_trace() -> None:
     with ProcessWorker(refusing) as worker:
         worker.submit(REQUEST).result(10)

@@ -213,8 +213,8 @@ def test_parts_that_do_not_exist_show_before_anything_runs(
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("label", ["a/b", "", ".hidden", "..", "results.json", "a:b"])
-def test_labels_are_names_of_folders(label: str) -> None:
+@pytest.mark.parametrize("label", ["a/b", "", ".hidden", "..", "results.json", "a:b", 1])
+def test_labels_are_names_of_folders(label: Any) -> None:
     with pytest.raises(UsageError, match="its label names a folder"):
         grid(rows={label: {}})
 
