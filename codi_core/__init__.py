@@ -6,9 +6,9 @@ registration stay light.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from codi_core.late_names import late_names
 from codi_core.version import __version__ as __version__
 
 _EXPORTS = {
@@ -102,20 +102,7 @@ _EXPORTS = {
         "Trace",
     ),
 }
-_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'codi_core' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
-
+__getattr__, __dir__ = late_names(__name__, _EXPORTS)
 
 if TYPE_CHECKING:
     from codi_core.composition import BestOf as BestOf

@@ -55,7 +55,7 @@ def colour_of(name: str) -> str:
     """The colour of the group that a layer belongs to."""
     if f"codi_core.{name}" in contract("mathematics")["source_modules"]:
         return MATHEMATICS
-    if name in ("defaults", "errors", "files", "quantities", "resources", "version"):
+    if name in ("defaults", "errors", "files", "quantities", "resources", "version", "late_names"):
         return GROUND
     return TASKS if name in TASK_SIDE else HOST
 

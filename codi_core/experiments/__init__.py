@@ -10,8 +10,9 @@ The names are imported on first use, so that ``codi-run --help`` stays light.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from codi_core.late_names import late_names
 
 _EXPORTS = {
     "codi_core.experiments.configuration": ("RunConfig", "resolve"),
@@ -23,18 +24,7 @@ _EXPORTS = {
     "codi_core.experiments.running": ("Run", "read_run", "run"),
     "codi_core.experiments.waves": ("run_wave",),
 }
-_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(importlib.import_module(_MODULE_OF[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
-
+__getattr__, __dir__ = late_names(__name__, _EXPORTS)
 
 if TYPE_CHECKING:
     from codi_core.experiments.configuration import RunConfig as RunConfig

@@ -5,8 +5,9 @@ The names are imported on first use, so that ``codi-train --help`` stays light.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from codi_core.late_names import late_names
 
 _EXPORTS = {
     "codi_core.training.checkpoint": (
@@ -24,19 +25,8 @@ _EXPORTS = {
     "codi_core.training.settings": ("RunSettings", "SessionSettings"),
     "codi_core.training.trainer": ("BatchSource", "Progress", "Trainer", "TrainerSettings"),
 }
-_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
-__all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(importlib.import_module(_MODULE_OF[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
-
+__getattr__, __dir__ = late_names(__name__, _EXPORTS)
+__all__ = sorted(name for names in _EXPORTS.values() for name in names)
 
 if TYPE_CHECKING:
     from codi_core.training.checkpoint import checkpoint_digest as checkpoint_digest
