@@ -72,7 +72,11 @@ def _add_folder_options(group: Any) -> None:
         action="store_true",
         help="go on with the run in --output; it brings its own options",
     )
-    group.add_argument("--overwrite", action="store_true", help="remove the run in --output first")
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="remove the run in --output and the recording in --record first",
+    )
     group.add_argument(
         "--from",
         dest="source",

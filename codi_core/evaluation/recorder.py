@@ -82,7 +82,7 @@ class Recorder:
         done: with ``resume``, the episodes that the run has; others in the recording, which a kill
             has kept from the run, are dropped.
         resume: go on with the recording that is there, if there is one.
-        overwrite: replace the data set that is there, as soon as there are episodes.
+        overwrite: replace the recording that is there, as soon as there are episodes.
 
     Raises:
         UsageError: the folder can't be written, or holds something else.
@@ -109,12 +109,15 @@ class Recorder:
         self._closing.enter_context(
             claimed(folder, DATA_SET, resume=resume, overwrite=overwrite, option="--record")
         )
-        if resume and visible(folder):
-            try:
-                self._take_up()
-            except BaseException:
-                self._closing.close()
-                raise
+        try:
+            if visible(folder):
+                # Also what --overwrite replaces: it may be demonstrations that somebody collected.
+                document = _read(folder)
+                if resume:
+                    self._take_up(document)
+        except BaseException:
+            self._closing.close()
+            raise
 
     def wave(self, episodes: Sequence[EpisodeKey]) -> WaveRecording:
         """Begin to record these episodes; nothing is kept of them before :meth:`keep`."""
@@ -200,13 +203,12 @@ class Recorder:
         known = names is not None and len(names) == values.shape[1]
         return FeatureSpec(values.shape[1:], names if known else None, values.dtype.name)
 
-    def _take_up(self) -> None:
+    def _take_up(self, document: Mapping[str, Any]) -> None:
         """Go on with the recording that is there.
 
         Raises:
-            UsageError: there is none, or it is that of another run.
+            UsageError: it is that of another run.
         """
-        document = _read(self.folder)
         there = document["configuration"]
         self._left_out = {
             episode: why for episode, why in left_out(self.folder).items() if episode in self._done

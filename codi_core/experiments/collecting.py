@@ -14,6 +14,7 @@ import attrs
 
 from codi_core.data import DatasetWriter
 from codi_core.errors import CodiError, UsageError
+from codi_core.evaluation import recorder
 from codi_core.evaluation.progress import Progress
 from codi_core.experiments import provenance
 from codi_core.experiments.collection_settings import (
@@ -149,6 +150,9 @@ class Collection:
         self._unkept = [] if any(record["frames"] for record in fresh) else fresh
         self.records += records
         self.seconds += seconds
+        if self.written:
+            # Of a recording, which the first frames have replaced.
+            (self.folder / recorder.DOCUMENT).unlink(missing_ok=True)
         self._write_document()
 
     def _noted(self) -> dict[str, Any]:

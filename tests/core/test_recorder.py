@@ -14,6 +14,7 @@ import torch
 from plugin_path import install
 
 from codi_core import experiments
+from codi_core.cli.collect import main as collect
 from codi_core.cli.run import main
 from codi_core.cli.train import main as train
 from codi_core.data import DatasetWriter, DemonstrationDataset, FeatureSpec
@@ -197,6 +198,18 @@ def test_an_overwritten_recording_is_replaced() -> None:
     run("run", record="rec")
     run("run", record="rec", overwrite=True, episodes=1)
     assert DemonstrationDataset.load("rec").episodes == 1
+
+
+def test_demonstrations_are_never_replaced_by_a_recording() -> None:
+    collecting = ["--task", "example-points", "--episodes", "2", "--output", "demonstrations"]
+    assert collect(collecting) == 0
+    with pytest.raises(UsageError, match="'demonstrations' holds no recording of a run"):
+        run("run", record="demonstrations", overwrite=True)
+    assert DemonstrationDataset.load("demonstrations").features.keys() >= {"observation.state"}
+    run("run", record="rec")
+    assert collect([*collecting[:-1], "rec", "--overwrite"]) == 0
+    with pytest.raises(UsageError, match="'rec' holds no recording of a run"):
+        run("run", record="rec", episodes=5, resume=True)
 
 
 def test_a_foreign_folder_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
