@@ -6,24 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codi_core.commands.output import say, show
+
 
 def print_summary(metrics: Mapping[str, Any], written: Sequence[Path]) -> None:
     """Print the metrics as a table, and what was written where."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
     table = Table(title=f"{metrics['task']}, method {metrics['method']}", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     for name, value in _rows(metrics):
         # As Text: units in brackets are no markup.
         table.add_row(Text(name), Text(value))
-    console.print(table)
+    show(table)
     for path in written:
         # Not through the console: it would break long paths into lines.
-        print(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

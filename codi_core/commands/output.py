@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
+from typing import Any
 
 
 def say(text: str) -> None:
@@ -13,6 +15,22 @@ def say(text: str) -> None:
         print(text, flush=True)
     except (OSError, ValueError):
         mute()
+
+
+def show(renderable: Any, width: int | None = None) -> None:
+    """Print something of rich's, such as a table, as :func:`say` prints a line.
+
+    Args:
+        renderable: what is printed.
+        width: how many columns there are where nobody says so, in files for instance.
+    """
+    from rich.console import Console
+
+    console, text = Console(), io.StringIO()
+    columns = console.width if console.is_terminal or width is None else width
+    terminal = Console(file=text, width=columns, force_terminal=console.is_terminal)
+    terminal.print(renderable)
+    say(text.getvalue().rstrip("\n"))
 
 
 def mute() -> None:

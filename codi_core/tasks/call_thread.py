@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -63,6 +64,7 @@ def _serve(calls: _Calls) -> None:
 def _finish() -> None:
     # An interpreter that ends while a thread is inside a tensor operation aborts the program.
     until = time.monotonic() + LEAVING
-    for thread, calls in list(_RUNNING.items()):
-        calls.put(None)
-        thread.join(max(0.0, until - time.monotonic()))
+    with suppress(KeyboardInterrupt):  # who doesn't want to wait needn't
+        for thread, calls in list(_RUNNING.items()):
+            calls.put(None)
+            thread.join(max(0.0, until - time.monotonic()))

@@ -444,3 +444,27 @@ def test_mistakes_in_collecting(
 ) -> None:
     assert collect(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", "| head -n 0"])
+def test_who_reads_its_output_does_not_matter(tmp_path: Path, output: str) -> None:
+    if "full" in output and not Path("/dev/full").exists():
+        pytest.skip("no full device here")
+    site = install_example(tmp_path)
+    arguments = "--task example-points --episodes 1 --max-seconds 1 --no-video --output run"
+    done = subprocess.run(
+        [
+            "bash",
+            "-o",
+            "pipefail",
+            "-c",
+            f"{sys.executable} -m codi_core.cli.run {arguments} {output}",
+        ],
+        env=environment(site),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert (tmp_path / "run" / "report.png").exists()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from codi_core.commands.errors import INTERRUPTED, print_error, print_warning
+from codi_core.commands.output import say
 from codi_core.errors import MissingExtraError
 
 
@@ -22,7 +23,7 @@ def draw(write_picture: Callable[[], Path]) -> list[Path]:
 def name_files(paths: Iterable[Path]) -> None:
     """Say what was written."""
     for path in paths:
-        print(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def conclude(finished: bool, done: str, folder: Path, command: str) -> int:

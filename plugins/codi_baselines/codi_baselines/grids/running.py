@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from codi_baselines.results import conclude, draw, name_files
+from codi_core.commands.output import show
 from codi_core.errors import GridError
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def _show(grid: Grid, title: str) -> None:
 
 
 def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     own = _own_metric(rows)
@@ -79,8 +79,7 @@ def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         cells += [str(row["errors"])] if broken else []
         cells += [f"{row.get(own, float('nan')):.4g}"] if own is not None else []
         table.add_row(*cells)
-    console = Console()
-    (console if console.is_terminal else Console(width=130)).print(table)
+    show(table, width=130)
 
 
 def _own_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:
