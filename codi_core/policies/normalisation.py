@@ -49,7 +49,7 @@ class Normaliser(nn.Module):
 
         Dimensions that don't vary, see :func:`varying`, keep the scale 1.
         """
-        std = values.double().std(0)
+        std = values.double().std(0, correction=min(1, len(values) - 1))
         scale = torch.where(varying(values), std, torch.ones_like(std))
         return cls(values.double().mean(0), scale)
 
