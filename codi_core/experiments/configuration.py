@@ -250,12 +250,14 @@ def _policy(config: RunConfig) -> tuple[str | None, str | None]:
     if config.policy is None:
         return None, config.checkpoint
     choice = parse_choice(config.policy, "--policy")
-    options = dict(choice.options)
-    named = options.pop("checkpoint", None)
-    if named is not None and config.checkpoint is not None:
+    if "checkpoint" not in choice.options:
+        return str(choice), config.checkpoint
+    if config.checkpoint is not None:
         raise UsageError("--policy names a checkpoint and so does --checkpoint: give one of them")
-    found = config.checkpoint if named is None else str(named)
-    return str(attrs.evolve(choice, options=options)), found
+    options = {name: value for name, value in choice.options.items() if name != "checkpoint"}
+    # As it was written: a file may be called 1e3.
+    written = dict(part.split("=", 1) for part in config.policy.partition(":")[2].split(","))
+    return str(attrs.evolve(choice, options=options)), written["checkpoint"]
 
 
 def _worlds(config: RunConfig) -> int:

@@ -96,7 +96,9 @@ class Plant(ABC):
         """
         self._check_clock()
         self.clock.wait(until)
-        step: Step = self._answer(self._call(self._observe, until), self._patience)
+        step = self._answer(self._call(self._observe, until), self._patience)
+        if not isinstance(step, Step):
+            raise PlantError(f"{self.name} observed a {type(step).__name__}; it must be a Step")
         if not self.clock.virtual:
             self._check_time(step.time)
         return step

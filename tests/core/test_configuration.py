@@ -108,6 +108,15 @@ def test_a_checkpoint_may_be_an_option_of_the_policy(tmp_path: Path) -> None:
     assert (resolved.policy, resolved.checkpoint) == ("joint:offer=pair", f"{tmp_path}/x")
 
 
+@pytest.mark.parametrize("name", ["1e3", "true", "x=y", "none"])
+def test_a_checkpoint_of_a_policy_is_taken_as_it_is_written(name: str) -> None:
+    resolved = resolve({"policy": f"joint:checkpoint=/w/{name}"}, opened())
+    assert resolved.checkpoint == f"/w/{name}"
+    assert (
+        Path(str(resolve({"policy": f"joint:checkpoint={name}"}, opened()).checkpoint)).name == name
+    )
+
+
 def test_time_is_real_for_one_world_only() -> None:
     assert resolve({"episodes": 5}, opened()).worlds == 5
     assert resolve({"episodes": 5, "latency": "measured"}, opened()).worlds == 1

@@ -88,6 +88,15 @@ def test_after_the_stop_nothing_is_commanded() -> None:
         plant.command(CHUNK, 1.0)
 
 
+def test_a_plant_that_observes_nothing_is_named() -> None:
+    class Blind(LoggingPlant):
+        def _observe(self, until: float) -> Any:
+            return None
+
+    with Blind() as plant, pytest.raises(PlantError, match="Blind observed a NoneType; it must be"):
+        plant.observe(0.0)
+
+
 def test_a_plant_that_was_never_commanded_is_stopped_and_closed_too() -> None:
     closed = []
     with LoggingPlant() as plant:
