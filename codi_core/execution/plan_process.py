@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -182,7 +183,10 @@ class PlanProcess:
         raise error
 
     def _death(self) -> PlanWorkerError:
-        self._process.join(1.0)
+        # The watch may be about to note the exit code; until then nobody else can learn it.
+        given_up = time.monotonic() + 1.0
+        while self._process.exitcode is None and time.monotonic() < given_up:
+            time.sleep(0.005)
         return PlanWorkerError(f"{self.name} died (exit code {self._process.exitcode})")
 
 

@@ -377,6 +377,7 @@ def test_every_public_name_is_what_it_says():
     """A module of a name's own name would hide it."""
     import codi_core.training as package
 
-    for name, module in package._MODULE_OF.items():
+    exports = package._EXPORTS.items()
+    for name, module in ((name, module) for module, names in exports for name in names):
         assert getattr(package, name) is getattr(importlib.import_module(module), name)
         assert not inspect.ismodule(getattr(package, name))
