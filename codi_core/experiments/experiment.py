@@ -36,7 +36,7 @@ from codi_core.host.assembly import (
     make_predictor,
     plant_factory,
 )
-from codi_core.host.choices import parse_choice
+from codi_core.host.choices import Choice, parse_choice
 from codi_core.planning import Planner
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
@@ -81,41 +81,37 @@ class Experiment:
             **{field.name: getattr(config, field.name) for field in attrs.fields(PlanSettings)}
         )
         choice = PlannerChoice(
-            method=parse_choice(str(config.method), "--method"),
-            policy=parse_choice(str(config.policy), "--policy"),
-            posterior=parse_choice(settings.posterior, "--posterior"),
-            guidance=parse_choice(settings.guidance, "--guidance"),
-            sampler=parse_choice(settings.sampler, "--sampler"),
-            predictor=parse_choice(str(config.predictor), "--predictor"),
+            method=self._chosen("method"),
+            policy=self._chosen("policy"),
+            posterior=self._chosen("posterior"),
+            guidance=self._chosen("guidance"),
+            sampler=self._chosen("sampler"),
+            predictor=self._chosen("predictor"),
             settings=settings,
-            checkpoint=None if config.checkpoint is None else Path(config.checkpoint),
+            checkpoint=self._checkpoint,
             resources=self.resources,
         )
         return make_planner(self.opened, choice, self.cost())
 
     def product(self) -> ProductPolicy:
         """The product of the base policies (Eq. 13), without a planner around it."""
-        checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
-        policy = parse_choice(str(self.config.policy), "--policy")
-        return ProductPolicy(make_factors(self.opened, policy, checkpoint, self.resources))
+        policy = self._chosen("policy")
+        return ProductPolicy(make_factors(self.opened, policy, self._checkpoint, self.resources))
 
     def predictor(self) -> Predictor:
         """The predictor."""
-        choice = parse_choice(str(self.config.predictor), "--predictor")
-        return make_predictor(self.opened, choice, self.resources)
+        return make_predictor(self.opened, self._chosen("predictor"), self.resources)
 
     def environment(self) -> Environment:
         """The environment. Its worlds are on the host, wherever plans are made."""
-        simulator = self.config.simulator
-        choice = None if simulator is None else parse_choice(simulator, "--simulator")
+        choice = None if self.config.simulator is None else self._chosen("simulator")
         return make_environment(self.opened, choice, attrs.evolve(self.resources, device="cpu"))
 
     def plants(self) -> MakePlant:
         """What makes the plant of each wave: the environment on a virtual clock, or a driver's."""
         config, rate_hz = self.config, self.opened.parts.rate_hz
         if config.driver is not None:
-            driver = parse_choice(config.driver, "--driver")
-            make = plant_factory(self.opened, driver, self.resources)
+            make = plant_factory(self.opened, self._chosen("driver"), self.resources)
             return lambda keys: make()
         made: list[Environment] = []
 
@@ -175,6 +171,14 @@ class Experiment:
             seed=config.seed,
             delays=delays or {},
         )
+
+    def _chosen(self, option: str) -> Choice:
+        """The part that an option of the configuration names."""
+        return parse_choice(str(getattr(self.config, option)), f"--{option}")
+
+    @property
+    def _checkpoint(self) -> Path | None:
+        return None if self.config.checkpoint is None else Path(self.config.checkpoint)
 
     def document(self, command: Sequence[str]) -> dict[str, Any]:
         """The content of ``config.json``."""
