@@ -49,6 +49,12 @@ class Segments:
 
     def gather(self, windows: Tensor) -> Batch:
         """The windows of these indices (n,), as a batch."""
+        past, ahead = self.frames(windows)
+        observation = {name: values[past] for name, values in self.observations.items()}
+        return Batch(observation, self.actions[ahead])
+
+    def frames(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of the observed frames (n, H) and of those with the actions (n, K)."""
         frame, first, last = (
             values[windows].unsqueeze(1) for values in (self.frame, self.first, self.last)
         )
@@ -56,9 +62,7 @@ class Segments:
         past = frame + torch.arange(1 - self.history, 1, device=device)
         ahead = frame + torch.arange(self.offset, self.offset + self.horizon, device=device)
         past = torch.maximum(past, first)
-        ahead = torch.minimum(torch.maximum(ahead, first), last)
-        observation = {name: values[past] for name, values in self.observations.items()}
-        return Batch(observation, self.actions[ahead])
+        return past, torch.minimum(torch.maximum(ahead, first), last)
 
     def sample(self, generator: torch.Generator, size: int) -> Batch:
         """A batch of windows drawn with replacement."""

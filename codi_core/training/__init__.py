@@ -22,7 +22,7 @@ _EXPORTS = {
     "codi_core.training.imitation": ("imitation_parts",),
     "codi_core.training.parts": ("TrainingParts",),
     "codi_core.training.session": ("TrainingSession",),
-    "codi_core.training.settings": ("RunSettings", "SessionSettings"),
+    "codi_core.training.settings": ("RunSettings", "SessionSettings", "TrainingSettings"),
     "codi_core.training.trainer": ("BatchSource", "Progress", "Trainer", "TrainerSettings"),
 }
 __getattr__, __dir__ = late_names(__name__, _EXPORTS)
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from codi_core.training.session import TrainingSession as TrainingSession
     from codi_core.training.settings import RunSettings as RunSettings
     from codi_core.training.settings import SessionSettings as SessionSettings
+    from codi_core.training.settings import TrainingSettings as TrainingSettings
     from codi_core.training.trainer import BatchSource as BatchSource
     from codi_core.training.trainer import Progress as Progress
     from codi_core.training.trainer import Trainer as Trainer

@@ -32,7 +32,15 @@ GROUPS = (DATA, NETWORK, OPTIMISATION, MACHINE)
 """What the options are grouped under."""
 
 
-def _option(group: str, help_text: str, default: Any, **metadata: Any) -> Any:
+def training_option(group: str, help_text: str, default: Any, **metadata: Any) -> Any:
+    """A field of settings that is an option of a command.
+
+    Args:
+        group: under which the help lists it, one of :data:`GROUPS`.
+        help_text: what the help says.
+        default: its default.
+        metadata: ``converter``, and what :func:`codi_core.commands.options.add_fields` reads.
+    """
     converter = metadata.pop("converter", None)
     return attrs.field(
         default=default,
@@ -46,8 +54,11 @@ def _strings(values: Any) -> tuple[str, ...]:
 
 
 @attrs.frozen
-class RunSettings:
-    """What to train on, what to train, and how; the options of ``codi-train``.
+class TrainingSettings:
+    """What every training has: a data set, a folder, how it is optimised, and where.
+
+    Settings of a training of its own derive from it, and add their fields with
+    :func:`training_option`.
 
     Raises:
         UsageError: a value out of range.
@@ -55,171 +66,76 @@ class RunSettings:
 
     dataset: str = attrs.field(metadata={"hidden": True})
     output: str = attrs.field(metadata={"hidden": True})
-    observations: tuple[str, ...] = _option(
-        DATA,
-        "features that the policy observes; FEATURE=NAME observes one under another name "
-        "(default: all called observation…)",
-        (),
-        converter=_strings,
-        metavar="FEATURE",
-    )
-    action: str = _option(
-        DATA,
-        "the feature that it predicts",
-        "action",
-        metavar="FEATURE",
-    )
-    horizon: int = _option(
-        DATA,
-        "K, actions in a chunk",
-        HORIZON,
-        type=whole(1),
-        metavar="K",
-    )
-    history: int = _option(
-        DATA,
-        "H, observations it reads",
-        1,
-        type=whole(1),
-        metavar="H",
-    )
-    offset: int = _option(
-        DATA,
-        "control step of a chunk's first action; 0 is the present one",
-        0,
-        type=integer,
-        metavar="N",
-    )
-    held_out: float = _option(
-        DATA,
-        "share of the episodes that is held out to measure the loss",
-        0.02,
-        type=not_negative,
-        metavar="SHARE",
-    )
-    network: Literal["unet", "mlp"] = _option(
-        NETWORK, "the network", "unet", choices=("unet", "mlp")
-    )
-    widths: tuple[int, ...] = _option(
-        NETWORK,
-        "channels of the unet at each resolution",
-        UNET_WIDTHS,
-        converter=tuple,
-        type=whole(8),
-        metavar="N",
-    )
-    blocks: int = _option(
-        NETWORK,
-        "residual blocks of the unet at each resolution, down and up",
-        UNET_BLOCKS,
-        type=whole(1),
-        metavar="N",
-    )
-    width: int = _option(
-        NETWORK,
-        "width of the mlp",
-        MLP_WIDTH,
-        type=whole(8),
-        metavar="N",
-    )
-    depth: int = _option(
-        NETWORK,
-        "residual layers of the mlp",
-        MLP_DEPTH,
-        type=whole(1),
-        metavar="N",
-    )
-    sigma_data: float = _option(
-        NETWORK,
-        "standard deviation of the normalised actions",
-        SIGMA_DATA,
-        type=positive,
-        metavar="X",
-    )
-    noise_mean: float = _option(
-        NETWORK,
-        "mean of ln sigma in training",
-        NOISE_MEAN,
-        type=finite,
-        metavar="X",
-    )
-    noise_std: float = _option(
-        NETWORK,
-        "standard deviation of ln sigma in training",
-        NOISE_STD,
-        type=positive,
-        metavar="X",
-    )
-    steps: int = _option(
+    steps: int = training_option(
         OPTIMISATION,
         "optimisation steps",
         18_000,
         type=whole(1),
         metavar="N",
     )
-    batch_size: int = _option(
+    batch_size: int = training_option(
         OPTIMISATION,
         "windows a step",
         BATCH_SIZE,
         type=whole(1),
         metavar="N",
     )
-    learning_rate: float = _option(
+    learning_rate: float = training_option(
         OPTIMISATION,
         "highest learning rate; warm-up, then a cosine to zero",
         LEARNING_RATE,
         type=positive,
         metavar="X",
     )
-    warm_up: int = _option(
+    warm_up: int = training_option(
         OPTIMISATION,
         "steps of warm-up",
         WARM_UP,
         type=whole(1),
         metavar="N",
     )
-    weight_decay: float = _option(
+    weight_decay: float = training_option(
         OPTIMISATION,
         "of AdamW",
         WEIGHT_DECAY,
         type=not_negative,
         metavar="X",
     )
-    ema_power: float = _option(
+    ema_power: float = training_option(
         OPTIMISATION,
         "exponent of the warm-up of the averaged weights",
         EMA_POWER,
         type=positive,
         metavar="X",
     )
-    ema_maximum: float = _option(
+    ema_maximum: float = training_option(
         OPTIMISATION,
         "highest decay of the averaged weights",
         EMA_MAXIMUM,
         type=positive,
         metavar="X",
     )
-    seed: int = _option(
+    seed: int = training_option(
         OPTIMISATION,
         "of everything random",
         0,
         type=whole(0),
         metavar="N",
     )
-    threads: int = _option(
+    threads: int = training_option(
         MACHINE,
         "torch threads; more than there are free cores is far slower",
         1,
         type=whole(1),
         metavar="N",
     )
-    device: str = _option(
+    device: str = training_option(
         MACHINE,
         "cpu, cuda:0, …",
         "cpu",
         metavar="NAME",
     )
-    precision: Literal["float32", "bfloat16"] = _option(
+    precision: Literal["float32", "bfloat16"] = training_option(
         MACHINE,
         "of products and convolutions in training",
         "float32",
@@ -228,22 +144,6 @@ class RunSettings:
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)
-
-    def observed(self) -> dict[str, str]:
-        """The features that are observed, by the names that the policy has for them."""
-        pairs = (text.partition("=") for text in self.observations)
-        return {name or feature: feature for feature, _, name in pairs}
-
-    def network_options(self) -> dict[str, Any]:
-        """The options of the chosen network."""
-        if self.network == "unet":
-            return {"widths": self.widths, "blocks": self.blocks}
-        return {"width": self.width, "depth": self.depth}
-
-    def diffusion(self) -> dict[str, float]:
-        """The settings of the preconditioning and of the noise levels."""
-        names = ("sigma_data", "noise_mean", "noise_std")
-        return {name: getattr(self, name) for name in names}
 
     def trainer(self) -> TrainerSettings:
         """The settings of the training loop."""
@@ -260,6 +160,127 @@ class RunSettings:
             seed=self.seed,
             precision=self.precision,
         )
+
+
+@attrs.frozen
+class RunSettings(TrainingSettings):
+    """What to train on, what to train, and how; the options of ``codi-train``.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    observations: tuple[str, ...] = training_option(
+        DATA,
+        "features that the policy observes; FEATURE=NAME observes one under another name "
+        "(default: all called observation…)",
+        (),
+        converter=_strings,
+        metavar="FEATURE",
+    )
+    action: str = training_option(
+        DATA,
+        "the feature that it predicts",
+        "action",
+        metavar="FEATURE",
+    )
+    horizon: int = training_option(
+        DATA,
+        "K, actions in a chunk",
+        HORIZON,
+        type=whole(1),
+        metavar="K",
+    )
+    history: int = training_option(
+        DATA,
+        "H, observations it reads",
+        1,
+        type=whole(1),
+        metavar="H",
+    )
+    offset: int = training_option(
+        DATA,
+        "control step of a chunk's first action; 0 is the present one",
+        0,
+        type=integer,
+        metavar="N",
+    )
+    held_out: float = training_option(
+        DATA,
+        "share of the episodes that is held out to measure the loss",
+        0.02,
+        type=not_negative,
+        metavar="SHARE",
+    )
+    network: Literal["unet", "mlp"] = training_option(
+        NETWORK, "the network", "unet", choices=("unet", "mlp")
+    )
+    widths: tuple[int, ...] = training_option(
+        NETWORK,
+        "channels of the unet at each resolution",
+        UNET_WIDTHS,
+        converter=tuple,
+        type=whole(8),
+        metavar="N",
+    )
+    blocks: int = training_option(
+        NETWORK,
+        "residual blocks of the unet at each resolution, down and up",
+        UNET_BLOCKS,
+        type=whole(1),
+        metavar="N",
+    )
+    width: int = training_option(
+        NETWORK,
+        "width of the mlp",
+        MLP_WIDTH,
+        type=whole(8),
+        metavar="N",
+    )
+    depth: int = training_option(
+        NETWORK,
+        "residual layers of the mlp",
+        MLP_DEPTH,
+        type=whole(1),
+        metavar="N",
+    )
+    sigma_data: float = training_option(
+        NETWORK,
+        "standard deviation of the normalised actions",
+        SIGMA_DATA,
+        type=positive,
+        metavar="X",
+    )
+    noise_mean: float = training_option(
+        NETWORK,
+        "mean of ln sigma in training",
+        NOISE_MEAN,
+        type=finite,
+        metavar="X",
+    )
+    noise_std: float = training_option(
+        NETWORK,
+        "standard deviation of ln sigma in training",
+        NOISE_STD,
+        type=positive,
+        metavar="X",
+    )
+
+    def observed(self) -> dict[str, str]:
+        """The features that are observed, by the names that the policy has for them."""
+        pairs = (text.partition("=") for text in self.observations)
+        return {name or feature: feature for feature, _, name in pairs}
+
+    def network_options(self) -> dict[str, Any]:
+        """The options of the chosen network."""
+        if self.network == "unet":
+            return {"widths": self.widths, "blocks": self.blocks}
+        return {"width": self.width, "depth": self.depth}
+
+    def diffusion(self) -> dict[str, float]:
+        """The settings of the preconditioning and of the noise levels."""
+        names = ("sigma_data", "noise_mean", "noise_std")
+        return {name: getattr(self, name) for name in names}
 
 
 class SessionSettings(Protocol):
