@@ -14,6 +14,9 @@ CONFIG, CURVE, CURVE_PICTURE = "config.json", "curve.csv", "curve.png"
 RESULTS = ("checkpoint.safetensors", CURVE, CURVE_PICTURE, "training-state.pt")
 """What training writes besides ``config.json``."""
 
+KEPT = "checkpoint-{}.safetensors"
+"""A checkpoint that is kept on the way, with the number of its step."""
+
 FREE_FIELDS = frozenset({"output", "dataset"})
 """Settings that a resumed training may change: places. Threads and devices round differently."""
 
@@ -69,5 +72,6 @@ def resumed(folder: Path, given: Mapping[str, Any], fields: Iterable[str]) -> di
 
 def clear(folder: Path) -> None:
     """Remove what an earlier training wrote."""
-    for name in (CONFIG, *RESULTS):
-        (folder / name).unlink(missing_ok=True)
+    kept = folder.glob(KEPT.format("*"))
+    for path in (*kept, *(folder / name for name in (CONFIG, *RESULTS))):
+        path.unlink(missing_ok=True)

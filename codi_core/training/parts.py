@@ -30,6 +30,8 @@ class TrainingParts(Generic[ModelT, BatchT]):
         description: JSON-able, for ``config.json``: what the model is.
         held_out: of batches for the held-out loss, or None.
         notes: what the user should know before it begins.
+        measures: what else is measured of the model with averaged weights, by name; the curve has a
+            column for each. They draw nothing from a generator that the training goes on with.
     """
 
     model: ModelT
@@ -40,3 +42,4 @@ class TrainingParts(Generic[ModelT, BatchT]):
     description: Mapping[str, Any]
     held_out: BatchSource[BatchT] | None = None
     notes: tuple[str, ...] = ()
+    measures: Mapping[str, Callable[[ModelT], float]] = attrs.field(factory=dict)

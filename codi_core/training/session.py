@@ -18,7 +18,7 @@ from torch import nn
 from codi_core.errors import CodiError, DatasetError, SpecificationError
 from codi_core.files.durable import to_json, write_durably
 from codi_core.training.curve import draw_curve, read_curve
-from codi_core.training.folder import CONFIG, CURVE, CURVE_PICTURE, read_document
+from codi_core.training.folder import CONFIG, CURVE, CURVE_PICTURE, KEPT, read_document
 from codi_core.training.parts import TrainingParts
 from codi_core.training.settings import SessionSettings
 from codi_core.training.trainer import LostStateError, Progress, Trainer
@@ -63,6 +63,7 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
             settings.trainer(),
             self.folder,
             self.parts.held_out,
+            self.parts.measures,
         )
         self._warn = warn
         for note in self.parts.notes:
@@ -96,6 +97,9 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
     def run(self, report: Callable[[Progress], None], stop: Callable[[], bool]) -> bool:
         """Train, then write the checkpoint and the picture of the curve.
 
+        With the trainer's setting ``keep_every``, ``checkpoint-STEP.safetensors`` are kept on the
+        way.
+
         Returns:
             Whether the end was reached; a stopped run writes both too.
 
@@ -103,8 +107,8 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
             CodiError: the folder can't be written any more; what was saved before is whole.
         """
         try:
-            finished = self.trainer.run(report, stop)
-            self.parts.save(self.trainer.averaged, self.checkpoint, self._metadata())
+            finished = self.trainer.run(report, stop, self._keep)
+            self._save(self.checkpoint)
         except OSError as error:
             raise CodiError(
                 f"cannot write '{self.folder}': {error.strerror or error}; make room, and go on "
@@ -118,6 +122,12 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
         """Where the checkpoint goes."""
         return self.folder / "checkpoint.safetensors"
 
+    def _keep(self) -> None:
+        self._save(self.folder / KEPT.format(self.trainer.step))
+
+    def _save(self, path: Path) -> None:
+        self.parts.save(self.trainer.averaged, path, self._metadata())
+
     def _draw_curve(self) -> None:
         """A picture that fails must not spoil a training that has its checkpoint."""
         try:
@@ -127,14 +137,16 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
 
     def _metadata(self) -> dict[str, Any]:
         curve = read_curve(self.folder / CURVE)
-        measured = [point.held_out_loss for point in curve if point.held_out_loss is not None]
+        held_out = [point.held_out_loss for point in curve if point.held_out_loss is not None]
+        measured = [point.measured for point in curve if point.measured]
         return {
             "data": dict(self.parts.data),
             "training": {
                 **_configuration(self.settings),
                 "steps_done": self.trainer.step,
                 "final_loss": curve[-1].loss if curve else None,
-                "final_held_out_loss": measured[-1] if measured else None,
+                "final_held_out_loss": held_out[-1] if held_out else None,
+                **{f"final_{name}": value for name, value in (measured or [{}])[-1].items()},
             },
             "versions": _versions(),
         }

@@ -28,15 +28,14 @@ if TYPE_CHECKING:
     from codi_core.training.trainer import TrainerSettings
 
 DATA, NETWORK, OPTIMISATION, MACHINE = "data", "network", "optimisation", "machine"
-GROUPS = (DATA, NETWORK, OPTIMISATION, MACHINE)
-"""What the options are grouped under."""
+"""What the options of ``codi-train`` are grouped under."""
 
 
 def training_option(group: str, help_text: str, default: Any, **metadata: Any) -> Any:
     """A field of settings that is an option of a command.
 
     Args:
-        group: under which the help lists it, one of :data:`GROUPS`.
+        group: the heading under which the help lists it.
         help_text: what the help says.
         default: its default.
         metadata: ``converter``, and what :func:`codi_core.commands.options.add_fields` reads.
@@ -47,6 +46,16 @@ def training_option(group: str, help_text: str, default: Any, **metadata: Any) -
         converter=converter,
         metadata={"group": group, "help": help_text, **metadata},
     )
+
+
+def groups_of(settings: type[Any]) -> tuple[str, ...]:
+    """The headings of the options of settings; those that every training has come last."""
+    shared = (OPTIMISATION, MACHINE)
+    found = dict.fromkeys(
+        field.metadata["group"] for field in attrs.fields(settings) if "group" in field.metadata
+    )
+    own = [name for name in found if name not in shared]
+    return (*own, *[name for name in shared if name in found])
 
 
 def _strings(values: Any) -> tuple[str, ...]:

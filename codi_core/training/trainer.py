@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
 import torch
@@ -45,6 +45,14 @@ class BatchSource(Protocol[BatchT_co]):
         """Go on from a saved :meth:`state`; the model has been restored already."""
 
 
+@runtime_checkable
+class ModelSampler(Protocol):
+    """A batch source that samples the model in training, as its averaged weights make it."""
+
+    def follow(self, averaged: nn.Module) -> None:
+        """Take the model with averaged weights, which training changes in place; called once."""
+
+
 @attrs.frozen
 class TrainerSettings:
     """How a model is trained.
@@ -60,9 +68,10 @@ class TrainerSettings:
         ema: of the weights that are kept in the end.
         seed: of everything random.
         log_every: steps between rows of the loss curve.
-        evaluate_every: steps between measurements on the held-out data.
+        evaluate_every: steps between measurements.
         evaluation_size: held-out examples in such a measurement, always the same ones.
         save_every: seconds between saved states.
+        keep_every: steps between checkpoints that are kept; 0 keeps the last one alone.
         precision: "float32", or "bfloat16" for products and convolutions in bfloat16.
     """
 
@@ -79,6 +88,7 @@ class TrainerSettings:
     evaluate_every: int = 1000
     evaluation_size: int = 2048
     save_every: float = 60.0
+    keep_every: int = 0
     precision: str = "float32"
 
     def rate(self, step: int) -> float:
@@ -99,6 +109,7 @@ class Progress:
         loss: the loss in the last row of the curve, or the mean so far before the first.
         held_out_loss: the last measurement, if there is one.
         logged: whether the curve has just got a row.
+        measured: what else was measured last, by name.
     """
 
     step: int
@@ -106,6 +117,7 @@ class Progress:
     loss: float
     held_out_loss: float | None
     logged: bool
+    measured: Mapping[str, float] = attrs.field(factory=dict)
 
 
 class Trainer(Generic[ModelT, BatchT]):
@@ -122,6 +134,8 @@ class Trainer(Generic[ModelT, BatchT]):
         folder: where the state and the curve go.
         held_out: of batches for the held-out loss, or None. It has no state: each measurement
             draws the same ones.
+        measures: what else is measured of the model with averaged weights, by name: at the first
+            step, and with the held-out loss. They draw nothing from the training's generator.
     """
 
     def __init__(
@@ -132,6 +146,7 @@ class Trainer(Generic[ModelT, BatchT]):
         settings: TrainerSettings,
         folder: Path,
         held_out: BatchSource[BatchT] | None = None,
+        measures: Mapping[str, Callable[[ModelT], float]] | None = None,
     ) -> None:
         self.model = model
         self.settings = settings
@@ -141,9 +156,12 @@ class Trainer(Generic[ModelT, BatchT]):
         self._loss = loss
         self._source = source
         self._held_out = held_out
+        self._measures = measures or {}
         self._device = next(model.parameters()).device
         self._generator = torch.Generator(self._device).manual_seed(settings.seed)
         self._average = ExponentialMovingAverage(model, settings.ema)
+        if isinstance(source, ModelSampler):
+            source.follow(self.averaged)
         self._optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=settings.learning_rate,
@@ -154,6 +172,7 @@ class Trainer(Generic[ModelT, BatchT]):
         self._running = torch.zeros((), device=self._device)
         self._counted = 0
         self._held_out_loss: float | None = None
+        self._measured: dict[str, float] = {}
         self._logged_loss: float | None = None
 
     @property
@@ -170,20 +189,28 @@ class Trainer(Generic[ModelT, BatchT]):
         self,
         report: Callable[[Progress], None] = lambda progress: None,
         stop: Callable[[], bool] = lambda: False,
+        keep: Callable[[], None] = lambda: None,
     ) -> bool:
         """Train until the end, or until ``stop`` returns True; the state is saved either way.
+
+        Args:
+            report: takes the progress, at each row of the curve and twice a second at most.
+            stop: asked before each step.
+            keep: keeps the model as it is, every ``keep_every`` steps.
 
         Returns:
             Whether the end was reached.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        curve = LossCurve(self.folder / "curve.csv", resume_from=self.step)
+        curve = LossCurve(self.folder / "curve.csv", self.step, tuple(self._measures))
         last = saved = told = time.monotonic()
         while self.step < self.settings.steps and not stop():
             self._train_one_step()
             now = time.monotonic()
             self.seconds, last = self.seconds + now - last, now
             logged = self._measure(curve)
+            if self.settings.keep_every and self.step % self.settings.keep_every == 0:
+                keep()
             if logged or now - told > 0.5:
                 report(self._progress(logged))
                 told = now
@@ -271,7 +298,7 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _check_settings(self, saved: dict[str, Any]) -> None:
         mine = _plain(attrs.asdict(self.settings))
-        free = {"log_every", "evaluate_every", "evaluation_size", "save_every"}
+        free = {"log_every", "evaluate_every", "evaluation_size", "save_every", "keep_every"}
         for name in sorted(set(mine) - free):
             if saved.get(name) != mine[name]:
                 raise CheckpointError(
@@ -312,9 +339,12 @@ class Trainer(Generic[ModelT, BatchT]):
     def _measure(self, curve: LossCurve) -> bool:
         last = self.step == self.settings.steps
         evaluate = last or self.step % self.settings.evaluate_every == 0
-        if evaluate:
+        # The first step changes the model by next to nothing: this is what training starts from.
+        begun = self.step == 1 and bool(self._measures)
+        if evaluate or begun:
             self._held_out_loss = self.held_out_loss()
-        if not last and self.step % self.settings.log_every:
+            self._measured = {name: of(self.averaged) for name, of in self._measures.items()}
+        if not last and not begun and self.step % self.settings.log_every:
             return False
         self._logged_loss = float(self._running) / self._counted
         if not math.isfinite(self._logged_loss):
@@ -322,9 +352,13 @@ class Trainer(Generic[ModelT, BatchT]):
                 f"training diverged: the loss is {self._logged_loss} after {self.step} steps; "
                 "lower the learning rate, or look for wild values in the data"
             )
-        measured = self._held_out_loss if evaluate else None
+        held_out, measured = None, {}
+        if evaluate or begun:
+            held_out, measured = self._held_out_loss, self._measured
         rate = self.settings.rate(self.step - 1)
-        curve.append(CurvePoint(self.step, self._logged_loss, measured, rate, self.seconds))
+        curve.append(
+            CurvePoint(self.step, self._logged_loss, held_out, rate, self.seconds, measured)
+        )
         self._running = torch.zeros_like(self._running)
         self._counted = 0
         return True
@@ -333,7 +367,9 @@ class Trainer(Generic[ModelT, BatchT]):
         loss = self._logged_loss
         if loss is None:
             loss = float(self._running) / max(1, self._counted)
-        return Progress(self.step, self.settings.steps, loss, self._held_out_loss, logged)
+        return Progress(
+            self.step, self.settings.steps, loss, self._held_out_loss, logged, dict(self._measured)
+        )
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

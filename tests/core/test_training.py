@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
 from codi_core.errors import CheckpointError, CodiError, DatasetError
@@ -26,6 +27,7 @@ from codi_core.training import (
 )
 from codi_core.training.checkpoint import write_tensors
 from codi_core.training.curve import CurvePoint, LossCurve
+from codi_core.training.folder import clear
 from codi_core.training.trainer import LostStateError
 
 SETTINGS = TrainerSettings(
@@ -271,6 +273,52 @@ def test_a_torn_row_is_left_out_of_the_curve(tmp_path, torn):
     assert read_curve(curve.path) == []
 
 
+class Followed(Practice):
+    """Examples near what the averaged model answers."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def follow(self, averaged):
+        self.model = averaged
+
+
+def test_a_source_may_sample_the_averaged_model(tmp_path):
+    torch.manual_seed(0)
+    source = Followed()
+    t = Trainer(nn.Linear(1, 1), loss, source, SETTINGS, tmp_path)
+    assert source.model is t.averaged and t.averaged is not t.model
+    t.run()
+    assert source.asked == 40
+
+
+def measuring(folder):
+    torch.manual_seed(0)
+    measures = {"slope": lambda model: float(model.weight), "half": lambda model: 0.5}
+    return Trainer(nn.Linear(1, 1), loss, Line(), SETTINGS, folder, measures=measures)
+
+
+def test_what_is_measured_of_the_averaged_model_is_shown_and_kept_in_the_curve(tmp_path):
+    t, told = measuring(tmp_path / "whole"), []
+    before = t.model.weight.item()
+    t.run(told.append)
+    rows = read_curve(tmp_path / "whole/curve.csv")
+    assert [row.step for row in rows if row.measured] == [1, 14, 28, 40]
+    # The first step changes next to nothing: it shows what training starts from.
+    assert rows[0].measured["slope"] == pytest.approx(before, abs=0.02)
+    assert rows[-1].measured == pytest.approx({"slope": float(t.averaged.weight), "half": 0.5})
+    assert told[-1].measured == {"slope": float(t.averaged.weight), "half": 0.5}
+    parts = measuring(tmp_path / "parts")
+    parts.run(stop=after(20))
+    rest = measuring(tmp_path / "parts")
+    rest.resume()
+    rest.run()
+    again = read_curve(tmp_path / "parts/curve.csv")
+    assert [attrs.evolve(p, seconds=0) for p in again] == [attrs.evolve(p, seconds=0) for p in rows]
+    draw_curve(rows, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
 @attrs.frozen
 class LineSettings:
     """Settings of a training that is not one of ours."""
@@ -279,9 +327,10 @@ class LineSettings:
     slope: float = 3.0
     threads: int = 1
     device: str = "cpu"
+    keep_every: int = 0
 
     def trainer(self):
-        return SETTINGS
+        return attrs.evolve(SETTINGS, keep_every=self.keep_every)
 
 
 def line_parts(settings):
@@ -326,6 +375,23 @@ def test_a_model_a_loss_and_batches_of_ones_own_train_in_a_folder(tmp_path):
     assert found["training"]["slope"] == 3.0
     with pytest.raises(DatasetError, match="is not the data"):
         line_session(tmp_path / "parts", slope=2.0).resume()
+
+
+def test_checkpoints_are_kept_on_the_way(tmp_path):
+    run = tmp_path / "run"
+    session = line_session(run, keep_every=15)
+    session.start([])
+    session.run(lambda progress: None, lambda: False)
+    kept = sorted(run.glob("checkpoint-*.safetensors"))
+    assert [path.name for path in kept] == [f"checkpoint-{n}.safetensors" for n in (15, 30)]
+    assert [read_metadata(path)["training"]["steps_done"] for path in kept] == [15, 30]
+    shorter = line_session(tmp_path / "shorter")
+    shorter.start([])
+    shorter.run(lambda progress: None, after(15))
+    same = (load_file(path) for path in (kept[0], shorter.checkpoint))
+    assert len({value["weight"].item() for value in same}) == 1
+    clear(run)
+    assert [path.name for path in run.iterdir()] == []
 
 
 @pytest.mark.parametrize("left", [None, 0, 50])
