@@ -28,9 +28,9 @@ from franka.scenes import OPEN, SHUT, chunk, random_chunks, state
 
 EVENT_SHAPES = {
     "failed": (), "succeeded": (), "goal_distance_m": (), "arm_contact": (), "hand_distance_m": (),
-    "cube_touched": (), "cube_speed_m_s": (), "left_only": (), "cube_position": (3,),
-    "cube_quaternion": (4,), "hand_position": (2, 3), "joint_position": (2, 7),
-    "gripper_width": (2,), "goal": (3,),
+    "cube_touched": (), "cube_speed_m_s": (), "guard_m_s": (), "left_only": (),
+    "cube_position": (3,), "cube_quaternion": (4,), "hand_position": (2, 3),
+    "joint_position": (2, 7), "gripper_width": (2,), "goal": (3,),
 }  # fmt: skip
 
 
@@ -373,12 +373,17 @@ def test_arms_that_touch_are_reported_and_the_guard_keeps_them_from_it(guard: bo
     environment.restore(hands_at((None, None), ((-0.06, 0.0, 0.3), (0.06, 0.0, 0.3))))
     together = torch.zeros(2, 7)
     together[1, 0], together[:, 6] = 0.4, OPEN
-    contact, distance = np.zeros(2, dtype=bool), []
+    contact, distance, bent = np.zeros(2, dtype=bool), [], np.zeros(2)
     for _ in range(5):
         events = environment.step((together, together)).events
         contact |= events["arm_contact"]
         distance.append(events["hand_distance_m"])
+        bent = np.maximum(bent, events["guard_m_s"])
     assert contact.tolist() == [False, not guard]
+    assert bent[0] == 0.0
+    # At most, a hand that was sent at 0.4 m/s is pushed back at 0.25 m/s.
+    assert (0.4 < bent[1] < 0.66) if guard else bent[1] == 0.0
+    assert environment.reset(keys(2), rows=[1]).events["guard_m_s"].tolist() == [0.0, 0.0]
     assert (np.min(distance, 0)[1] < 0.005) is not guard
     assert np.min(distance, 0)[0] > 0.2
 

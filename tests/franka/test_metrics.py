@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codi_franka.handoff.metrics import HandoffMetrics
+from codi_franka.handoff.metrics import HandoffMetrics, occasions
 
 METRICS = HandoffMetrics()
 PERIOD = 0.1
+COUNTS = ("collisions", "simultaneous_approaches", "guard_interventions", "guard_seconds")
 
 
 def events(distance: list[float], **others) -> dict[str, np.ndarray]:
@@ -23,6 +24,9 @@ def events(distance: list[float], **others) -> dict[str, np.ndarray]:
         "hand_distance_m": np.full(steps, 0.4),
         "left_only": np.ones(steps, dtype=bool),
         "cube_position": np.tile([0.1, 0.2, 0.025], (steps, 1)),
+        "hand_position": np.tile([[-0.3, 0.0, 0.4], [0.3, 0.0, 0.4]], (steps, 1, 1)),
+        "gripper_width": np.full((steps, 2), 0.08),
+        "guard_m_s": np.zeros(steps),
     }
     return quiet | {name: np.array(value) for name, value in others.items()}
 
@@ -101,10 +105,60 @@ def test_contacts_and_hand_distances_are_those_of_the_whole_episode() -> None:
     assert record["start"] == [0.1, 0.2, 0.025]
 
 
+def beside_the_cube(*distances: float) -> list[list[float]]:
+    """Positions of both hands at these distances from the cube, on its two sides."""
+    return [[0.1 + side * far, 0.2, 0.025] for side, far in zip((-1, 1), distances, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("hands", "width", "expected"),
+    [
+        ((0.19, 0.19), 0.08, 1),
+        ((0.21, 0.19), 0.08, 0),  # one is engaged
+        ((0.02, 0.19), 0.08, 1),  # around the cube, still open
+        ((0.02, 0.19), 0.05, 0),  # it holds the cube: the other one waits for it
+        ((0.02, 0.19), 0.01, 1),  # closed on nothing
+    ],
+)
+def test_a_simultaneous_approach_is_two_hands_at_a_free_cube(
+    hands: tuple[float, float], width: float, expected: int
+) -> None:
+    scored = score(
+        [0.9] * 3, hand_position=[beside_the_cube(*hands)] * 3, gripper_width=[[width, 0.08]] * 3
+    )
+    assert scored["simultaneous_approaches"] == expected
+
+
+def test_occasions_with_less_than_a_second_between_them_are_one() -> None:
+    def count(*steps: int) -> int:
+        return occasions(np.isin(np.arange(60), steps), PERIOD)
+
+    assert count() == 0
+    assert count(0) == count(59) == count(*range(60)) == 1
+    assert count(3, 4, 9, 13) == count(3, 13) == 1
+    assert count(3, 14) == 2
+    assert count(3, 5, 20, 40, 41) == 3
+
+
+def test_collisions_and_interventions_of_the_guard_are_counted() -> None:
+    times = np.arange(40)
+    scored = score(
+        [0.9] * 40,
+        arm_contact=np.isin(times, (2, 3, 20)),
+        guard_m_s=np.where(np.isin(times, (1, 2, 3, 18, 19, 39)), 0.2, 0.005),
+    )
+    assert scored["collisions"] == 2
+    assert scored["guard_interventions"] == 3
+    assert scored["guard_seconds"] == pytest.approx(0.6)
+    quiet = score([0.9] * 40)
+    assert [quiet[name] for name in COUNTS] == [0, 0, 0, 0]
+
+
 def record(**values) -> dict:
     plain = {
         "success": True, "min_goal_distance_m": 0.01, "left_only": True, "settled": True,
-        "arm_contact": False, "min_hand_distance_m": 0.2, "failed": False,
+        "arm_contact": False, "min_hand_distance_m": 0.2, "failed": False, "collisions": 0,
+        "simultaneous_approaches": 0, "guard_interventions": 0, "guard_seconds": 0.0,
     }  # fmt: skip
     return plain | values
 
@@ -113,7 +167,8 @@ def test_the_summary_holds_the_values_worked_out_by_hand() -> None:
     records = [
         record(),
         record(success=False, min_goal_distance_m=0.5, settled=False, min_hand_distance_m=0.0,
-               arm_contact=True),
+               arm_contact=True, collisions=3, simultaneous_approaches=2, guard_interventions=5,
+               guard_seconds=2.0),
         record(success=False, left_only=False, min_goal_distance_m=0.3, settled=False,
                min_hand_distance_m=0.1, failed=True),
         record(left_only=False, min_goal_distance_m=0.02, settled=False, min_hand_distance_m=0.3),
@@ -128,6 +183,18 @@ def test_the_summary_holds_the_values_worked_out_by_hand() -> None:
     assert summary["min_hand_distance_m"]["median"] == pytest.approx(0.15)
     assert summary["min_hand_distance_m"]["p5"] == pytest.approx(0.15 * 0.1)
     assert summary["failed_rate"] == pytest.approx(0.25)
+    assert summary["collisions_per_episode"] == pytest.approx(0.75)
+    assert summary["simultaneous_approaches_per_episode"] == pytest.approx(0.5)
+    assert summary["guard_interventions_per_episode"] == pytest.approx(1.25)
+    assert summary["guard_seconds"] == pytest.approx(0.5)
+
+
+def test_a_run_of_an_earlier_version_is_summed_up_without_what_it_did_not_count() -> None:
+    earlier = {name: value for name, value in record().items() if name not in COUNTS}
+    summary = METRICS.summary([earlier])
+    assert summary["settled_rate"] == 1.0
+    assert summary["collisions_per_episode"] is None
+    assert METRICS.summary([earlier, record(collisions=2)])["collisions_per_episode"] == 2.0
 
 
 def test_without_left_only_starts_their_rate_is_missing_not_zero() -> None:

@@ -53,6 +53,10 @@ TASK_METRICS = {
     "arm_contact_rate": None,
     "min_hand_distance_m": {"median", "p5"},
     "failed_rate": None,
+    "collisions_per_episode": None,
+    "simultaneous_approaches_per_episode": None,
+    "guard_interventions_per_episode": None,
+    "guard_seconds": None,
 }
 
 

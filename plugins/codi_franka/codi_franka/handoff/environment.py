@@ -53,9 +53,9 @@ class FrankaEnvironment(Environment):
 
     Events, besides ``failed`` and ``succeeded`` (the cube has come within 15 cm of the goal):
     ``goal_distance_m``, ``arm_contact``, ``hand_distance_m``, ``cube_touched``,
-    ``cube_speed_m_s``, ``left_only`` (B,), ``cube_position`` (B, 3), ``cube_quaternion`` (B, 4),
-    ``hand_position`` (B, 2, 3), ``joint_position`` (B, 2, 7), ``gripper_width`` (B, 2), ``goal``
-    (B, 3).
+    ``cube_speed_m_s``, ``guard_m_s`` (by how much the guard has bent the arms' commands, at most),
+    ``left_only`` (B,), ``cube_position`` (B, 3), ``cube_quaternion`` (B, 4), ``hand_position``
+    (B, 2, 3), ``joint_position`` (B, 2, 7), ``gripper_width`` (B, 2), ``goal`` (B, 3).
 
     Args:
         options: the task's options.
@@ -145,8 +145,9 @@ class FrankaEnvironment(Environment):
         state, hands = self.state, self.hands
         joint_action = torch.nan_to_num(torch.stack(actions, 1)).to(state.joint_position)
         if self.guard is not None:
-            twist = self.controller.saturate(joint_action[..., :6])
-            twist = self.guard.restrain(hands, twist)
+            asked = self.controller.saturate(joint_action[..., :6])
+            twist = self.guard.restrain(hands, asked)
+            self.bent = _array((twist - asked)[..., :3].norm(dim=-1).amax(-1))
             joint_action = torch.cat((twist, joint_action[..., 6:]), -1)
         targets = actuator_targets(
             self.controller, state.joint_position, joint_action, hands.jacobian
@@ -187,6 +188,7 @@ class FrankaEnvironment(Environment):
         self.goal = np.zeros((count, 3))
         self.left_only = np.zeros(count, dtype=bool)
         self.failed, self.succeeded = self.left_only.copy(), self.left_only.copy()
+        self.bent = np.zeros(count, dtype=np.float32)
         self.time = 0.0
 
     def _begin(
@@ -203,6 +205,7 @@ class FrankaEnvironment(Environment):
         self.goal[chosen] = [(*each.goal, CUBE_SIZE / 2) for each in options]
         self.left_only[chosen] = left_only(starts[:, :2]).numpy()
         self.failed[chosen] = self.succeeded[chosen] = False
+        self.bent[chosen] = 0.0
         cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
         self.simulator.set_state(self._at_rest(starts), rows, cube)
         return self._look(self.simulator.step(self._still(len(starts)), 0, rows), rows)
@@ -265,6 +268,7 @@ class FrankaEnvironment(Environment):
             "hand_distance_m": _array(simulated.hand_distance),
             "cube_touched": _array(simulated.cube_contact),
             "cube_speed_m_s": _array(state.cube_velocity[:, :3].norm(dim=-1)),
+            "guard_m_s": self.bent[chosen].copy(),
             "left_only": self.left_only[chosen].copy(),
             "cube_position": cube,
             "cube_quaternion": _array(state.cube_quaternion),

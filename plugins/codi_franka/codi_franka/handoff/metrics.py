@@ -14,9 +14,32 @@ from codi_franka.handoff.options import SUCCESS_RADIUS
 REST_SPEED = 0.01
 """[m/s] A slower cube is at rest."""
 
+ENGAGED = 0.2
+"""[m] A hand that near the cube engages with it, as in Table I (Δ_engage)."""
+HELD = 0.04
+"""[m] A hand that near the cube holds it, if its fingers are about a cube's width apart."""
+HELD_WIDTH = (0.03, 0.07)
+"""[m]"""
+BENT = 0.01
+"""[m/s] The guard intervenes where it bends a hand's command by more than that."""
+LULL = 1.0
+"""[s] What happens again after a shorter lull is one occasion: contacts bounce, hands waver."""
+
+Flags = NDArray[np.bool_]
+
 
 class HandoffMetrics(Metrics):
-    """Success is the paper's: the cube comes within 15 cm of the goal."""
+    """Success is the paper's: the cube comes within 15 cm of the goal.
+
+    Counts are of separate occasions in the whole episode:
+
+    - ``collisions``: arms touch.
+    - ``simultaneous_approaches``: both hands are within 20 cm of the cube and neither holds it, so
+      that both are about to pick the same cube. With a hand 20 cm away Table I takes an arm for
+      engaged, and its collision term keeps hands 30 cm apart: where one arm hands over to the
+      other, one has left before the other is there.
+    - ``guard_interventions``: the guard bends commands; ``guard_seconds`` is for how long in all.
+    """
 
     def episode(self, events: Mapping[str, NDArray[np.generic]], dt: float) -> EpisodeRecord:
         """Score one episode."""
@@ -31,6 +54,7 @@ class HandoffMetrics(Metrics):
             and float(events["cube_speed_m_s"][-1]) < REST_SPEED
         )
         start = np.asarray(events["cube_position"])[0]
+        guarded = np.asarray(events["guard_m_s"]) > BENT
         return {
             "success": bool(len(near)),
             "completion_time_s": round(float(near[0]) * dt, 6) if len(near) else None,
@@ -40,6 +64,10 @@ class HandoffMetrics(Metrics):
             "arm_contact": bool(np.any(events["arm_contact"])),
             "min_hand_distance_m": float(np.min(np.asarray(events["hand_distance_m"], float))),
             "failed": bool(failed[-1]),
+            "collisions": occasions(np.asarray(events["arm_contact"], dtype=bool), dt),
+            "simultaneous_approaches": occasions(both_engaged(events), dt),
+            "guard_interventions": occasions(guarded, dt),
+            "guard_seconds": round(float(guarded.sum()) * dt, 6),
             "start": [round(float(value), 4) for value in start],
         }
 
@@ -62,7 +90,40 @@ class HandoffMetrics(Metrics):
                 "p5": float(np.percentile(hands, 5)),
             },
             "failed_rate": float(np.mean([record["failed"] for record in records])),
+            **{
+                f"{name}_per_episode": _mean(records, name)
+                for name in ("collisions", "simultaneous_approaches", "guard_interventions")
+            },
+            "guard_seconds": _mean(records, "guard_seconds"),
         }
+
+
+def both_engaged(events: Mapping[str, NDArray[np.generic]]) -> Flags:
+    """Whether both hands are near a cube that neither of them holds, (T + 1,)."""
+    cube = np.asarray(events["cube_position"], dtype=float)
+    hands = np.asarray(events["hand_position"], dtype=float)
+    width = np.asarray(events["gripper_width"], dtype=float)
+    distance = np.linalg.norm(hands - cube[:, None], axis=-1)
+    held = (distance < HELD) & (width > HELD_WIDTH[0]) & (width < HELD_WIDTH[1])
+    engaged: Flags = (distance < ENGAGED).all(-1) & ~held.any(-1)
+    return engaged
+
+
+def occasions(flags: Flags, dt: float) -> int:
+    """How often something happens that each step's flag tells, with lulls of at least 1 s between.
+
+    Args:
+        flags: (T,).
+        dt: the control period [s].
+    """
+    steps = np.flatnonzero(flags)
+    return int((np.diff(steps) * dt > LULL + dt / 2).sum()) + 1 if len(steps) else 0
+
+
+def _mean(records: Sequence[EpisodeRecord], name: str) -> float | None:
+    # Runs of earlier versions, which may be resumed, lack some values.
+    values = [record[name] for record in records if name in record]
+    return float(np.mean(values)) if values else None
 
 
 def _finite(distance: float) -> float:
