@@ -25,7 +25,8 @@ from torch import Tensor
 
 from codi_core.tasks import EpisodeKey
 from codi_franka.action import HORIZON, actuator_targets
-from codi_franka.collection.recorder import CollectionSettings, Frames, Recorder
+from codi_franka.collection.recorder import Frames, Recorder
+from codi_franka.collection.settings import CollectionSettings
 from codi_franka.perception import CubeNoise
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
 from codi_franka.physics.variation import CubeVariation

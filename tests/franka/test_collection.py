@@ -18,7 +18,8 @@ from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_demonstrator
 from codi_franka.action import ACTION_NAMES, ACTION_SPEC, actuator_targets
 from codi_franka.collection.demonstrator import PICK, YIELD, HandoffDemonstrator
-from codi_franka.collection.recorder import CollectionSettings, Frames, Recorder
+from codi_franka.collection.recorder import Frames, Recorder
+from codi_franka.collection.settings import CollectionSettings
 from codi_franka.observation import (
     ENVIRONMENT,
     ENVIRONMENT_NAMES,

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from codi_core.tasks import EpisodeKey
 from codi_franka.collection.expert import Phase, around_the_base
-from codi_franka.collection.recorder import CollectionSettings, Recorder
+from codi_franka.collection.recorder import Recorder
+from codi_franka.collection.settings import CollectionSettings
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.reach import OUTER_RADIUS
 from codi_franka.state import FrankaState
@@ -51,8 +52,8 @@ def watch(recorder: Recorder, jumps: dict[int, Tensor] | None = None) -> Watched
     base = torch.tensor([-0.65, 0.0])
     for step in recorder.run():
         state = recorder.simulator.state()
-        phases.append(recorder.expert.memory.phase[: recorder.count].clone())
-        goals.append(recorder.expert.memory.goal[: recorder.count].clone())
+        phases.append(recorder.script.expert.memory.phase[: recorder.count].clone())
+        goals.append(recorder.script.expert.memory.goal[: recorder.count].clone())
         cubes.append(state.cube_position - torch.tensor([*base, 0.0]))
         if jumps and step in jumps:
             put_all_cubes(recorder, state, jumps[step] + base)
@@ -92,7 +93,7 @@ def test_it_keeps_within_its_limits(picks: tuple[Recorder, Watched]) -> None:
     actions = torch.stack(
         [torch.from_numpy(demo["action"]) for demo in picks[0].demonstrations() if demo is not None]
     )
-    settings = picks[0].expert.settings
+    settings = picks[0].script.expert.settings
     assert len(actions) == picks[0].count
     assert actions[..., :3].norm(dim=-1).max() <= settings.linear_limit + 1e-5
     assert actions[..., 3:6].norm(dim=-1).max() <= settings.angular_limit + 1e-5

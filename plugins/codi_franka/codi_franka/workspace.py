@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -63,13 +65,58 @@ def sample_graspable(
         max_radius: how far from its base's axis the arm is used [m].
         where: (n,) booleans, the worlds that want one; zeros in the others.
     """
+
+    def in_sector(draw: Tensor) -> Tensor:
+        return _in_sector(draw, by_radius, max_radius)
+
+    return _first_good(noise, in_sector, lambda xy: graspable(xy, max_radius), where)
+
+
+def graspable_by_both(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
+    """Whether two arms can both pick and place the cube there, for either's base frame: (...)."""
+    return graspable(xy, max_radius) & graspable(across(xy), max_radius)
+
+
+def across(xy: Tensor) -> Tensor:
+    """Points (..., 2) [m] of one arm's base frame in that of the arm across the table."""
+    between = ARM_BASES["right"].position[0] - ARM_BASES["left"].position[0]
+    return xy.new_tensor((between, 0.0)) - xy
+
+
+def sample_graspable_by_both(
+    noise: NoiseSource, max_radius: float = MAX_RADIUS, where: Tensor | None = None
+) -> Tensor:
+    """One point of the table in each of n worlds that both arms reach, see above: (n, 2) [m]."""
+    half = ARM_BASES["right"].position[0]
+    widths = torch.tensor((2 * (max_radius - half), TABLE_SIZE[1]))
+
+    def between_the_arms(draw: Tensor) -> Tensor:
+        return torch.tensor((half, 0.0)) + (draw[..., :2] - 0.5) * widths
+
+    return _first_good(noise, between_the_arms, lambda xy: graspable_by_both(xy, max_radius), where)
+
+
+def _first_good(
+    noise: NoiseSource,
+    place: Callable[[Tensor], Tensor],
+    good: Callable[[Tensor], Tensor],
+    where: Tensor | None,
+) -> Tensor:
+    """The first of random points that is good, in each of n worlds: (n, 2).
+
+    Args:
+        noise: one stream a world; how much of it is taken is the world's own matter.
+        place: from numbers (..., 3) on [0, 1) to points (..., 2).
+        good: which of them will do, (...).
+        where: (n,) booleans, the worlds that want one; zeros in the others. None stands for all.
+    """
     points = torch.zeros(noise.worlds, 2)
     wanted = torch.ones(noise.worlds, dtype=torch.bool) if where is None else where
     while wanted.any():
         with noise.only(wanted):
-            tried = _in_sector(noise.uniform(_TRIES, 3), by_radius, max_radius)
-        good = graspable(tried, max_radius)
-        found, first = good.any(1), good.int().argmax(1)
+            tried = place(noise.uniform(_TRIES, 3))
+        fits = good(tried)
+        found, first = fits.any(1), fits.int().argmax(1)
         first_good = tried.take_along_dim(first[:, None, None], 1)[:, 0]
         points = torch.where((wanted & found).unsqueeze(-1), first_good, points)
         wanted = wanted & ~found

@@ -1,1 +1,1 @@
-"""Single-arm demonstrations: a scripted expert and the recorder of what it does."""
+"""Demonstrations of one arm or both: scripted experts and the recorder of what they do."""

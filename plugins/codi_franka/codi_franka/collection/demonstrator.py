@@ -6,33 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from codi_core.data import DatasetWriter, FeatureSpec
+from codi_core.data import DatasetWriter
 from codi_core.tasks import EpisodeKey, EpisodeRecord
 from codi_core.tasks.demonstrator import Demonstrator
-from codi_franka.action import ACTION_NAMES
-from codi_franka.collection.recorder import ARM, CollectionSettings, Frames, Recorder
-from codi_franka.observation import ENVIRONMENT, ENVIRONMENT_NAMES, SHAPES, STATE, STATE_NAMES
+from codi_franka.collection.frames import ARM, single_arm_features
+from codi_franka.collection.recorder import Frames, Recorder
+from codi_franka.collection.settings import CollectionSettings
 from codi_franka.robot.cell import ARM_BASES
 
 PICK = "pick the cube up and place it"
 YIELD = "yield to another arm"
-
-_JOINTS = tuple(f"joint{number} [rad]" for number in range(1, 8))
-_FEATURES = {
-    STATE: FeatureSpec(SHAPES[STATE], STATE_NAMES),
-    ENVIRONMENT: FeatureSpec(SHAPES[ENVIRONMENT], ENVIRONMENT_NAMES),
-    "action": FeatureSpec((7,), ACTION_NAMES),
-    "state.joint_position": FeatureSpec((7,), _JOINTS),
-    "state.joint_velocity": FeatureSpec((7,), tuple(f"{name}/s" for name in _JOINTS)),
-    "state.gripper_width": FeatureSpec((1,), ("width [m]",)),
-    "state.cube_position": FeatureSpec((3,), ("x [m]", "y [m]", "z [m]")),
-    "state.cube_quaternion": FeatureSpec((4,), ("w", "x", "y", "z")),
-    "state.cube_velocity": FeatureSpec(
-        (6,),
-        tuple(f"{kind}_{axis}" for kind in ("linear [m/s]", "angular [rad/s]") for axis in "xyz"),
-    ),
-}
 
 
 class HandoffDemonstrator(Demonstrator):
@@ -46,7 +31,7 @@ class HandoffDemonstrator(Demonstrator):
         settings: what the demonstrations vary.
     """
 
-    features = _FEATURES
+    features = single_arm_features()
     robot_type = "franka_fr3"
 
     def __init__(self, threads: int = 0, settings: CollectionSettings | None = None) -> None:
@@ -91,11 +76,11 @@ def _record(number: int, task: str, frames: Frames | None) -> EpisodeRecord:
         "frames": len(frames["action"]),
         "task": task,
         "start": [float(value) for value in start],
-        "picks": _count_picks(frames),
+        "picks": count_picks(frames["action"][:, 6]),
     }
 
 
-def _count_picks(frames: Frames) -> int:
-    """How often the gripper closed, from its commands."""
-    closed = frames["action"][:, 6] < 0.01
+def count_picks(width: NDArray[np.float32]) -> int:
+    """How often a gripper closed, from its commands (T,) [m]."""
+    closed = width < 0.01
     return int(np.count_nonzero(closed[1:] & ~closed[:-1]))

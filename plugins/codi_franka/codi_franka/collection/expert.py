@@ -7,6 +7,7 @@ distance to the target (a funnel), not from a stored path. Everything is in the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 import attrs
@@ -18,9 +19,11 @@ from codi_franka.geometry import quaternion_to_matrix, rotation_error
 from codi_franka.observation import nearest_cube_rotation, towards
 from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.controller import HOME
+from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.reach import OUTER_RADIUS, tool_rotation, tool_tilt
+from codi_franka.state import FrankaState
 from codi_franka.workspace import graspable, sample_graspable
 
 GOALS_BY_RADIUS = 0.5
@@ -36,6 +39,10 @@ ARC_HEIGHT = 0.12
 
 DRAWS = 3
 """Random numbers that an action may depend on."""
+
+Goals = Callable[[Tensor], Tensor]
+"""Where cubes that are about to be picked are brought: from (n,) booleans, the worlds that ask, to
+(n, 2) [m] in the base frame; whatever in the others."""
 
 
 class Phase(IntEnum):
@@ -102,6 +109,34 @@ class ExpertMemory:
     """Booleans: what follows is another pick, without going home."""
 
 
+@attrs.frozen(eq=False)
+class Seen:
+    """What n hands see, each in its arm's base frame.
+
+    Attributes:
+        tcp: (n, 3) [m].
+        rotation: (n, 3, 3), of the TCP.
+        width: (n,) [m].
+        cube: (n, 3) [m].
+        cube_quaternion: (n, 4), wxyz.
+    """
+
+    tcp: Tensor
+    rotation: Tensor
+    width: Tensor
+    cube: Tensor
+    cube_quaternion: Tensor
+
+    @classmethod
+    def of(cls, state: FrankaState, hands: HandState, bases: BaseFrames) -> Seen:
+        """What the hands of B worlds see: n = N·B rows, the first arm's hands first."""
+        cube = bases.points_to_base(state.cube_position.unsqueeze(1).expand_as(hands.position))
+        quaternion = state.cube_quaternion.unsqueeze(1)
+        turned = bases.rotations_to_base(quaternion.expand(*hands.position.shape[:2], 4))
+        values = (hands.position, hands.rotation, state.gripper_width, cube, turned)
+        return cls(*(value.transpose(0, 1).flatten(0, 1) for value in values))
+
+
 class Expert:
     """Acts in n worlds at once.
 
@@ -109,13 +144,19 @@ class Expert:
         yields: (n,) booleans, which worlds demonstrate yielding.
         noise: where its choices come from, one stream a world.
         settings: how it moves.
+        goals: where it brings cubes; by default to random places that it reaches.
     """
 
     def __init__(
-        self, yields: Tensor, noise: NoiseSource, settings: ExpertSettings | None = None
+        self,
+        yields: Tensor,
+        noise: NoiseSource,
+        settings: ExpertSettings | None = None,
+        goals: Goals | None = None,
     ) -> None:
         self.settings = settings or ExpertSettings()
         self.noise = noise
+        self._goals = goals or self._random_goals
         everywhere = torch.ones_like(yields)
         self.memory = ExpertMemory(
             phase=self._first_phase(),
@@ -127,29 +168,21 @@ class Expert:
         )
         self.home_position, self.home_rotation = forward_kinematics(torch.tensor(HOME))
 
-    def act(
-        self,
-        tcp: Tensor,
-        rotation: Tensor,
-        width: Tensor,
-        cube: Tensor,
-        cube_quaternion: Tensor,
-        draw: Tensor,
-    ) -> Tensor:
+    def act(self, seen: Seen, draw: Tensor, allowed: Tensor | None = None) -> Tensor:
         """The actions (n, 7) for what is seen now.
 
         Args:
-            tcp: (n, 3) [m].
-            rotation: (n, 3, 3), of the TCP.
-            width: (n,) [m].
-            cube: (n, 3) [m].
-            cube_quaternion: (n, 4), wxyz.
+            seen: one hand a world.
             draw: (n, ``DRAWS``), uniform on [0, 1): what each world decides by.
+            allowed: (n,) booleans, which worlds' hands may go to the cube; the others go home, and
+                stay there. None stands for all.
         """
-        cube_rotation = nearest_cube_rotation(quaternion_to_matrix(cube_quaternion), towards(cube))
-        grasp_rotation = self._grasp_rotation(cube, cube_rotation)
+        tcp, rotation, width, cube = seen.tcp, seen.rotation, seen.width, seen.cube
+        turned = quaternion_to_matrix(seen.cube_quaternion)
+        grasp_rotation = self._grasp_rotation(cube, nearest_cube_rotation(turned, towards(cube)))
         held = (width > 0.03) & (width < 0.07) & ((cube - tcp).norm(dim=-1) < 0.04)
-        self._advance(tcp, rotation, width, cube, grasp_rotation, held, draw)
+        may = torch.ones_like(held) if allowed is None else allowed
+        self._advance(tcp, rotation, width, cube, grasp_rotation, held, draw, may)
         return self._action(tcp, rotation, width, cube, grasp_rotation)
 
     # -- phases ---------------------------------------------------------------------------------
@@ -163,12 +196,13 @@ class Expert:
         grasp_rotation: Tensor,
         held: Tensor,
         draw: Tensor,
+        allowed: Tensor,
     ) -> None:
         """Move each world to its next phase where the present one is over."""
         memory, settings = self.memory, self.settings
         phase = memory.phase
         memory.timer += 1
-        within = graspable(cube[:, :2], OUTER_RADIUS) & (cube[:, 2] > 0.0)
+        wanted = within_reach(cube) & allowed
         aligned = rotation_error(grasp_rotation, rotation).norm(dim=-1) < 0.15
         centred = (cube - tcp)[:, :2].norm(dim=-1) < 0.012
         low = (tcp[:, 2] - self._grasp_height(cube)).abs() < 0.01
@@ -185,13 +219,13 @@ class Expert:
         turn_back = memory.yields & (late | (centred & low))
         lost = carry & ~held
         homing, idle = phase == Phase.HOMING, phase == Phase.IDLE
-        closed = (phase == Phase.CLOSE) & (memory.timer >= settings.close_steps)
-        opened = (phase == Phase.OPEN) & (memory.timer >= settings.open_steps)
+        closed = (phase == Phase.CLOSE) & ((memory.timer >= settings.close_steps) | ~allowed)
+        opened = (phase == Phase.OPEN) & ((memory.timer >= settings.open_steps) | ~allowed)
         retreated = (phase == Phase.RETREAT) & (tcp[:, 2] > 0.11)
-        again = memory.again & ~memory.yields & within
+        again = memory.again & ~memory.yields & wanted
 
         self._enter(approach & centred & low & aligned & open_ & ~memory.yields, Phase.CLOSE)
-        self._enter(approach & (turn_back | ~within), Phase.HOMING)
+        self._enter(approach & (turn_back | ~wanted), Phase.HOMING)
         self._enter(closed & held, Phase.CARRY)
         self._enter(carry & held & at_goal & down, Phase.OPEN)
         self._retreat((closed & ~held) | lost, draw[:, 0] < settings.retry_probability)
@@ -200,7 +234,7 @@ class Expert:
         self._enter(retreated & ~again, Phase.HOMING)
         self._enter(homing & at_home, Phase.IDLE)
         pause = (draw[:, 2] * (settings.idle_steps + 1)).long()
-        self._enter(idle & within & (memory.timer >= pause), Phase.APPROACH)
+        self._enter(idle & wanted & (memory.timer >= pause), Phase.APPROACH)
 
     def _retreat(self, where: Tensor, again: Tensor) -> None:
         """Rise from the cube, and in some worlds pick it again."""
@@ -220,7 +254,7 @@ class Expert:
         chosen = self.noise.uniform() < 0.5
         return torch.where(chosen, int(Phase.APPROACH), int(Phase.HOMING))
 
-    def _goals(self, where: Tensor) -> Tensor:
+    def _random_goals(self, where: Tensor) -> Tensor:
         return sample_graspable(self.noise, GOALS_BY_RADIUS, OUTER_RADIUS, where)
 
     def _turning_distances(self, where: Tensor) -> Tensor:
@@ -314,6 +348,11 @@ class Expert:
         closed = (phase == Phase.CLOSE) | (phase == Phase.CARRY)
         width = torch.where(closed, 0.0, MAX_WIDTH).unsqueeze(-1)
         return torch.cat((linear, angular, width.to(linear)), -1)
+
+
+def within_reach(cube: Tensor) -> Tensor:
+    """Whether an arm goes to the cube there: (...) for its centres (..., 3) [m], base frame."""
+    return graspable(cube[..., :2], OUTER_RADIUS) & (cube[..., 2] > 0.0)
 
 
 def around_the_base(tcp: Tensor, position: Tensor) -> Tensor:

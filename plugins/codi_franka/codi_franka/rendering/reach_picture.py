@@ -161,10 +161,21 @@ def draw_start_distribution(axes: Axes, starts: Array, arm: str = "left") -> Non
     sign = 1.0 if ARM_BASES[arm].position[0] < 0 else -1.0  # the bases face each other
     world = sign * starts + np.array(ARM_BASES[arm].position[:2])
     draw_table(axes)
-    axes.plot(
-        *world.T, ls="", marker="o", ms=3.5, mec="white", mew=0.3, color=palette.CUBE, zorder=5
-    )
-    axes.set_title(f"Initial cube positions of {len(starts)} demonstrations", fontsize=11)
+    _draw_cubes(axes, world)
+
+
+def draw_joint_start_distribution(axes: Axes, starts: Array) -> None:
+    """The initial cube positions of joint demonstrations, over where each arm picks and places.
+
+    Args:
+        axes: to draw into.
+        starts: (n, 2) [m], world frame.
+    """
+    grid = table_grid()
+    draw_table(axes)
+    for number, arm in enumerate(ARMS):
+        _shade(axes, grid, grid.graspable[..., number], palette.ARMS[arm], 0.16)
+    _draw_cubes(axes, np.asarray(starts, float))
 
 
 def write_start_distribution(path: Path, starts: Array, arm: str = "left") -> Path:
@@ -172,6 +183,20 @@ def write_start_distribution(path: Path, starts: Array, arm: str = "left") -> Pa
     figure = _figure(7.2, 5.2)
     draw_start_distribution(figure.subplots(), starts, arm)
     return _save(figure, path)
+
+
+def write_joint_start_distribution(path: Path, starts: Array) -> Path:
+    """Write :func:`draw_joint_start_distribution`; returns the path."""
+    figure = _figure(7.2, 5.2)
+    draw_joint_start_distribution(figure.subplots(), starts)
+    return _save(figure, path)
+
+
+def _draw_cubes(axes: Axes, world: Array) -> None:
+    axes.plot(
+        *world.T, ls="", marker="o", ms=3.5, mec="white", mew=0.3, color=palette.CUBE, zorder=5
+    )
+    axes.set_title(f"Initial cube positions of {len(world)} demonstrations", fontsize=11)
 
 
 def _shade(
