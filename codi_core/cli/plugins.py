@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codi_core.commands.errors import guarded, print_error
 from codi_core.commands.options import Parser
+from codi_core.host.side_effects import Contained
 
 if TYPE_CHECKING:
     from codi_core.host.plugins import Host, PluginInfo
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     from codi_core.host.plugins import load_plugins
 
-    host = load_plugins(warn=lambda message: None, allow_conflicts=True)
+    host = load_plugins(warn=lambda message: None)
     if given.json:
         print(json.dumps(as_json(host), indent=2, ensure_ascii=False))
     else:
@@ -42,6 +43,7 @@ def as_json(host: Host) -> dict[str, Any]:
                 "version": plugin.version,
                 "registers": {key: list(names) for key, names in plugin.registered.items()},
                 "error": plugin.problem,
+                "changes": list(plugin.changes),
             }
             for plugin in host.plugins
         ],
@@ -56,7 +58,7 @@ def _meant_for(host: Host) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for plugin in host.plugins:
         for key, names in plugin.registered.items():
-            for name in names:
+            for name in set(names) & set(getattr(host, key).names()):
                 tasks = getattr(getattr(host, key).get(name), "tasks", ())
                 if tasks:
                     found.setdefault(key, {})[name] = list(tasks)
@@ -68,17 +70,22 @@ def _own_parts(host: Host, name: str) -> dict[str, Any]:
     from codi_core.experiments.opening import InstalledTask
     from codi_core.host.assembly import make_task
 
-    try:
+    found: dict[str, Any] = {}
+    # A task may do anything while it is made, as a plugin may while it is loaded.
+    with Contained(f"while the task '{name}' was made") as outcome:
         task = make_task(host, name)
-        parts = InstalledTask(host, name, task).open().parts
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
-    return {
-        "costs": list(task.costs()),
-        "predictors": list(parts.predictors),
-        "policies": {offer: parts.policies[offer].summary for offer in parts.policies},
-        "presets": list(parts.presets),
-    }
+        opened = InstalledTask(host, name, task, lambda message: None).open()
+        parts = opened.parts
+        found = {
+            "costs": list(task.costs()),
+            "predictors": list(parts.predictors),
+            "policies": {offer: parts.policies[offer].summary for offer in parts.policies},
+            "presets": list(parts.presets),
+            "shadowed": opened.shadowed(),
+        }
+    if outcome.error is not None:
+        return {"error": f"{type(outcome.error).__name__}: {outcome.error}"}
+    return found
 
 
 def _print_tables(host: Host) -> None:
@@ -93,6 +100,8 @@ def _print_tables(host: Host) -> None:
         if plugin.problem is not None:
             print(f"  plugin '{plugin.name}' is broken: {plugin.problem}")
             continue
+        for change in plugin.changes:
+            print(f"  plugin '{plugin.name}' {change}")
         for kind, name, summary in _rows(host, plugin):
             # As Text: formulas such as E[a|a_t] are no markup.
             table.add_row(f"  {kind}", name, Text(summary))
@@ -107,9 +116,9 @@ def _rows(host: Host, plugin: PluginInfo) -> list[tuple[str, str, str]]:
     for key, names in plugin.registered.items():
         registry = getattr(host, key)
         for name in names:
-            mine = registry.origin(name) == plugin.distribution
-            summary = registry.get(name).summary if mine else "(name taken by another plugin)"
-            tasks = getattr(registry.get(name), "tasks", ())
+            mine = name in registry and registry.origin(name) == plugin.distribution
+            summary = registry.get(name).summary if mine else "(registered by another plugin, too)"
+            tasks = getattr(registry.get(name), "tasks", ()) if mine else ()
             meant = f" (for {', '.join(tasks)})" if mine and tasks else ""
             rows.append((registry.kind, name, summary + meant))
             if key == "tasks" and mine:

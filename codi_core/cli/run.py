@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
 from codi_core.commands.options import Parser, add_fields
 from codi_core.commands.task_options import TASK_PREFIX, given_task_options, installed_epilog
@@ -147,7 +149,7 @@ def _shown(
     from codi_core.host.assembly import available
 
     try:
-        opened = found.open()
+        opened = attrs.evolve(found, warn=lambda message: None).open()
         return task_defaults(opened.parts), available(opened)
     except (CodiError, TypeError, ValueError):
         # A task with required options has no parts yet.

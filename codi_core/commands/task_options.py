@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from codi_core.commands.errors import print_warning
 from codi_core.commands.options import Parser
 from codi_core.experiments.opening import InstalledTask, find_task
-from codi_core.host.plugins import installed
+from codi_core.host.discovery import installed
 
 if TYPE_CHECKING:
     from codi_core.tasks import Task

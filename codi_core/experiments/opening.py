@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codi_core.errors import UsageError
+from codi_core.host.choices import make_part
 from codi_core.host.plugins import Host, load_plugins
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ class InstalledTask:
         host: what is registered.
         name: the name that the task is registered under.
         task: the task.
+        warn: takes what is to be said when it is opened.
     """
 
     host: Host
     name: str
     task: Task
+    warn: Callable[[str], None] = warnings.warn
 
     def open(self, options: Mapping[str, Any] | None = None) -> OpenTask:
         """The task for these values of its own options; what isn't given has its default.
@@ -42,7 +45,11 @@ class InstalledTask:
         from codi_core.host.assembly import OpenTask
 
         made = make_options(self.task.Options, options or {}, self.name)
-        return OpenTask(self.host, self.name, self.task, made, self.task.parts(made))
+        parts = make_part(self.task.parts, f"task '{self.name}'", made)
+        opened = OpenTask(self.host, self.name, self.task, made, parts)
+        for message in opened.shadowed():
+            self.warn(message)
+        return opened
 
 
 def find_task(
@@ -53,7 +60,7 @@ def find_task(
     Args:
         name: the task's.
         strict: a broken plugin is an error, not a warning.
-        warn: takes the warning about each broken plugin.
+        warn: takes what is to be said about plugins.
 
     Raises:
         UsageError: no task was named, or there is none of that name.
@@ -66,7 +73,7 @@ def find_task(
     host.tasks.get(name)  # a typo is reported before torch is imported
     from codi_core.host.assembly import make_task
 
-    return InstalledTask(host, name, make_task(host, name))
+    return InstalledTask(host, name, make_task(host, name), warn)
 
 
 def make_options(options: type[Any], values: Mapping[str, Any], task: str) -> Any:

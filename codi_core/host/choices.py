@@ -146,9 +146,9 @@ def make_part(
         raise PluginError(f"{what} cannot be made, something it needs is missing: {error}") from (
             error
         )
-    except CodiError:
+    except (CodiError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # a part that calls sys.exit() has broken, too
         if options and isinstance(error, (ValueError, TypeError)):
             shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise UsageError(f"{what} refuses {shown}: {error}") from error

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 
-def when_imported(name: str, act: Callable[[ModuleType], None]) -> None:
+def when_imported(name: str, act: Callable[[ModuleType], None]) -> Callable[[], object]:
     """Call ``act`` with the module ``name``: now if it is imported, or else as soon as it is.
 
     So a plugin can put its environments into gymnasium's registry whichever is imported first,
@@ -20,12 +20,17 @@ def when_imported(name: str, act: Callable[[ModuleType], None]) -> None:
     Args:
         name: the module's full name.
         act: must bear to be called again, as it is when a plugin is reloaded.
+
+    Returns:
+        What ends the waiting.
     """
+    waiting = _Waiting(name, act)
     module = sys.modules.get(name)
     if module is not None:
         act(module)
     else:
-        sys.meta_path.insert(0, _Waiting(name, act))
+        sys.meta_path.insert(0, waiting)
+    return waiting.end
 
 
 def register_with_gymnasium(name: str, entry_point: str, **details: Any) -> None:
@@ -70,9 +75,15 @@ class _Waiting(MetaPathFinder):
 
         def execute_and_act(module: ModuleType) -> None:
             execute(module)
-            if self in sys.meta_path:
-                sys.meta_path.remove(self)
-            self.act(module)
+            if self.end():
+                self.act(module)
 
         loader.exec_module = execute_and_act
         return spec
+
+    def end(self) -> bool:
+        """Wait no longer; returns whether it was still waiting."""
+        if self not in sys.meta_path:
+            return False
+        sys.meta_path.remove(self)
+        return True

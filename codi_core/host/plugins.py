@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import redirect_stdout
-from functools import partial
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any
@@ -18,10 +15,11 @@ import pluggy
 
 from codi_core.errors import PluginError
 from codi_core.host import hookspecs, records
+from codi_core.host.discovery import Source, register_plugin, sources
 from codi_core.host.registry import Registry
-from codi_core.version import __version__
+from codi_core.host.side_effects import Contained
 
-GROUP = "codi"
+__all__ = ["KINDS", "Host", "PluginInfo", "load_plugins", "register_plugin"]
 
 KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType(
     {
@@ -41,9 +39,6 @@ KINDS: Mapping[str, tuple[str, type[records.Record]]] = MappingProxyType(
 )
 """Per registry: what one entry is called, and its record class. The hook is ``codi_<registry>``."""
 
-_OWN: dict[str, object] = {}
-"""The plugins of this process that no distribution brought, by name."""
-
 
 @attrs.frozen
 class PluginInfo:
@@ -55,6 +50,7 @@ class PluginInfo:
         version: the distribution's version.
         registered: the names that it registered, by registry; empty registries are left out.
         error: why it was left out, or None.
+        changes: what it did to the whole process when it was loaded, one sentence each.
     """
 
     name: str
@@ -62,6 +58,7 @@ class PluginInfo:
     version: str
     registered: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     error: BaseException | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -86,7 +83,7 @@ class Host:
 
     Attributes:
         plugins: all plugins found, broken ones included.
-        conflicts: names that two distributions registered.
+        conflicts: names that were registered more than once.
     """
 
     plugins: tuple[PluginInfo, ...]
@@ -110,80 +107,50 @@ class Host:
         return tuple(plugin for plugin in self.plugins if plugin.error is not None)
 
 
-def register_plugin(plugin: object, name: str = "script") -> None:
-    """Register hook implementations of a script or a notebook, beside the installed plugins.
-
-    Other processes don't know of them, but for those that import the script again, as Python's
-    ``multiprocessing`` does. What others are to use belongs into a distribution.
-
-    Args:
-        plugin: a module, such as ``sys.modules[__name__]``, or an object with hook implementations.
-        name: what messages call it; it takes the place of one that had the same name.
-    """
-    _OWN[name] = plugin
-
-
 def load_plugins(
     strict: bool = False,
     warn: Callable[[str], None] | None = None,
-    allow_conflicts: bool = False,
     entry_points: Iterable[metadata.EntryPoint] | None = None,
 ) -> Host:
     """Load the built-in plugin, all installed ones, and those of :func:`register_plugin`.
 
+    What is wrong with one of them stays with it. A name that two distributions register can't be
+    asked for, unless one of them is ``codi-core``, whose it is then; other names are not affected.
+
     Args:
-        strict: a broken plugin is an error, not a warning.
-        warn: takes the warning about each broken plugin; by default :func:`warnings.warn`.
-        allow_conflicts: keep duplicate names in ``Host.conflicts`` instead of raising; the first
-            registration holds.
+        strict: a broken plugin, or a name registered twice, is an error, not a warning.
+        warn: takes the warning about each of them; by default :func:`warnings.warn`.
         entry_points: what to load instead of the installed entry points of the group ``codi``.
 
     Raises:
         PluginError: a broken plugin in strict mode, or a name registered twice.
     """
     loader = _Loader()
-    from codi_core.host import builtins
-
-    loader.load("codi-core", "codi-core", __version__, lambda: builtins)
-    found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
-    for entry_point in found:
-        dist = entry_point.dist
-        name, version = (dist.name, dist.version) if dist else (entry_point.value, "unknown")
-        loader.load(entry_point.name, name, version, entry_point.load)
-    for own, plugin in _OWN.items():
-        loader.load(own, own, "unknown", partial(_given, plugin))
+    for source in sources(entry_points):
+        loader.load(source)
     host = loader.host()
-    _report(host, strict, allow_conflicts, warn or _warn)
+    _report(host, strict, warn or _warn)
     return host
-
-
-def _given(plugin: object) -> object:
-    return plugin
-
-
-def installed() -> tuple[str, ...]:
-    """The distributions that have plugins, with versions, from metadata alone."""
-    found = {
-        f"{entry_point.dist.name} {entry_point.dist.version}": None
-        for entry_point in metadata.entry_points(group=GROUP)
-        if entry_point.dist is not None
-    }
-    return tuple(found)
 
 
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
-def _report(host: Host, strict: bool, allow_conflicts: bool, warn: Callable[[str], None]) -> None:
+def _report(host: Host, strict: bool, warn: Callable[[str], None]) -> None:
     for plugin in host.broken:
         if strict:
             raise PluginError(
                 f"plugin {plugin.label} is broken: {plugin.problem}"
             ) from plugin.error
         warn(f"plugin {plugin.label} is left out: {plugin.problem}")
-    if host.conflicts and not allow_conflicts:
-        raise host.conflicts[0]
+    for conflict in host.conflicts:
+        if strict:
+            raise conflict
+        warn(str(conflict))
+    for plugin in host.plugins:
+        for change in plugin.changes:
+            warn(f"plugin {plugin.label} {change}")
 
 
 class _Loader:
@@ -196,30 +163,30 @@ class _Loader:
             key: Registry(kind) for key, (kind, _) in KINDS.items()
         }
         self.plugins: list[PluginInfo] = []
-        self.conflicts: list[PluginError] = []
+        self.conflicts: dict[tuple[str, str], PluginError] = {}
 
-    def load(self, name: str, distribution: str, version: str, load: Callable[[], object]) -> None:
-        info = PluginInfo(name, distribution, version)
-        label = f"{distribution}:{name}"
-        try:
-            # A plugin that prints must not mix with what the command prints, such as JSON.
-            with redirect_stdout(sys.stderr):
-                self._register(load(), label)
-                found = self._collect(label)
-        # A plugin that calls sys.exit() while it is imported must not end the host either.
-        except (Exception, SystemExit) as error:
-            self._forget(label)
-            self.plugins.append(attrs.evolve(info, error=error))
-            return
-        registered = {key: self._add(key, items, distribution) for key, items in found.items()}
-        self.plugins.append(attrs.evolve(info, registered=registered))
+    def load(self, source: Source) -> None:
+        label = f"{source.distribution}:{source.name}"
+        info = PluginInfo(source.name, source.distribution, source.version)
+        found: dict[str, list[records.Record]] = {}
+        with Contained(f"while the plugin {info.label} was loaded") as outcome:
+            self._register(source.load(), label)
+            found = self._collect(label)
+        info = attrs.evolve(info, changes=_changes(outcome), error=outcome.error)
+        if outcome.error is None:
+            registered = {key: self._add(key, items, info) for key, items in found.items()}
+            info = attrs.evolve(info, registered=registered)
+        elif self.manager.has_plugin(label):
+            self.manager.unregister(name=label)
+        self.plugins.append(info)
 
     def host(self) -> Host:
         broken = [plugin.distribution for plugin in self.plugins if plugin.error is not None]
         if broken:
             for registry in self.registries.values():
                 registry.hint = f" (left out, because broken: {', '.join(broken)})"
-        return Host(plugins=tuple(self.plugins), conflicts=tuple(self.conflicts), **self.registries)
+        conflicts = tuple(self.conflicts.values())
+        return Host(plugins=tuple(self.plugins), conflicts=conflicts, **self.registries)
 
     def _register(self, plugin: object, label: str) -> None:
         if inspect.isclass(plugin):
@@ -227,20 +194,30 @@ class _Loader:
                 f"the entry point names the class {plugin.__name__}; it must name a module or "
                 "an object with hook implementations"
             )
-        self._check_hook_names(plugin)
+        self._check_hooks(plugin)
         self.manager.register(plugin, label)
         self.manager.check_pending()
 
-    def _check_hook_names(self, plugin: object) -> None:
+    def _check_hooks(self, plugin: object) -> None:
         """A friendlier ``check_pending()``: it names the hook that was probably meant."""
         valid = [f"codi_{key}" for key in KINDS]
+        implementations = 0
         for name in dir(plugin):
             options = self.manager.parse_hookimpl_opts(plugin, name)
-            if options is None or options.get("optionalhook") or name in valid:
+            if options is None:
                 continue
-            close = difflib.get_close_matches(name, valid, 1)
+            implementations += 1
+            hook = options.get("specname") or name
+            if options.get("optionalhook") or hook in valid:
+                continue
+            close = difflib.get_close_matches(hook, valid, 1)
             guess = f"; did you mean '{close[0]}'?" if close else f"; valid: {', '.join(valid)}"
-            raise PluginError(f"unknown hook '{name}'{guess}")
+            raise PluginError(f"unknown hook '{hook}'{guess}")
+        if not implementations:
+            raise PluginError(
+                "it has no hook implementation: mark functions such as `codi_costs` with "
+                "`codi_core.hookimpl`"
+            )
 
     def _collect(self, label: str) -> dict[str, list[records.Record]]:
         """The records of one plugin by registry, each hook called and checked."""
@@ -258,14 +235,26 @@ class _Loader:
                     found.setdefault(key, []).append(item)
         return found
 
-    def _add(self, key: str, items: list[records.Record], distribution: str) -> tuple[str, ...]:
+    def _add(self, key: str, items: list[records.Record], info: PluginInfo) -> tuple[str, ...]:
         for item in items:
             try:
-                self.registries[key].add(item, distribution)
+                self.registries[key].add(item, info.distribution)
             except PluginError as error:
-                self.conflicts.append(error)
+                self.conflicts[key, item.name] = error
         return tuple(item.name for item in items)
 
-    def _forget(self, label: str) -> None:
-        if self.manager.has_plugin(label):
-            self.manager.unregister(name=label)
+
+def _changes(outcome: Contained) -> tuple[str, ...]:
+    """What a plugin changed of the process, as the ends of sentences about it."""
+    changes = []
+    if outcome.undone:
+        changes.append(
+            f"changed {' and '.join(outcome.undone)} when it was loaded, for every part of the "
+            "process; that is undone"
+        )
+    if outcome.variables:
+        changes.append(
+            f"changed environment variables when it was loaded, which other parts may heed: "
+            f"{', '.join(outcome.variables)}"
+        )
+    return tuple(changes)

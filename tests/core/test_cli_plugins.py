@@ -70,6 +70,7 @@ def test_json_says_the_same(site: Path, capsys: pytest.CaptureFixture[str]) -> N
             "base_policies": ["example-home"],
         },
         "error": None,
+        "changes": [],
     }
     assert content["conflicts"] == []
 
@@ -105,13 +106,49 @@ def test_a_broken_plugin_is_shown_with_its_error(
     assert "ModuleNotFoundError" in found["codi-broken"]["error"]
 
 
-def test_a_conflict_is_shown_and_fatal(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conflict_is_shown(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(site, "codi-one", "codi_costs", "CostRecord", "same")
     put(site, "codi-two", "codi_costs", "CostRecord", "same")
     assert main([]) == 1
     captured = capsys.readouterr()
-    assert "codi-one" in captured.out
+    assert captured.out.count("(registered by another plugin, too)") == 2
     assert "cost 'same' is registered by both 'codi-" in captured.err
+    assert main(["--json"]) == 1
+    assert "both" in json.loads(capsys.readouterr().out)["conflicts"][0]
+
+
+TASKS = """
+import os, sys
+from codi_core import CostRecord, TaskRecord, hookimpl
+
+def exits():
+    os.write(1, b"printed by C")
+    print("printed")
+    sys.exit(3)
+
+@hookimpl
+def codi_tasks():
+    yield TaskRecord("exits", "a task that cannot be made", exits)
+
+@hookimpl
+def codi_costs():
+    yield CostRecord("gap", "the name of a cost of another plugin's task", lambda: None)
+"""
+
+
+def test_a_task_that_misbehaves_while_it_is_made_does_not_spoil_the_list(
+    site: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    install_example(site)
+    install(site, "codi-exits", {"p": "exits_module"}, module="exits_module", source=TASKS)
+    assert main(["--json"]) == 0
+    tasks = json.loads(capfd.readouterr().out)["tasks"]
+    assert "SystemExit: 3" in tasks["exits"]["error"]
+    (shadowed,) = tasks["example-points"]["shadowed"]
+    assert shadowed.startswith(
+        "cost 'gap' of 'codi-exits' is not used with task 'example-points', which has one of that "
+        "name by itself (it is of 'codi-example')"
+    )
 
 
 def test_a_plugin_adds_a_command(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,7 @@ from plugin_path import ROOT, environment, install, install_example
 
 import codi_core
 from codi_core.errors import PluginError, UsageError
-from codi_core.host import hookspecs, records
-from codi_core.host import plugins as host_plugins
+from codi_core.host import discovery, hookspecs, records
 from codi_core.host.hookspecs import hookimpl
 from codi_core.host.plugins import KINDS, Host, load_plugins, register_plugin
 
@@ -132,9 +131,16 @@ def test_a_broken_plugin_is_named_and_the_others_live() -> None:
         host.tasks.get("handoff")
 
 
-def test_a_plugin_that_exits_while_imported_does_not_end_the_host() -> None:
-    host, said = load(("codi-bad", SystemExit(3)))
-    assert "SystemExit: 3" in said[0]
+class Skipped(BaseException):
+    """As pytest.importorskip raises it."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Skipped("3"), KeyboardInterrupt(3)])
+def test_whatever_a_plugin_raises_while_imported_does_not_end_the_host(
+    error: BaseException,
+) -> None:
+    host, said = load(("codi-bad", error))
+    assert f"{type(error).__name__}: 3" in said[0]
     assert host.methods.names() == ("codi", "base", "best-of", "resampling")
 
 
@@ -183,20 +189,108 @@ def test_an_entry_point_must_not_name_a_class() -> None:
     assert "names the class SimpleNamespace" in said[0]
 
 
-def test_duplicate_names_are_an_error_that_names_both_distributions() -> None:
+def test_a_name_registered_twice_means_nothing_and_others_are_not_affected() -> None:
+    mine, other = (KINDS["costs"][1](name, "of my own", factory) for name in ("mine", "other"))
+    plugins = [(name, plugin_of(codi_costs=[mine])) for name in ("codi-a", "codi-b")]
+    plugins[1][1].codi_methods = plugin_of(
+        codi_methods=[KINDS["methods"][1]("free", "", factory)]
+    ).codi_methods
+    host, said = load(*plugins, ("codi-c", plugin_of(codi_costs=[other])))
+    message = r"cost 'mine' is registered by both 'codi-a' and 'codi-b'"
+    assert len(said) == len(host.conflicts) == 1
+    assert said[0].startswith(message)
+    with pytest.raises(PluginError, match=message):
+        host.costs.get("mine")
+    assert host.costs.names() == ("other",)
+    assert "free" in host.methods
+    with pytest.raises(PluginError, match=message):
+        load(*plugins, strict=True)
+
+
+def test_all_who_register_one_name_are_named() -> None:
     record = KINDS["costs"][1]("mine", "of my own", factory)
-    plugins = [(name, plugin_of(codi_costs=[record])) for name in ("codi-a", "codi-b")]
-    with pytest.raises(PluginError, match=r"cost 'mine' .* both 'codi-a' and 'codi-b'"):
-        load(*plugins)
-    host, _ = load(*plugins, allow_conflicts=True)
-    assert len(host.conflicts) == 1
-    assert host.costs.origin("mine") == "codi-a"
+    host, said = load(*((name, plugin_of(codi_costs=[record])) for name in ("a", "b", "c")))
+    assert len(said) == 1
+    with pytest.raises(PluginError, match="registered by 'a', 'b' and 'c'"):
+        host.costs.get("mine")
+    _, said = load(("a", plugin_of(codi_costs=[record, record])))
+    assert "cost 'mine' is registered twice by 'a'" in said[0]
 
 
-def test_a_plugin_cannot_take_a_built_in_name() -> None:
-    record = KINDS["methods"][1]("codi", "not the real one", factory)
-    with pytest.raises(PluginError, match="both 'codi-core' and 'codi-x'"):
-        load(("codi-x", plugin_of(codi_methods=[record])))
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "codi_tasks"])
+def test_a_plugin_cannot_take_a_built_in_name(hook: str) -> None:
+    """Whoever is loaded first: commands come from an entry point among the others."""
+    key = hook.removeprefix("codi_")
+    mine, theirs = (KINDS[key][1]("same", "", factory) for _ in range(2))
+    ours, others = ("codi-core", plugin_of(**{hook: [mine]})), ("x", plugin_of(**{hook: [theirs]}))
+    for plugins in ((ours, others), (others, ours)):
+        host, said = load(*plugins)
+        registry = getattr(host, key)
+        assert "both" in said[0]
+        assert "'codi-core'" in said[0]
+        assert registry.get("same") is mine
+        assert registry.origin("same") == "codi-core"
+
+
+@pytest.mark.parametrize("plugin", [ModuleType("empty"), SimpleNamespace(codi_costs=factory)])
+def test_a_plugin_without_a_hook_implementation_is_named(plugin: object) -> None:
+    host, said = load(("codi-empty", plugin))
+    assert "'codi-empty' is left out: it has no hook implementation: mark functions" in said[0]
+    assert host.broken[0].distribution == "codi-empty"
+
+
+def test_an_implementation_may_have_any_name_if_it_names_its_hook() -> None:
+    record = KINDS["costs"][1]("mine", "of my own", factory)
+    plugin = SimpleNamespace(my_costs=hookimpl(lambda: [record], specname="codi_costs"))
+    host, said = load(("codi-named", plugin))
+    assert said == []
+    assert host.costs.get("mine") is record
+    plugin = SimpleNamespace(my_costs=hookimpl(lambda: [record], specname="codi_cost"))
+    assert "unknown hook 'codi_cost'; did you mean 'codi_costs'?" in load(("x", plugin))[1][0]
+
+
+def test_what_a_plugin_changes_of_the_process_is_undone_and_named(monkeypatch) -> None:
+    def costs() -> object:
+        torch.set_default_dtype(torch.float64)
+        monkeypatch.setenv("CODI_TEST_SET", "1")
+        return [KINDS["costs"][1]("mine", "of my own", factory)]
+
+    host, said = load(("codi-loud", SimpleNamespace(codi_costs=hookimpl(costs))))
+    assert torch.get_default_dtype() == torch.float32
+    assert "mine" in host.costs
+    assert "'codi-loud' changed torch's default number type when it was loaded" in said[0]
+    assert said[1].endswith("CODI_TEST_SET")
+
+
+@pytest.mark.parametrize("damage", ["[codi]\nno value\n", b"\xff\xfe"])
+def test_damaged_metadata_of_a_distribution_leave_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str | bytes
+) -> None:
+    install_example(tmp_path / "example")
+    install(tmp_path / "damaged", "codi-damaged", {})
+    (listed,) = (tmp_path / "damaged").glob("*/entry_points.txt")
+    listed.write_bytes(damage.encode() if isinstance(damage, str) else damage)
+    for folder in ("example", "damaged"):
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    said: list[str] = []
+    host = load_plugins(warn=said.append)
+    assert "example-points" in host.tasks
+    assert "train" in host.commands
+    assert [plugin.distribution for plugin in host.broken] == ["codi-damaged"]
+    assert "its list of entry points is damaged" in said[0]
+
+
+def test_a_distribution_without_a_name_has_plugins_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "from codi_core import hookimpl\n@hookimpl\ndef codi_costs():\n    return []\n"
+    install(tmp_path, "codi-nameless", {"p": "nameless"}, source=source, module="nameless")
+    (fields,) = tmp_path.glob("*/METADATA")
+    fields.write_text("Metadata-Version: 2.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    host = load_plugins(warn=pytest.fail)
+    assert ("nameless", "unknown") in {(p.distribution, p.version) for p in host.plugins}
+    assert any(name.startswith("nameless") for name in discovery.installed())
 
 
 def test_installed_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,18 +367,19 @@ def test_a_module_is_a_plugin() -> None:
 
 
 def test_a_script_registers_its_own_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_plugins, "_OWN", {})
+    monkeypatch.setattr(discovery, "_OWN", {})
     for summary in ("first version", "second version"):
         register_plugin(plugin_of(codi_costs=[records.CostRecord("mine", summary, factory)]))
-    host, said = load(("codi-a", plugin_of()))
+    host, said = load(("codi-a", plugin_of(codi_costs=[])))
     assert said == []
     assert host.costs.get("mine").summary == "second version"
     assert host.costs.origin("mine") == "script"
 
 
 def test_a_script_cannot_take_an_installed_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_plugins, "_OWN", {})
+    monkeypatch.setattr(discovery, "_OWN", {})
     record = records.CostRecord("mine", "of a script", factory)
     register_plugin(plugin_of(codi_costs=[record]), "notebook")
+    host, _ = load(("codi-a", plugin_of(codi_costs=[record])))
     with pytest.raises(PluginError, match="both 'codi-a' and 'notebook'"):
-        load(("codi-a", plugin_of(codi_costs=[record])))
+        host.costs.get("mine")

@@ -43,13 +43,15 @@ def test_an_empty_registry_says_so() -> None:
         registry().get("franka-handoff")
 
 
-def test_a_duplicate_names_both_distributions_and_keeps_the_first() -> None:
-    tasks = registry("handoff")
+def test_a_duplicate_names_both_distributions_and_means_neither() -> None:
+    tasks = registry("handoff", "swap")
+    for _ in range(2):
+        with pytest.raises(PluginError, match="registered by both 'codi-test' and 'codi-other'"):
+            tasks.add(TaskRecord("handoff", "another", factory), "codi-other")
     with pytest.raises(PluginError, match="registered by both 'codi-test' and 'codi-other'"):
-        tasks.add(TaskRecord("handoff", "another", factory), "codi-other")
-    assert tasks.get("handoff").summary == "a task"
-    assert tasks.origin("handoff") == "codi-test"
-    assert tasks.names() == ("handoff",)
+        tasks.get("handoff")
+    assert "handoff" not in tasks
+    assert tasks.names() == ("swap",)
 
 
 @pytest.mark.parametrize("name", ["", "+gap", "a=1", "a:b", "a,b", "-a", "a b"])

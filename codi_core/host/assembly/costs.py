@@ -24,9 +24,5 @@ def make_cost(host: Host, name: str, task: Task, terms: Sequence[Choice]) -> Wei
 
 
 def available_costs(host: Host, name: str, task: Task) -> Mapping[str, Callable[..., CostFunction]]:
-    """The factories of all costs that suit the task, its own ones first.
-
-    Raises:
-        PluginError: a plugin's cost has the name of one of the task's own.
-    """
-    return with_registered(task.costs(), host.costs, host, name)
+    """The factories of all costs that suit the task, its own ones first."""
+    return with_registered(task.costs(), host.costs, name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from codi_core.host.assembly.names import shadowed
 from codi_core.host.choices import make_part
 from codi_core.host.plugins import Host
 from codi_core.tasks import Task, TaskParts
@@ -28,6 +29,20 @@ class OpenTask:
     task: Task
     options: Any
     parts: TaskParts
+
+    def shadowed(self) -> list[str]:
+        """What is to be said of plugins' parts that have the names of the task's own ones."""
+        host = self.host
+        own = (
+            (self.task.costs(), host.costs),
+            (self.parts.predictors, host.predictors),
+            (self.parts.policies, host.base_policies),
+        )
+        return [
+            message
+            for names, registry in own
+            for message in shadowed(names, registry, host.tasks, self.name)
+        ]
 
 
 def make_task(host: Host, name: str) -> Task:

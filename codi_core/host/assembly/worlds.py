@@ -24,7 +24,6 @@ def make_predictor(opened: OpenTask, choice: Choice, resources: Resources) -> Pr
     made: Mapping[str, Callable[..., Predictor]] = with_registered(
         opened.parts.predictors,
         opened.host.predictors,
-        opened.host,
         opened.name,
         lambda factory: partial(factory, opened.parts),
     )
