@@ -1,4 +1,4 @@
-"""``codi-collect``: collect a task's single-agent demonstrations into a data set."""
+"""``codi-collect``: collect a task's demonstrations, of one agent or of all, into a data set."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _parser(name: str | None, task: Task | None) -> Parser:
         prog=PROG,
         add_help=False,
         epilog=installed_epilog(PROG) if task is None else None,
-        description="Collect single-agent demonstrations into a LeRobotDataset.",
+        description="Collect demonstrations of one agent, or of all, into a LeRobotDataset.",
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
     parser.add_argument("--task", metavar="NAME", help="the task to demonstrate")

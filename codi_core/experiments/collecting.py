@@ -201,9 +201,11 @@ class Collection:
 
 
 def _demonstrator(opened: OpenTask, settings: CollectionSettings) -> Demonstrator:
-    make = opened.parts.demonstrator
+    parts = opened.parts
+    make = parts.joint_demonstrator if settings.joint else parts.demonstrator
     if make is None:
-        raise UsageError(f"task '{opened.name}' has no demonstrations to collect")
+        what = "joint demonstrations" if settings.joint else "demonstrations"
+        raise UsageError(f"task '{opened.name}' has no {what} to collect")
     threads = settings.physics_threads or os.cpu_count() or 1
     return make(Resources(threads=threads, seed=settings.seed))
 

@@ -27,6 +27,10 @@ class CollectionSettings:
         default=100,
         metadata={"help": "how many demonstrations", "type": whole(1), "metavar": "N"},
     )
+    joint: bool = attrs.field(
+        default=False,
+        metadata={"help": "demonstrate with all agents at once instead of one"},
+    )
     seed: int = attrs.field(
         default=0,
         metadata={

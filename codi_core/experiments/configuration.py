@@ -22,6 +22,7 @@ from codi_core.quantities import (
 
 if TYPE_CHECKING:
     from codi_core.host.assembly import OpenTask
+    from codi_core.host.records import MethodRecord
     from codi_core.tasks import TaskParts
 
 WORLDS = 50
@@ -184,12 +185,16 @@ def resolve(
             another.
     """
     parts = opened.parts
-    asked = {**_preset(given, opened), **given}
-    config = from_json({**_still_meant(stored or {}, asked), **asked, "task_options": {}})
+    asked = _asked(given, opened)
+    before = _still_meant(stored or {}, asked, opened)
+    config = from_json({**before, **asked, "task_options": {}})
+    method = _method(config.method or parts.method, opened)
     policy, checkpoint = _policy(config)
     if config.driver is not None:
         _check_driven(config)
     defaults = task_defaults(parts, config.predictor)
+    if method is not None and method.policy is not None:
+        defaults["policy"] = method.policy
     filled = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     return attrs.evolve(
         config,
@@ -199,19 +204,67 @@ def resolve(
         worker=config.worker or ("inline" if config.driver is None else "process"),
         worlds=_worlds(config),
         physics_threads=config.physics_threads or os.cpu_count() or 1,
-        cost=tuple(str(term) for term in resolve_costs(config.cost, parts.default_costs)),
+        cost=tuple(str(term) for term in resolve_costs(config.cost, _own_costs(method, opened))),
         checkpoint=None if checkpoint is None else os.path.abspath(checkpoint),
         task_options=attrs.asdict(opened.options),
     )
 
 
-def _still_meant(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier run says, without what does not go with a clock that is asked for now."""
+def _asked(given: Mapping[str, Any], opened: OpenTask) -> dict[str, Any]:
+    """The options that were given, over those of the preset; a given method knows its own."""
+    preset = dict(_preset(given, opened))
+    for name in _brought_by(given.get("method"), opened):
+        preset.pop(name, None)
+    return {**preset, **given}
+
+
+def _method(text: str | None, opened: OpenTask) -> MethodRecord | None:
+    """The record of a method; None if there is none, which is told when the planner is made."""
+    if text is None:
+        return None
+    methods, name = opened.host.methods, parse_choice(text, "--method").name
+    return methods.get(name) if name in methods else None
+
+
+def _brought_by(text: str | None, opened: OpenTask) -> set[str]:
+    """The options for which a method has values of its own."""
+    method = _method(text, opened)
+    return {name for name in ("policy", "cost") if method is not None and getattr(method, name)}
+
+
+def _own_costs(method: MethodRecord | None, opened: OpenTask) -> Mapping[str, float]:
+    """The weights of the task's own cost, in the variant that the method takes.
+
+    Raises:
+        UsageError: the task has no such variant.
+    """
+    variants = opened.parts.cost_variants
+    if method is None or method.cost is None:
+        return opened.parts.default_costs
+    if method.cost not in variants:
+        raise UsageError(
+            f"method '{method.name}' takes the variant '{method.cost}' of a task's cost, which "
+            f"task '{opened.name}' lacks (it has: {', '.join(variants) or 'none'}): name the terms "
+            "with --method codi --cost …"
+        )
+    return variants[method.cost]
+
+
+def _still_meant(
+    stored: Mapping[str, Any], asked: Mapping[str, Any], opened: OpenTask
+) -> dict[str, Any]:
+    """What an earlier run says, without what does not go with what is asked for now.
+
+    That is what belongs to another clock, or to another method that brought it.
+    """
     excluded: set[str] = set()
+    if "method" in asked and asked["method"] != stored.get("method"):
+        excluded |= _brought_by(stored.get("method"), opened)
+        excluded |= _brought_by(asked["method"], opened)
     if asked.get("driver") is not None and stored.get("driver") is None:
-        excluded = {"simulator", "worker", "latency", "worlds"}
+        excluded |= {"simulator", "worker", "latency", "worlds"}
     elif asked.get("latency") == "measured" != stored.get("latency"):
-        excluded = {"worlds"}
+        excluded |= {"worlds"}
     return {name: value for name, value in stored.items() if name not in excluded}
 
 

@@ -29,6 +29,7 @@ from codi_core.experiments.opening import find_task
 from codi_core.host.assembly import (
     OpenTask,
     PlannerChoice,
+    checkpoint_files,
     make_cost,
     make_environment,
     make_factors,
@@ -37,6 +38,7 @@ from codi_core.host.assembly import (
     plant_factory,
 )
 from codi_core.host.choices import Choice, parse_choice
+from codi_core.host.records import PlannedFor
 from codi_core.planning import Planner
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
@@ -88,6 +90,7 @@ class Experiment:
             sampler=self._chosen("sampler"),
             predictor=self._chosen("predictor"),
             settings=settings,
+            planned_for=self._planned_for(),
             checkpoint=self._checkpoint,
             resources=self.resources,
         )
@@ -175,6 +178,16 @@ class Experiment:
     def _chosen(self, option: str) -> Choice:
         """The part that an option of the configuration names."""
         return parse_choice(str(getattr(self.config, option)), f"--{option}")
+
+    def _planned_for(self) -> PlannedFor:
+        config = self.config
+        return PlannedFor(
+            task=self.opened.name,
+            task_options=config.task_options,
+            cost=config.cost,
+            predictor=str(config.predictor),
+            checkpoints=checkpoint_files(self.opened, self._chosen("policy"), self._checkpoint),
+        )
 
     @property
     def _checkpoint(self) -> Path | None:

@@ -7,12 +7,14 @@ somebody has asked for the record by its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from codi_core.costs import CostFunction
     from codi_core.guidance import Guidance
     from codi_core.planning import Planner
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from codi_core.predictors import Predictor
     from codi_core.samplers import Sampler, Schedule
     from codi_core.tasks import Task
+    from codi_core.tasks.task import Hold
 
 Main = Callable[[Sequence[str] | None], int]
 """A command's entry: arguments (None: those of the process) to an exit code."""
@@ -152,9 +155,16 @@ class MethodRecord(Record):
     """A whole planning method, for ``--method NAME``.
 
     ``factory(parts, **options)`` makes a planner from :class:`MethodParts`.
+
+    Attributes:
+        policy: the offer of base policies that it takes unless the user names another; None for
+            the task's first.
+        cost: the variant of the task's own cost that it takes, likewise; None for the default.
     """
 
     factory: Callable[..., Planner]
+    policy: str | None = None
+    cost: str | None = None
 
 
 @attrs.frozen
@@ -172,6 +182,25 @@ class BenchmarkRecord(Record):
 
 
 @attrs.frozen
+class PlannedFor:
+    """What plans are made for, by name: a method may have been trained for that and nothing else.
+
+    Attributes:
+        task: the task's name.
+        task_options: the values of its own options.
+        cost: the terms of the cost, as for ``--cost``, each with its weight.
+        predictor: as for ``--predictor``.
+        checkpoints: by kind of agents, the file of the base policy; None where there is none.
+    """
+
+    task: str
+    task_options: Mapping[str, Any]
+    cost: tuple[str, ...]
+    predictor: str
+    checkpoints: Mapping[str, Path | None]
+
+
+@attrs.frozen
 class MethodParts:
     """What a method may build its planner from; it takes what it needs.
 
@@ -183,6 +212,8 @@ class MethodParts:
         sampler: the chosen sampler, with its schedule.
         samples: M, for methods that draw samples without a guidance.
         temperature: λ, likewise.
+        hold: the task's function for standing still, if it has one.
+        planned_for: what plans are made for; None outside of an experiment.
     """
 
     product: ProductPolicy
@@ -192,6 +223,8 @@ class MethodParts:
     sampler: Sampler
     samples: int
     temperature: float
+    hold: Hold | None = None
+    planned_for: PlannedFor | None = None
 
     @property
     def schedule(self) -> Schedule:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from codi_core.errors import PluginError, UsageError
 from codi_core.host.discovery import CORE
+from codi_core.host.elsewhere import to_install
 from codi_core.host.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -97,13 +98,20 @@ class Registry(Generic[R]):
         """The record of that name.
 
         Raises:
-            UsageError: there is none; the message lists the valid names, the nearest first.
+            UsageError: there is none; the message lists the valid names, the nearest first, or
+                says what to install.
             PluginError: several distributions have registered the name.
         """
         self.check_undisputed(name)
         try:
             return self._records[name]
         except KeyError:
+            lacking = to_install(self.kind, name)
+            if lacking is not None:
+                raise UsageError(
+                    f"{self.kind} '{name}' comes with {lacking}, which is not installed: "
+                    f"pip install {lacking}"
+                ) from None
             raise unknown_name(self.kind, name, self._records, self.hint) from None
 
     def _conflict(self, name: str) -> PluginError:

@@ -1,4 +1,4 @@
-"""The interface of what collects single-agent demonstrations for a task."""
+"""The interface of what collects demonstrations for a task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Demonstrator(ABC):
-    """Demonstrates a task with ONE agent, many episodes at once.
+    """Demonstrates a task with ONE agent, many episodes at once; or, for joint data, with all.
 
     Attributes:
         features: what each recorded frame holds, by LeRobot feature name.

@@ -28,6 +28,17 @@ Advance = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Observation]]
 named tensors (B, ...) without a history axis."""
 
 
+Restore = Callable[[Mapping[str, Tensor]], tuple[Any, Observation]]
+"""Restores recorded frames: from their features by name, (n, size) each, to the state estimate of n
+worlds, which has what the task's own options ask for (a goal, say), and to the joint observation,
+named tensors (n, ...) without a history axis."""
+
+Hold = Callable[[Any], tuple[Tensor, ...]]
+"""How agents stand still: from a state estimate (B, ...) to one action an agent, (B, A_i)."""
+
+GOAL_ALONE, INDEPENDENT = "goal", "independent"
+"""The names of the variants of a task's own cost that the paper's ablations take."""
+
 _SCHEDULE = KarrasSchedule()
 
 
@@ -79,6 +90,9 @@ class TaskParts:
         predictors: makes each of the task's own predictors by name, with resources and its options;
             the first is the default.
         default_costs: the weights of the task's own cost, by registered cost name.
+        cost_variants: other weights by the variant's name, for methods that ask for it: "goal" is
+            what is to be reached and nothing else, "independent" leaves out what agents owe to one
+            another.
         metrics: scores episodes.
         renderer: draws episodes, or None if the task has no pictures.
         settings: the plan settings known to work for the task.
@@ -90,6 +104,10 @@ class TaskParts:
         advance: foresees a state while a slow planner thinks; None refuses ``--latency``.
         demonstrator: makes what ``codi-collect`` runs, with resources; None if the task has no
             demonstrations.
+        joint_demonstrator: the same for ``codi-collect --joint``: demonstrations of all agents at
+            once, in the layout of recordings.
+        restore: restores recorded frames; None refuses methods that are trained on them.
+        hold: how agents stand still; None refuses methods that ask for it.
         simulator: the name of the simulator that the environment takes by default; None for an
             environment that simulates by itself.
         method: the method that is used by default.
@@ -116,6 +134,10 @@ class TaskParts:
     after_success: float | None = None
     advance: Advance | None = None
     demonstrator: Callable[[Resources], Demonstrator] | None = None
+    joint_demonstrator: Callable[[Resources], Demonstrator] | None = None
+    restore: Restore | None = None
+    hold: Hold | None = None
+    cost_variants: Mapping[str, Mapping[str, float]] = attrs.field(factory=dict)
     simulator: str | None = None
     method: str = "codi"
     paths: Callable[[Any], Mapping[str, Tensor]] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import attrs
@@ -12,7 +13,18 @@ import pytest
 from codi_core.errors import UsageError
 from codi_core.experiments.configuration import resolve, task_defaults
 from codi_core.host.assembly import OpenTask
+from codi_core.host.records import MethodRecord
+from codi_core.host.registry import Registry
 from codi_core.tasks import PlanSettings, TaskParts
+
+METHODS: Registry[MethodRecord] = Registry("method")
+for _record in (
+    MethodRecord("codi", "plain", dict),
+    MethodRecord("tuned", "knows its policies", dict, policy="joint"),
+    MethodRecord("simple", "knows its policies and its cost", dict, policy="joint", cost="goal"),
+    MethodRecord("odd", "wants a cost that no task has", dict, cost="moon"),
+):
+    METHODS.add(_record, "test")
 
 QUICK = PlanSettings(samples=8, execute=2, sampler="warm-start:steps=4")
 
@@ -31,7 +43,7 @@ def parts() -> TaskParts:
         environment=nothing,
         policies={},
         predictors={"fast": nothing, "slow": nothing},
-        default_costs={},
+        default_costs={"near": 1.0, "far": 3.0},
         metrics=nothing,
         settings=PlanSettings(samples=64),
         settings_for={"slow": QUICK},
@@ -50,7 +62,9 @@ def test_a_predictor_may_bring_settings_of_its_own() -> None:
 def opened(**presets: Any) -> OpenTask:
     """A task with these parts and presets, of which nothing else is known."""
     nothing = cast(Any, None)
-    return OpenTask(nothing, "task", nothing, NoOptions(), attrs.evolve(parts(), presets=presets))
+    host = cast(Any, SimpleNamespace(methods=METHODS))
+    own = attrs.evolve(parts(), presets=presets, cost_variants={"goal": {"far": 2.0}})
+    return OpenTask(host, "task", nothing, NoOptions(), own)
 
 
 @pytest.mark.parametrize(("predictor", "execute"), [(None, 4), ("fast", 4), ("slow", 2)])
@@ -141,3 +155,34 @@ def test_a_run_can_be_run_again_with_measured_delays() -> None:
     assert resolve({"latency": "measured"}, opened(), together).worlds == 1
     with pytest.raises(UsageError, match="runs one world at a time"):
         resolve({"latency": "measured", "worlds": 5}, opened(), together)
+
+
+def test_a_method_brings_its_policies_and_its_variant_of_the_cost() -> None:
+    assert resolve({"method": "tuned"}, opened()).policy == "joint"
+    assert resolve({"method": "tuned"}, opened()).cost == ("near=1.0", "far=3.0")
+    assert resolve({"method": "simple"}, opened()).cost == ("far=2.0",)
+    given = resolve({"method": "simple", "policy": "mine", "cost": ("+near=5",)}, opened())
+    assert (given.policy, given.cost) == ("mine", ("far=2.0", "near=5.0"))
+
+
+def test_a_given_method_goes_before_the_preset_in_what_it_brings() -> None:
+    task = opened(paper={"method": "codi", "cost": ("near=7",), "steps": 3})
+    resolved = resolve({"preset": "paper", "method": "simple"}, task)
+    assert (resolved.method, resolved.policy, resolved.cost) == ("simple", "joint", ("far=2.0",))
+    assert resolved.steps == 3
+    assert resolve({"preset": "paper"}, task).cost == ("near=7.0",)
+
+
+def test_another_method_than_that_of_an_earlier_run_leaves_what_that_one_brought() -> None:
+    task = opened()
+    simple = attrs.asdict(resolve({"method": "simple"}, task))
+    assert resolve({}, task, simple).cost == ("far=2.0",)
+    plain = resolve({"method": "codi"}, task, simple)
+    assert (plain.policy, plain.cost) == (None, ("near=1.0", "far=3.0"))
+    custom = attrs.asdict(resolve({"method": "codi", "cost": ("near=9",)}, task))
+    assert resolve({"method": "tuned"}, task, custom).cost == ("near=9.0",)
+
+
+def test_a_variant_that_the_task_lacks_is_named() -> None:
+    with pytest.raises(UsageError, match=r"'odd' takes the variant 'moon' .* \(it has: goal\)"):
+        resolve({"method": "odd"}, opened())

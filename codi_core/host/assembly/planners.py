@@ -15,7 +15,7 @@ from codi_core.host.assembly.policies import make_factors
 from codi_core.host.assembly.worlds import make_predictor
 from codi_core.host.choices import Choice, make_part
 from codi_core.host.plugins import Host
-from codi_core.host.records import MethodParts
+from codi_core.host.records import MethodParts, PlannedFor
 from codi_core.planning import Planner
 from codi_core.policies import ProductPolicy
 from codi_core.resources import Resources
@@ -35,6 +35,7 @@ class PlannerChoice:
         sampler: the sampler.
         predictor: one of the task's predictors, or a registered one.
         settings: λ, M and the schedule.
+        planned_for: what plans are made for.
         checkpoint: the base policies' checkpoint; None stands for the shipped one.
         resources: what the parts are made with.
     """
@@ -46,6 +47,7 @@ class PlannerChoice:
     sampler: Choice
     predictor: Choice
     settings: PlanSettings
+    planned_for: PlannedFor
     checkpoint: Path | None = None
     resources: Resources = attrs.field(factory=Resources)
 
@@ -74,6 +76,8 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
         sampler,
         choice.settings.samples,
         choice.settings.temperature,
+        opened.parts.hold,
+        choice.planned_for,
     )
     what = f"method '{method.name}'"
     planner: Planner = make_part(method.factory, what, made, options=choice.method.options)

@@ -37,22 +37,30 @@ def make_factors(
         CheckpointError: a checkpoint is missing or made for something else.
         SpecificationError: the policy doesn't read or write what the task asks.
     """
-    record, offer, options, shipped = _policy(opened, choice)
+    record, offer, options, _ = _policy(opened, choice)
+    files = checkpoint_files(opened, choice, checkpoint)
     policies = {
-        kind: _make_policy(
-            record,
-            kind,
-            spec,
-            _checkpoint(opened.name, choice.name, offer, kind, checkpoint, shipped),
-            resources,
-            options,
-        )
+        kind: _make_policy(record, kind, spec, files[kind], resources, options)
         for kind, spec in offer.kinds.items()
     }
     return tuple(
         Factor(policies[layout.kind], layout.agents, layout.observe, layout.action_sizes)
         for layout in offer.factors
     )
+
+
+def checkpoint_files(
+    opened: OpenTask, choice: Choice, checkpoint: Path | None
+) -> dict[str, Path | None]:
+    """The file that the policy of each kind of agents is loaded from; None where there is none.
+
+    The arguments and errors are those of :func:`make_factors`.
+    """
+    _, offer, _, shipped = _policy(opened, choice)
+    return {
+        kind: _checkpoint(opened.name, choice.name, offer, kind, checkpoint, shipped)
+        for kind in offer.kinds
+    }
 
 
 def _policy(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from codi_core.host.hookspecs import hookimpl
-from codi_core.host.records import BenchmarkRecord, Main
+from codi_core.host.late_class import LatePlanner
+from codi_core.host.records import BenchmarkRecord, Main, MethodParts, MethodRecord
+
+if TYPE_CHECKING:
+    from codi_core.planning import Planner
+
+_COORDINATED = LatePlanner("codi_core.composition:CoordinatedPolicy")
 
 
 @hookimpl
@@ -19,6 +26,34 @@ def codi_benchmarks() -> Iterator[BenchmarkRecord]:
     )
     yield BenchmarkRecord("grid", "rows of options in a file, run into one table", _grid)
     yield BenchmarkRecord("task", "estimators in closed loop on a task, at equal rollouts", _task)
+
+
+@hookimpl
+def codi_methods() -> Iterator[MethodRecord]:
+    """The paper's ablations and baselines."""
+    yield MethodRecord(
+        "codi-joint", "CoDi's guidance on the joint policy", _COORDINATED, policy="joint"
+    )
+    yield MethodRecord(
+        "codi-indep",
+        "each agent guided on its own, as if the others stood still",
+        _codi_indep,
+        cost="independent",
+    )
+    yield MethodRecord("codi-simple", "CoDi with the goal term alone", _COORDINATED, cost="goal")
+    yield MethodRecord(
+        "codi-joint-simple",
+        "CoDi on the joint policy with the goal term alone",
+        _COORDINATED,
+        policy="joint",
+        cost="goal",
+    )
+
+
+def _codi_indep(parts: MethodParts) -> Planner:
+    from codi_baselines.methods.independent import codi_indep
+
+    return codi_indep(parts)
 
 
 def _estimators() -> Main:

@@ -17,6 +17,7 @@ from codi_core.tasks import FactorLayout, PlanSettings, PolicyOffer, Task, TaskP
 from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.costs import (
     TABLE_I,
+    VARIANTS,
     ClearanceCost,
     CollisionCost,
     EngageAllCost,
@@ -106,6 +107,7 @@ class HandoffTask(Task):
             policies={"single-agent": single_agent()},
             predictors={"kinematic": _kinematic, "mujoco": _mujoco},
             default_costs=TABLE_I,
+            cost_variants=VARIANTS,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
             settings=PlanSettings(sampler=WARM_START),

@@ -12,7 +12,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.costs import CostFunction
+from codi_core.costs import CostFunction, CostTerms, LocalCost
+from codi_core.tasks.task import GOAL_ALONE, INDEPENDENT
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import arm_clearance, arm_points, hands_apart
@@ -20,16 +21,22 @@ from codi_franka.robot.frames import BaseFrames
 
 
 @attrs.frozen
-class GoalCost(CostFunction):
-    """J_goal, Eq. 42: how far the cube stays from the goal at best, beyond a threshold."""
+class GoalCost(LocalCost):
+    """J_goal, Eq. 42: how far the cube stays from the goal at best, beyond a threshold.
+
+    One term, which involves all arms: each may move the cube.
+    """
 
     threshold: float = 0.01
     """Δ_goal [m]"""
 
-    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
+    def terms(self, trajectory: HandoffTrajectory) -> CostTerms:
         """(B, M) [m]."""
         nearest = _squares(trajectory.cube_position - trajectory.goal).amin(-1)
-        return (_root(nearest) - self.threshold).clamp_min(0.0)
+        values = (_root(nearest) - self.threshold).clamp_min(0.0)
+        worlds, device = len(values), values.device
+        everybody = torch.arange(len(ARMS), device=device).expand(worlds, -1)
+        return CostTerms(values, torch.arange(worlds, device=device), everybody, worlds)
 
 
 def _check_kind(_: object, __: object, value: str) -> None:
@@ -74,16 +81,20 @@ class EngagementCost(CostFunction):
 
 
 @attrs.frozen
-class EngageAllCost(CostFunction):
-    """The engagement cost of the ablation CoDi-Indep: every hand engages (Sec. VII-C)."""
+class EngageAllCost(LocalCost):
+    """The engagement cost of the ablation CoDi-Indep: every hand engages (Sec. VII-C).
+
+    One term an arm.
+    """
 
     threshold: float = 0.2
     """Δ_engage [m]"""
 
-    def __call__(self, trajectory: HandoffTrajectory) -> Tensor:
-        """(B, M) [m]."""
+    def terms(self, trajectory: HandoffTrajectory) -> CostTerms:
+        """(B·N, M) [m]."""
         gaps = _squares(trajectory.hand_position - trajectory.cube_position.unsqueeze(-2))
-        return (_root(gaps.amin(-2)) - self.threshold).clamp_min(0.0).sum(-1)
+        values = (_root(gaps.amin(-2)) - self.threshold).clamp_min(0.0)
+        return CostTerms.of_agents(values.movedim(-1, 1))
 
 
 @attrs.frozen
@@ -124,3 +135,10 @@ def _root(squares: Tensor) -> Tensor:
 
 TABLE_I = {"handoff-goal": 1.0, "handoff-collision": 10.0, "handoff-engagement": 10.0}
 """The weights of Table I, by registered name: the task's default cost."""
+
+VARIANTS = {
+    GOAL_ALONE: {"handoff-goal": 1.0},
+    INDEPENDENT: {"handoff-goal": 1.0, "handoff-engage-all": 10.0},
+}
+"""What the ablations make of it: the goal alone (Sec. VII-E), and without what arms owe to one
+another (Sec. VII-C)."""

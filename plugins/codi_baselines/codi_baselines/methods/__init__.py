@@ -1,0 +1,1 @@
+"""Planners by name: the paper's ablations and baselines."""
