@@ -64,6 +64,22 @@ def write_tensors(
     write_durably(path, safetensors.torch.save(dict(tensors), {_KEY: text}))
 
 
+def read_tensors(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, without those of a base that it names.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not a checkpoint of this project.
+    """
+    read_metadata(path)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or truncated ({error}): copy or train it again"
+        ) from error
+
+
 def describe(policy: DiffusionPolicy) -> dict[str, Any]:
     """What it takes to make the policy again, JSON-able."""
     action, spec = policy.spec.action, policy.spec
@@ -248,5 +264,4 @@ def _tensors(path: Path, base: Path | str | None) -> dict[str, Tensor]:
     """A checkpoint's tensors, those of its base included."""
     found = find_base(path, base)
     tensors = {} if found is None else _tensors(found, None)
-    with safetensors.safe_open(path, "pt") as file:
-        return tensors | {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return tensors | read_tensors(path)

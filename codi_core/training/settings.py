@@ -124,6 +124,20 @@ class TrainingSettings:
         type=positive,
         metavar="X",
     )
+    evaluate_every: int = training_option(
+        OPTIMISATION,
+        "steps between measurements",
+        1000,
+        type=whole(1),
+        metavar="N",
+    )
+    keep_every: int = training_option(
+        OPTIMISATION,
+        "steps between checkpoints that are kept; 0 keeps the last one alone",
+        0,
+        type=whole(0),
+        metavar="N",
+    )
     seed: int = training_option(
         OPTIMISATION,
         "of everything random",
@@ -167,6 +181,8 @@ class TrainingSettings:
             weight_decay=self.weight_decay,
             ema=EMASettings(self.ema_power, self.ema_maximum),
             seed=self.seed,
+            evaluate_every=self.evaluate_every,
+            keep_every=self.keep_every,
             precision=self.precision,
         )
 

@@ -341,3 +341,14 @@ def test_bfloat16_trains(data, tmp_path):
     assert train(data, "--output", tmp_path / "run", *arguments) == 0
     policy = load_checkpoint(tmp_path / "run/checkpoint.safetensors")
     assert all(value.dtype == torch.float32 for value in policy.parameters())
+
+
+def test_checkpoints_on_the_way_are_kept_until_the_run_is_replaced(data, tmp_path):
+    run, short = tmp_path / "run", ["--steps", 6]
+    assert train(data, "--output", run, *SMALL, *short, "--keep-every", 4) == 0
+    assert sorted(path.name for path in run.glob("checkpoint*")) == [
+        "checkpoint-4.safetensors",
+        "checkpoint.safetensors",
+    ]
+    assert train(data, "--overwrite", "--output", run, *SMALL, *short) == 0
+    assert [path.name for path in run.glob("checkpoint*")] == ["checkpoint.safetensors"]

@@ -15,10 +15,12 @@ class DenoisingNetwork(nn.Module, ABC):
 
     Attributes:
         kind: the name under which checkpoints and the command line know the network.
+        last_layer: the name of the submodule that makes F_theta: with zeros in it, F_theta is zero.
         options: the options that it was made with, JSON-able, so that it can be made again.
     """
 
     kind: ClassVar[str]
+    last_layer: ClassVar[str]
     options: dict[str, Any]
 
     @abstractmethod

@@ -40,6 +40,7 @@ class ResidualMLP(FilmNetwork):
     """
 
     kind = "mlp"
+    last_layer = "leave"
 
     def __init__(
         self,

@@ -119,6 +119,7 @@ class UNet(FilmNetwork):
     """
 
     kind = "unet"
+    last_layer = "out"
 
     def __init__(
         self,
