@@ -23,6 +23,7 @@ from codi_core.execution import ControlStep
 from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.files.folders import DATA_SET, claimed, visible
 from codi_core.files.interrupts import uninterrupted
+from codi_core.policies import observation_feature
 from codi_core.tasks import EpisodeKey
 
 DOCUMENT = "recording.json"
@@ -66,7 +67,8 @@ class Recorder:
     Frame t of an episode holds what was known at control step t and the action that was executed
     from there on:
 
-    - ``observation.NAME``: each entry of the joint observation, see :func:`observation_feature`;
+    - ``observation.NAME``: each entry of the joint observation, see
+      :func:`~codi_core.policies.observation_feature`;
     - ``action.AGENT``, and ``action`` with those of all agents;
     - ``state.FIELD``: the state estimate, see :func:`state_values`;
     - ``event.NAME``: the events of the true world, but for those that the task calls ragged;
@@ -325,16 +327,6 @@ def _noted_configuration(folder: Path) -> dict[str, Any] | None:
         return dict(Commit.read(episodes_path(folder, 0)).note["configuration"])
     except Exception:  # whatever lies there, it is no recording
         return None
-
-
-def observation_feature(name: str) -> str:
-    """The feature that holds an entry of the joint observation.
-
-    The parts of ``AGENT/NAME`` are joined with dots behind one "observation": ``offsets`` becomes
-    ``observation.offsets``, and ``left/observation.state`` becomes ``observation.left.state``.
-    """
-    parts = [part.removeprefix("observation.") for part in name.split("/")]
-    return ".".join(["observation", *parts])
 
 
 def state_values(state: Any, worlds: int) -> Values:

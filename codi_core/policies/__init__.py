@@ -6,7 +6,7 @@ from codi_core.policies.epsilon import EpsilonModel, EpsilonPolicy
 from codi_core.policies.factor import Factor, ObservationMap
 from codi_core.policies.normalisation import Normaliser
 from codi_core.policies.product import ProductPolicy
-from codi_core.policies.views import AgentView
+from codi_core.policies.views import AgentView, RecordedView, observation_feature
 
 __all__ = [
     "ActionSpec",
@@ -21,6 +21,8 @@ __all__ = [
     "ObservationMap",
     "PolicySpec",
     "ProductPolicy",
+    "RecordedView",
     "as_rows",
     "denoising_loss",
+    "observation_feature",
 ]

@@ -1,4 +1,4 @@
-"""f_single^(i): what one agent's policy reads of a joint observation."""
+"""What policies read of a joint observation: one agent's own part (f_single^(i)), or all of it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,28 @@ class AgentView:
                 f"{sorted(observation)}: name its entries {self.agent}/NAME"
             )
         return view
+
+
+@attrs.frozen
+class RecordedView:
+    """All of a joint observation, under the names that recordings and joint demonstrations have.
+
+    It is what a policy of all agents reads that was trained on such data.
+    """
+
+    def __call__(self, observation: Observation) -> Observation:
+        """The same tensors by feature, see :func:`observation_feature`."""
+        return {observation_feature(name): value for name, value in observation.items()}
+
+
+def observation_feature(name: str) -> str:
+    """The feature of a data set that holds an entry of the joint observation.
+
+    The parts of ``AGENT/NAME`` are joined with dots behind one "observation": ``offsets`` becomes
+    ``observation.offsets``, and ``left/observation.state`` becomes ``observation.left.state``.
+    """
+    parts = [part.removeprefix("observation.") for part in name.split("/")]
+    return ".".join(["observation", *parts])
 
 
 @lru_cache(maxsize=4096)

@@ -24,11 +24,11 @@ from codi_core.evaluation.recorder import (
     Recorder,
     WaveRecording,
     left_out,
-    observation_feature,
     state_values,
 )
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.execution import ControlStep
+from codi_core.policies import observation_feature
 from codi_core.tasks import EpisodeKey, Step
 from codi_core.training import load_checkpoint
 from tests.example_plugin import codi_example

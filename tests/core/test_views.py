@@ -1,4 +1,4 @@
-"""Views of one agent's part of a joint observation."""
+"""Views of a joint observation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from codi_core.errors import SpecificationError
-from codi_core.policies import AgentView
+from codi_core.policies import AgentView, RecordedView
 
 
 def test_a_view_is_what_carries_the_agents_name() -> None:
@@ -33,3 +33,11 @@ def test_views_can_be_compared_and_sent_to_other_processes() -> None:
 def test_an_agent_that_is_not_observed_is_named() -> None:
     with pytest.raises(SpecificationError, match=r"nothing of agent 'third'.*'left/position'"):
         AgentView("third")({"left/position": torch.zeros(1)})
+
+
+def test_a_recorded_view_has_the_names_of_recordings() -> None:
+    joint = {"left/observation.state": torch.tensor([1.0]), "goal": torch.tensor([4.0])}
+    seen = RecordedView()(joint)
+    assert seen.keys() == {"observation.left.state", "observation.goal"}
+    assert seen["observation.left.state"] is joint["left/observation.state"]
+    assert pickle.loads(pickle.dumps(RecordedView())) == RecordedView()

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from codi_core.evaluation.recorder import observation_feature, state_values
+from codi_core.evaluation.recorder import state_values
+from codi_core.policies import observation_feature
 from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_demonstrator
 from codi_franka.collection.expert import Phase

@@ -25,6 +25,12 @@ TARGETS = 8
 ACTION_SPEC = ActionSpec(names=ACTION_NAMES, horizon=HORIZON, rate_hz=RATE_HZ)
 
 
+def joint_action_spec(arms: tuple[str, ...]) -> ActionSpec:
+    """Of one policy that moves these arms, in this order."""
+    names = tuple(f"{arm}/{name}" for arm in arms for name in ACTION_NAMES)
+    return ActionSpec(names=names, horizon=HORIZON, rate_hz=RATE_HZ)
+
+
 def actuator_targets(
     controller: EndEffectorController,
     joint_position: Tensor,

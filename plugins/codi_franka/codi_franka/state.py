@@ -8,8 +8,12 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.kinematics import forward_kinematics, pose_and_jacobian
+
+HELD_DISTANCE = 0.04
+"""[m] A cube that near, with the gripper at its width, is taken to be held."""
 
 
 @attrs.frozen(eq=False)
@@ -72,3 +76,16 @@ def hands_in_base(state: FrankaState) -> HandState:
 def tcp_in_world(state: FrankaState, bases: BaseFrames) -> Tensor:
     """The TCPs' positions (B, N, 3), world frame [m]."""
     return bases.points_to_world(forward_kinematics(state.joint_position)[0])
+
+
+def holding(state: FrankaState, hands: Tensor, nearest: float = HELD_DISTANCE) -> Tensor:
+    """Which hands hold the cube: (B, N) booleans.
+
+    Args:
+        state: of B worlds.
+        hands: the TCPs' positions (B, N, 3), world frame [m].
+        nearest: how near the cube's centre a hand is that holds it [m].
+    """
+    width = state.gripper_width
+    around = (width > 0.6 * CUBE_SIZE) & (width < 1.2 * CUBE_SIZE)
+    return around & ((hands - state.cube_position.unsqueeze(1)).norm(dim=-1) < nearest)

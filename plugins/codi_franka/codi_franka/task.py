@@ -11,10 +11,10 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import AgentView, PolicySpec
+from codi_core.policies import AgentView, PolicySpec, RecordedView, observation_feature
 from codi_core.resources import Resources
 from codi_core.tasks import FactorLayout, PlanSettings, PolicyOffer, Task, TaskParts
-from codi_franka.action import ACTION_SPEC, RATE_HZ
+from codi_franka.action import ACTION_SPEC, RATE_HZ, joint_action_spec
 from codi_franka.handoff.costs import (
     TABLE_I,
     VARIANTS,
@@ -25,6 +25,7 @@ from codi_franka.handoff.costs import (
     GoalCost,
 )
 from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.frames import hold, restore
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES, observe
@@ -104,7 +105,7 @@ class HandoffTask(Task):
             agents=ARMS,
             rate_hz=RATE_HZ,
             environment=partial(_environment, options),
-            policies={"single-agent": single_agent()},
+            policies={"single-agent": single_agent(), "joint": joint()},
             predictors={"kinematic": _kinematic, "mujoco": _mujoco},
             default_costs=TABLE_I,
             cost_variants=VARIANTS,
@@ -115,6 +116,9 @@ class HandoffTask(Task):
             max_seconds=60.0,
             advance=_Advance(),
             demonstrator=_demonstrator,
+            joint_demonstrator=_joint_demonstrator,
+            restore=partial(restore, options),
+            hold=hold,
             simulator="mujoco",
             presets=PRESETS,
             paths=_paths,
@@ -159,6 +163,16 @@ def single_agent() -> PolicyOffer:
     )
 
 
+def joint() -> PolicyOffer:
+    """One factor for both arms, whose policy was trained on joint demonstrations."""
+    seen = {f"{arm}/{name}": shape for arm in ARMS for name, shape in SHAPES.items()}
+    shapes = {observation_feature(name): shape for name, shape in seen.items()}
+    spec = PolicySpec(joint_action_spec(ARMS), shapes)
+    size = len(ACTION_SPEC.names)
+    factor = FactorLayout("joint", (0, 1), RecordedView(), spec, (size,) * len(ARMS))
+    return PolicyOffer("one policy for both arms, from joint demonstrations", (factor,))
+
+
 class _Advance:
     """Foresees the state at the end of committed actions, with nominal physics."""
 
@@ -183,3 +197,9 @@ def _demonstrator(resources: Resources):  # noqa: ANN202
     from codi_franka.collection.demonstrator import HandoffDemonstrator
 
     return HandoffDemonstrator(resources.threads)
+
+
+def _joint_demonstrator(resources: Resources):  # noqa: ANN202
+    from codi_franka.collection.joint_demonstrator import HandoffJointDemonstrator
+
+    return HandoffJointDemonstrator(resources.threads)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from codi_core.data import FeatureSpec
-from codi_core.evaluation.recorder import observation_feature
 from codi_core.planning import Observation
-from codi_core.policies import AgentView
-from codi_franka.action import ACTION_NAMES
+from codi_core.policies import AgentView, observation_feature
+from codi_franka.action import ACTION_NAMES, joint_action_spec
 from codi_franka.collection.script import Frame
 from codi_franka.observation import ENVIRONMENT, ENVIRONMENT_NAMES, SHAPES, STATE, STATE_NAMES
 from codi_franka.robot.cell import ARMS
@@ -35,7 +34,7 @@ def single_arm_features() -> dict[str, FeatureSpec]:
 
 def joint_features() -> dict[str, FeatureSpec]:
     """What joint demonstrations hold."""
-    both = tuple(f"{arm}/{name}" for arm in ARMS for name in ACTION_NAMES)
+    both = joint_action_spec(ARMS).names
     return {
         **{
             observation_feature(f"{arm}/{name}"): FeatureSpec(SHAPES[name], names)

@@ -25,7 +25,7 @@ from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.kinematics import curvature
 from codi_franka.robot.parameters import LINKS, MAX_WIDTH
-from codi_franka.state import FrankaState, hands_in_base
+from codi_franka.state import HELD_DISTANCE, FrankaState, hands_in_base, holding
 from codi_franka.workspace import KNOWN_REACH
 
 
@@ -55,7 +55,7 @@ class KinematicSettings:
     meet a cube at its corner flick it away, at times off the table."""
     grasp_height: float = 0.01
     """[m] The same vertically."""
-    held_distance: float = 0.04
+    held_distance: float = HELD_DISTANCE
     """[m] A cube that near, with the gripper at its width, is taken to be held at the start."""
     fall: float = 0.05
     """[m] By which a cube that is not held falls in a control step."""
@@ -243,7 +243,7 @@ class KinematicPredictor(Predictor):
         bases = BaseFrames.of(self.arms, state.cube_position.device, state.cube_position.dtype)
         hands = hands_in_base(state)
         position = bases.points_to_world(hands.position)
-        held = self._held(state, position)
+        held = holding(state, position, self.settings.held_distance)
         return _Start(
             bases=bases,
             shoulders=bases.points_to_world(position.new_tensor([0.0, 0.0, LINKS[0].d])),
@@ -257,13 +257,6 @@ class KinematicPredictor(Predictor):
             narrow=state.gripper_width < CUBE_SIZE,
             any_held=can_branch_on(held) and bool(held.any()),
         )
-
-    def _held(self, state: FrankaState, position: Tensor) -> Tensor:
-        """Which hands hold the cube now: (B, N) booleans."""
-        width = state.gripper_width
-        around = (width > 0.6 * CUBE_SIZE) & (width < 1.2 * CUBE_SIZE)
-        distance = (position - state.cube_position.unsqueeze(1)).norm(dim=-1)
-        return around & (distance < self.settings.held_distance)
 
     def _lags(self, steps: int, like: Tensor) -> _Lags:
         key = (steps, like.dtype, like.device)
