@@ -133,9 +133,12 @@ def _pictures(collection: Collection) -> list[Path]:
 
 
 def _tell(collection: Collection, pictures: Sequence[Path]) -> None:
+    attempts = len(collection.records)
+    succeeded = sum(bool(record["success"]) for record in collection.records)
     say(
         f"{collection.written} demonstrations with {collection.frames} frames from "
-        f"{len(collection.records)} attempts in {collection.seconds:.1f} s"
+        f"{attempts} attempts in {collection.seconds:.1f} s; {succeeded} attempts "
+        f"({succeeded / attempts:.1%}) succeeded"
     )
     for path in (collection.folder, *pictures):
         say(f"wrote {path}")

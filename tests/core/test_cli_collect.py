@@ -71,7 +71,9 @@ def test_a_resumed_collection_is_the_whole_one_to_the_byte(
     assert DemonstrationDataset.load("parts").episodes == 3
     assert collect(["--resume", "--output", "parts"]) == 0
     assert contents("parts") == contents("whole")
-    assert "7 demonstrations with 70 frames from 7 attempts" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "7 demonstrations with 70 frames from 7 attempts" in told
+    assert "7 attempts (100.0%) succeeded" in told
     assert document("parts")["seed"] == 4
 
 
