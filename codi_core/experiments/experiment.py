@@ -90,7 +90,7 @@ class Experiment:
             sampler=self._chosen("sampler"),
             predictor=self._chosen("predictor"),
             settings=settings,
-            planned_for=self._planned_for(),
+            planned_for=self.planned_for(),
             checkpoint=self._checkpoint,
             resources=self.resources,
         )
@@ -104,6 +104,17 @@ class Experiment:
     def predictor(self) -> Predictor:
         """The predictor."""
         return make_predictor(self.opened, self._chosen("predictor"), self.resources)
+
+    def planned_for(self) -> PlannedFor:
+        """What plans are made for, by name."""
+        config = self.config
+        return PlannedFor(
+            task=self.opened.name,
+            task_options=config.task_options,
+            cost=config.cost,
+            predictor=str(config.predictor),
+            checkpoints=checkpoint_files(self.opened, self._chosen("policy"), self._checkpoint),
+        )
 
     def environment(self) -> Environment:
         """The environment. Its worlds are on the host, wherever plans are made."""
@@ -178,16 +189,6 @@ class Experiment:
     def _chosen(self, option: str) -> Choice:
         """The part that an option of the configuration names."""
         return parse_choice(str(getattr(self.config, option)), f"--{option}")
-
-    def _planned_for(self) -> PlannedFor:
-        config = self.config
-        return PlannedFor(
-            task=self.opened.name,
-            task_options=config.task_options,
-            cost=config.cost,
-            predictor=str(config.predictor),
-            checkpoints=checkpoint_files(self.opened, self._chosen("policy"), self._checkpoint),
-        )
 
     @property
     def _checkpoint(self) -> Path | None:
