@@ -14,6 +14,8 @@ BROUGHT_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
                 "codi-indep",
                 "codi-simple",
                 "codi-joint-simple",
+                "cg-joint",
+                "cg-product",
             ),
             "benchmark": ("estimators", "locality", "grid", "task"),
         },

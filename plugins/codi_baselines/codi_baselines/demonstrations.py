@@ -98,14 +98,15 @@ class JointDemonstrations:
         past, _ = self.windows.frames(rows.cpu())
         _, seen = self._restored(past.flatten())
         return {
-            name: value.unflatten(0, past.shape).to(self._device) for name, value in seen.items()
+            name: torch.unflatten(value, 0, past.shape).to(self._device)
+            for name, value in seen.items()
         }
 
     def chunks(self, rows: Tensor) -> Tensor:
         """What was done from the windows (n,) on: flat joint chunks, normalised, (n, D)."""
         _, ahead = self.windows.frames(rows.cpu())
         actions = self.windows.actions[ahead].to(self._device)
-        return self.product.encode(actions.split(list(self.product.layout.action_sizes), -1))
+        return self.product.encode(actions.split_with_sizes(self.product.layout.action_sizes, -1))
 
     def _restored(self, frames: Tensor) -> tuple[Any, Observation]:
         rows = frames.cpu()

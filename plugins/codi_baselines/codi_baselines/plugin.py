@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from codi_core.host.hookspecs import hookimpl
@@ -48,12 +50,36 @@ def codi_methods() -> Iterator[MethodRecord]:
         policy="joint",
         cost="goal",
     )
+    yield MethodRecord(
+        "cg-joint",
+        "classifier guidance of the joint policy; options checkpoint, scale, lowest, highest",
+        partial(_classifier_guidance, "cg-joint"),
+        policy="joint",
+    )
+    yield MethodRecord(
+        "cg-product",
+        "classifier guidance of single-agent policies; options as those of cg-joint",
+        partial(_classifier_guidance, "cg-product"),
+    )
 
 
 def _codi_indep(parts: MethodParts) -> Planner:
     from codi_baselines.methods.independent import codi_indep
 
     return codi_indep(parts)
+
+
+def _classifier_guidance(
+    method: str,
+    parts: MethodParts,
+    checkpoint: str | None = None,
+    scale: float = 1.0,
+    lowest: float = 0.0,
+    highest: float = math.inf,
+) -> Planner:
+    from codi_baselines.methods.classifier_guidance import classifier_guidance
+
+    return classifier_guidance(method, parts, checkpoint, scale, lowest, highest)
 
 
 def _estimators() -> Main:

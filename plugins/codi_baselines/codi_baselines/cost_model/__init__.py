@@ -1,0 +1,1 @@
+"""Classifier guidance: a noise-conditioned cost model, its training and its gradient."""

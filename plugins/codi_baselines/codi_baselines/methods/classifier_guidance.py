@@ -1,0 +1,42 @@
+"""CG-Joint and CG-Product (Sec. VII-B, App. D-A): the gradient of a trained cost model guides."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from codi_baselines.cost_model.checkpoint import load_cost_model
+from codi_baselines.cost_model.guidance import CostModelGuidance
+from codi_baselines.methods.trained import find_trained
+from codi_core.composition import CoordinatedPolicy
+from codi_core.host.records import MethodParts
+from codi_core.planning import Planner
+
+
+def classifier_guidance(
+    method: str,
+    parts: MethodParts,
+    checkpoint: str | None = None,
+    scale: float = 1.0,
+    lowest: float = 0.0,
+    highest: float = math.inf,
+) -> Planner:
+    """The planner of a method that a cost model guides.
+
+    Args:
+        method: "cg-joint" or "cg-product".
+        parts: what the planner is made from.
+        checkpoint: of the cost model; None looks among the shipped ones.
+        scale: see :class:`CostModelGuidance`, as for the others.
+        lowest: the lowest noise level that is guided.
+        highest: the highest one.
+
+    Raises:
+        CheckpointError: no cost model is there, or it was trained for something else.
+    """
+    path = find_trained(parts, method, None if checkpoint is None else Path(checkpoint))
+    product = parts.product
+    device = product.factors[0].policy.normaliser.mean.device
+    model = load_cost_model(path, product).to(device)
+    guidance = CostModelGuidance(model, product, parts.temperature, scale, lowest, highest)
+    return CoordinatedPolicy(product, guidance, parts.sampler, parts.predictor, parts.cost)
