@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import types
+import typing
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import attrs
@@ -107,6 +110,48 @@ def check_fields(settings: Any) -> None:
         except ValueError as error:
             raise UsageError(f"{flag(field.name)}: {error}") from error
         object.__setattr__(settings, field.name, converted)
+
+
+def unlike(value: Any, hint: Any) -> str | None:
+    """What a value must be by its annotation; None if it may do.
+
+    Numbers must be finite: NaN passes most comparisons that are meant to refuse it. Annotations
+    of other kinds than numbers, texts, booleans, choices and tuples or lists of them say nothing.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        wanted = [unlike(value, argument) for argument in arguments]
+        return None if None in wanted else " or ".join(filter(None, wanted))
+    if origin is typing.Literal:
+        return None if value in arguments else f"one of {', '.join(map(str, arguments))}"
+    if origin in (tuple, list):
+        return _unlike_several(value, arguments, origin)
+    if hint in _PLAIN:
+        fits, wanted_kind = _PLAIN[hint]
+        return None if fits(value) else wanted_kind
+    return None
+
+
+def _unlike_several(value: Any, arguments: tuple[Any, ...], kind: type) -> str | None:
+    several = kind is list or Ellipsis in arguments
+    if not isinstance(value, tuple | list) or not (several or len(value) == len(arguments)):
+        return "several values" if several else f"{len(arguments)} values"
+    each = arguments[:1] * len(value) if several else arguments
+    unfit = (unlike(part, hint) for part, hint in zip(value, each, strict=True))
+    return next((f"values that are each {wanted}" for wanted in unfit if wanted), None)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+_PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (lambda value: isinstance(value, Integral) and _is_number(value), "a whole number"),
+    float: (_is_number, "a finite number"),
+    str: (lambda value: isinstance(value, str), "a text"),
+    type(None): (lambda value: value is None, "none"),
+}
 
 
 def flag(field: str) -> str:

@@ -112,11 +112,15 @@ class _VectorWorlds(Worlds):
         self._done = terminated | truncated
         return Readings(observation, reward, terminated, truncated, info, self._done.copy())
 
+    def close(self) -> None:
+        """Free what the vector environment holds."""
+        if self._vector is not None:
+            self._vector.close()
+
     def _remake(self, worlds: int) -> None:
         if self._vector is not None and worlds == len(self._seeds):
             return
-        if self._vector is not None:
-            self._vector.close()
+        self.close()
         self._vector = self._make(worlds)
         if _autoreset(self._vector) == "SameStep":
             raise SpecificationError(
@@ -158,9 +162,11 @@ class _SeparateWorlds(Worlds):
 
     def start(self, seeds: Sequence[int], rows: Sequence[int] | None) -> Readings:
         if rows is None:
+            for world in self._each[len(seeds) :]:
+                world.close()
             missing = len(seeds) - len(self._each)
-            self._each += [_VectorWorlds(self._make, self._convert) for _ in range(missing)]
             self._each = self._each[: len(seeds)]
+            self._each += [_VectorWorlds(self._make, self._convert) for _ in range(missing)]
             rows = range(len(seeds))
         return Readings.joined(
             [self._each[row].start([seed], None) for row, seed in zip(rows, seeds, strict=True)]

@@ -14,6 +14,7 @@ import attrs
 from codi_core.errors import UsageError
 from codi_core.host.choices import make_part
 from codi_core.host.plugins import Host, load_plugins
+from codi_core.quantities import flag, unlike
 
 if TYPE_CHECKING:
     from codi_core.host.assembly import OpenTask
@@ -93,15 +94,21 @@ def make_options(options: type[Any], values: Mapping[str, Any], task: str) -> An
         if field.default is attrs.NOTHING and name not in values
     ]
     if missing:
-        flags = ", ".join("--" + name.replace("_", "-") for name in missing)
+        flags = ", ".join(map(flag, missing))
         raise UsageError(f"task '{task}' needs {flags}")
     arguments = {
         known[name].alias: _restored(value, hints.get(name)) for name, value in values.items()
     }
     try:
-        return options(**arguments)
+        made = options(**arguments)
     except (ValueError, TypeError) as error:
         raise UsageError(f"task '{task}': {error}") from error
+    for name in known:
+        value = getattr(made, name)
+        wanted = unlike(value, hints.get(name))
+        if wanted is not None:
+            raise UsageError(f"task '{task}': {flag(name)} must be {wanted}, not {value!r}")
+    return made
 
 
 def without_none(hint: Any) -> Any:

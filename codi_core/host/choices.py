@@ -165,6 +165,9 @@ def _check_options(
     given: Mapping[str, Any],
 ) -> None:
     """Check the user's options against what the factory takes beside the host's arguments."""
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{what} refuses {name}={value!r}: it must be a finite number")
     try:
         parameters = list(inspect.signature(factory).parameters.values())
     except (ValueError, TypeError):
@@ -200,5 +203,4 @@ def _unlike(value: Any, annotation: Any) -> str | None:
         return None
     own = "None" if value is None else type(value).__name__
     fits = own in kinds or (own == "int" and "float" in kinds)
-    # NaN, which differs from itself, is no number that anybody means.
-    return None if fits and value == value else " or ".join(_KINDS[kind] for kind in kinds)
+    return None if fits else " or ".join(_KINDS[kind] for kind in kinds)

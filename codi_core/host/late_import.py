@@ -52,6 +52,24 @@ def register_with_gymnasium(name: str, entry_point: str, **details: Any) -> None
     when_imported("gymnasium.envs.registration", register)
 
 
+def register_with_pettingzoo(name: str, entry_point: str, **arguments: Any) -> None:
+    """Make ``pettingzoo.make("parallel", NAME)`` find an environment once PACKAGE is imported.
+
+    PettingZoo has a registry since 1.27. Nothing is imported here, as for gymnasium.
+
+    Args:
+        name: the environment's id, ``NAMESPACE/NAME-vVERSION``.
+        entry_point: ``MODULE:CLASS``, imported when the environment is made.
+        arguments: what the class is called with, unless ``make`` says otherwise.
+    """
+
+    def register(registration: Any) -> None:
+        if name not in registration.parallel_registry:
+            registration.register("parallel", name, entry_point, kwargs=arguments)
+
+    when_imported("pettingzoo.env_registry.registration", register)
+
+
 class _Waiting(MetaPathFinder):
     """Finds the module as usual, and acts once it has been executed."""
 

@@ -40,6 +40,22 @@ def _check_name(_: object, __: object, value: str) -> None:
         )
 
 
+def _listed(values: Any) -> Any:
+    """A tuple, but for a text, which is as iterable as a list of names is."""
+    return values if isinstance(values, str) else tuple(values)
+
+
+def _check_task_names(record: Record, _: object, tasks: Any) -> None:
+    if isinstance(tasks, str):
+        raise TypeError(
+            f"'{record.name}' has tasks={tasks!r}, a text where names are listed: "
+            f"write tasks=({tasks!r},)"
+        )
+    wrong = [name for name in tasks if not isinstance(name, str)]
+    if wrong:
+        raise TypeError(f"'{record.name}' has {wrong[0]!r} among its tasks, which is no name")
+
+
 @attrs.frozen
 class Record:
     """What all records have.
@@ -74,7 +90,7 @@ class ForTasks(Record):
         tasks: the names of the tasks that it is meant for; empty for any task.
     """
 
-    tasks: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    tasks: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_check_task_names)
 
     def suits(self, task: str) -> bool:
         """Whether it is meant for that task."""

@@ -66,6 +66,22 @@ def test_worlds_of_a_vector_environment_are_worlds_apart():
     check_environment(lambda: cars(reset_mask=False), pushes(1, 2, 4), RATE)
 
 
+@pytest.mark.parametrize("reset_mask", [True, False])
+def test_vector_environments_that_are_not_needed_any_more_are_closed(reset_mask):
+    made = []
+
+    def make(worlds):
+        made.append(gymnasium.make_vec("MountainCarContinuous-v0", num_envs=worlds))
+        return made[-1]
+
+    environment = cars(make=make, reset_mask=reset_mask)
+    environment.reset(KEYS)
+    environment.reset(KEYS[:2])
+    assert [one.closed for one in made] == (
+        [True, False] if reset_mask else [False, False, True, True]
+    )
+
+
 def test_actions_that_are_no_numbers_move_nothing_and_raise_nothing():
     broken, still = cars(), cars()
     broken.reset(KEYS)

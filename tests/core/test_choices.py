@@ -9,11 +9,22 @@ import pytest
 
 from codi_core.errors import CodiError, PlanError, SpecificationError, UsageError
 from codi_core.host.choices import make_part
+from codi_core.host.records import (
+    BasePolicyRecord,
+    CostRecord,
+    DriverRecord,
+    PredictorRecord,
+    SimulatorRecord,
+)
 from codi_core.tasks import TaskParts
 
 
 def carry(height: float, margin: float = 0.1) -> tuple[float, float]:
     return height, margin
+
+
+class Skipped(BaseException):
+    """As pytest raises it."""
 
 
 def placed(spec: str, resources: str, count: int = 3, **given: Any) -> Any:
@@ -64,6 +75,47 @@ def test_a_factory_that_makes_nothing_is_named(factory: Any, message: str) -> No
     with pytest.raises(SpecificationError, match=message) as caught:
         make_part(factory, "cost 'c'")
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("factory", [carry, lambda height, margin: None, lambda **given: None])
+def test_numbers_that_mean_nothing_are_refused(factory: Any, value: float) -> None:
+    """Also where the factory says nothing of its options."""
+    with pytest.raises(UsageError, match=f"'c' refuses margin={value}: it must be a finite number"):
+        make_part(factory, "cost 'c'", options={"height": 1.0, "margin": value})
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit("x"), Skipped("here")])
+def test_a_factory_that_ends_the_process_has_broken(error: BaseException) -> None:
+    def end() -> None:
+        raise error
+
+    with pytest.raises(SpecificationError, match=f"'c' cannot be made: {type(error).__name__}"):
+        make_part(end, "cost 'c'")
+
+
+def test_an_interruption_is_not_the_factorys() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_part(interrupted, "cost 'c'")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ("name", r"'mine' has tasks='name', a text .* write tasks=\('name',\)"),
+        (("name", 3), "'mine' has 3 among its tasks"),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind", [CostRecord, BasePolicyRecord, PredictorRecord, SimulatorRecord, DriverRecord]
+)
+def test_a_forgotten_comma_is_named(kind: Any, tasks: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        kind("mine", "for one task", carry, tasks)
+    assert kind("mine", "for one task", carry, ["name"]).tasks == ("name",)
 
 
 def test_errors_with_a_message_for_the_user_stay_as_they_are() -> None:

@@ -11,7 +11,11 @@ from types import ModuleType
 
 import pytest
 
-from codi_core.host.late_import import register_with_gymnasium, when_imported
+from codi_core.host.late_import import (
+    register_with_gymnasium,
+    register_with_pettingzoo,
+    when_imported,
+)
 
 
 @pytest.fixture
@@ -79,3 +83,25 @@ def test_an_environment_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert gymnasium.registry == {
         "codi/Test-v0": {"entry_point": "package.env:Env", "max_episode_steps": 600}
     }
+
+
+def test_an_environment_is_registered_with_pettingzoo_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pettingzoo = ModuleType("pettingzoo.env_registry.registration")
+    found: dict[str, object] = {}
+    pettingzoo.parallel_registry = found  # type: ignore[attr-defined]
+    pettingzoo.register = lambda kind, name, point, kwargs: found.update(  # type: ignore[attr-defined]
+        {name: (kind, point, kwargs)}
+    )
+    monkeypatch.setitem(sys.modules, pettingzoo.__name__, pettingzoo)
+    for agents in (2, 3):
+        register_with_pettingzoo("codi/Test-v0", "package.env:Env", agents=agents)
+    assert found == {"codi/Test-v0": ("parallel", "package.env:Env", {"agents": 2})}
+
+
+def test_waiting_can_end(module: str) -> None:
+    finders = list(sys.meta_path)
+    end = when_imported(module, enter("never"))
+    end()
+    assert sys.meta_path == finders
+    assert importlib.import_module(module).registry == []
+    end()

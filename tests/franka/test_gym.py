@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import subprocess
 import sys
 import warnings
+import weakref
 from functools import partial
 
 import attrs
@@ -194,15 +196,117 @@ def test_start_and_goal_hold_for_one_episode() -> None:
     assert info["goal_distance_m"] >= 0.2
 
 
-@pytest.mark.parametrize("options", [{"begin": (0, 0)}, {"start": (0.1, 0.2)}, {"goal": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"begin": (0, 0)},
+        {"start": (0.1, 0.2)},
+        {"goal": 1.0},
+        {"goal": None},
+        {"goal": ("a", "b")},
+        {"start": [(0.1,), (0.1, 0.2), 3]},
+        {"reset_mask": np.array([True])},
+    ],
+)
 def test_a_wrong_reset_option_is_named(options) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         make().reset(options=options)
 
 
-def test_a_start_off_the_table_is_refused() -> None:
-    with pytest.raises(UsageError, match="not on the table"):
-        make().reset(options={"goal": (2.0, 0.0)})
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("goal", (2.0, 0.0), "--goal 2 0 is not on the table"),
+        ("goal", (np.nan, 0.0), "--goal: must be 2 finite numbers, not nan 0.0"),
+        ("start", (0.0, np.inf, 0.0), "--start: must be 3 finite numbers"),
+        ("start", (0.0, 0.0, np.nan), "--start: must be 3 finite numbers, not 0.0 0.0 nan"),
+    ],
+)
+def test_a_place_off_the_table_is_refused(name, value, message) -> None:
+    """Wherever it is said, and at every reset."""
+    for env in (make(), make_vec(2)):
+        for _ in range(2):
+            with pytest.raises(UsageError, match=message):
+                env.reset(options={name: value})
+            env.reset(seed=0)
+    for kind in (HandoffEnv, HandoffVectorEnv):
+        with pytest.raises(UsageError, match=message):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize("value", ["here", (0.1,), (0.1, "b")])
+def test_a_place_that_is_none_is_refused(value) -> None:
+    with pytest.raises(UsageError, match=r"franka-handoff|--goal"):
+        HandoffEnv(goal=value)
+
+
+# -- what is asked ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (13,), (15,), (1, 14), (14, 1), (2, 7), (2, 14)])
+def test_an_action_of_another_shape_is_refused(shape) -> None:
+    env = HandoffEnv()
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=r"an action has the shape \(14,\), not"):
+        env.step(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(14,), (1, 14), (3, 14), (2, 13), (2, 2, 7), (28,)])
+def test_a_batch_of_actions_of_another_shape_is_refused(shape) -> None:
+    envs = HandoffVectorEnv(2)
+    envs.reset(seed=0)
+    with pytest.raises(UsageError, match=r"a batch of actions has the shape \(2, 14\), not"):
+        envs.step(np.zeros(shape))
+
+
+@pytest.mark.parametrize("action", [None, "stop", np.full(14, np.nan), np.full(14, np.inf)])
+def test_an_action_that_is_no_numbers_is_refused(action) -> None:
+    env = HandoffEnv()
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match="an action"):
+        env.step(action)
+
+
+@pytest.mark.parametrize("kind", [HandoffEnv, HandoffVectorEnv])
+def test_nothing_can_be_asked_before_the_first_episode(kind) -> None:
+    env = kind(render_mode="rgb_array")
+    actions = np.zeros(env.action_space.shape)
+    for ask in (partial(env.step, actions), env.render):
+        with pytest.raises(UsageError, match="no episode has started: call reset first"):
+            ask()
+
+
+@pytest.mark.parametrize("kind", [HandoffEnv, HandoffVectorEnv])
+def test_seeds_are_checked_at_every_reset(kind) -> None:
+    env = kind()
+    for _ in range(2):
+        for seed in (-1, [-1], [1.5], ["0"]) if kind is HandoffVectorEnv else (-1, 1.5, "0"):
+            with pytest.raises(gymnasium.error.Error, match="Seed must be"):
+                env.reset(seed=seed)
+        env.reset(seed=0)
+
+
+def test_a_generator_of_ones_own_starts_episodes_too() -> None:
+    env = HandoffEnv()
+    env.np_random = np.random.default_rng(5)
+    assert env.reset()[0] in env.observation_space
+
+
+@pytest.mark.parametrize("make_one", [make, HandoffEnv, partial(make_vec, 2), HandoffVectorEnv])
+def test_an_environment_that_nobody_needs_is_freed(make_one) -> None:
+    worlds = []
+    for _ in range(2):
+        env = make_one()
+        env.reset(seed=0)
+        env.step(np.zeros(env.action_space.shape, np.float32))
+        pickle.loads(pickle.dumps(copy.deepcopy(env))).close()
+        env.close()
+        inner = env.unwrapped
+        worlds += [weakref.ref(inner), weakref.ref(inner._worlds.environment)]
+        worlds.append(weakref.ref(inner._worlds.environment.simulator))
+        del env, inner
+    gc.collect()
+    assert [world() for world in worlds] == [None] * 6
 
 
 def test_it_ends_when_the_cube_lies_at_the_goal() -> None:
@@ -422,6 +526,82 @@ def test_seeds_may_be_listed() -> None:
         np.testing.assert_allclose(observation["left"][row], expected["left"], atol=1e-6)
     with pytest.raises(ValueError, match="3 seeds for 2"):
         envs.reset(seed=[1, 2, 3])
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_some_worlds_start_anew_while_the_others_stay_as_they_are(wrapped) -> None:
+    """As in gymnasium's own vector environments, also where a world is about to start anyway."""
+    steps = 3
+    together = make_vec(3, max_episode_steps=steps)
+    if wrapped:
+        together = gymnasium.wrappers.vector.RecordEpisodeStatistics(together)
+    apart = SyncVectorEnv([partial(make, max_episode_steps=steps) for _ in range(3)])
+    if wrapped:
+        apart = gymnasium.wrappers.vector.RecordEpisodeStatistics(apart)
+    for envs in (together, apart):
+        envs.reset(seed=5)
+    generator = np.random.default_rng(0)
+    first, middle = np.array([True, False, False]), np.array([False, True, False])
+    begun = {"start": (-0.3, 0.1, 0.2)}
+    resets = {1: (None, first, {}), 2: ([1, 8, 2], middle, begun), 3: (9, first | middle, {})}
+    for step in range(7):
+        if step in resets:
+            seed, mask, options = resets[step]
+            mine, theirs = (
+                envs.reset(seed=seed, options={"reset_mask": mask.copy(), **options})
+                for envs in (together, apart)
+            )
+            assert_equal(mine, theirs)
+        actions = generator.uniform(-1, 1, (3, 14)).astype(np.float32)
+        mine, theirs = together.step(actions), apart.step(actions)
+        np.testing.assert_allclose(mine[1], theirs[1], atol=1e-5)
+        np.testing.assert_array_equal(mine[2:4], theirs[2:4])
+        for name, value in theirs[0].items():
+            np.testing.assert_allclose(mine[0][name], value, atol=1e-5)
+
+
+def test_what_is_asked_of_a_partial_reset_stays_the_callers() -> None:
+    envs = make_vec(2)
+    envs.reset(seed=0)
+    options = {"reset_mask": np.array([True, False])}
+    envs.reset(options=options)
+    assert options["reset_mask"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        (np.array([True]), ValueError, r"the shape \(2,\), not \(1,\)"),
+        (np.array([[True, False]]), ValueError, "shape"),
+        (np.array([1, 0]), TypeError, "an array of booleans"),
+        ([True, False], TypeError, "an array of booleans"),
+        (np.array([False, False]), ValueError, "at least one world"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(mask, error, message) -> None:
+    envs, theirs = HandoffVectorEnv(2), SyncVectorEnv([HandoffEnv, HandoffEnv])
+    envs.reset(seed=0)
+    with pytest.raises(error, match=message):
+        envs.reset(options={"reset_mask": mask})
+    with pytest.raises(error):
+        theirs.reset(options={"reset_mask": mask})
+
+
+def test_all_worlds_start_before_some_start_anew() -> None:
+    envs = HandoffVectorEnv(2)
+    with pytest.raises(UsageError, match="reset all worlds first"):
+        envs.reset(options={"reset_mask": np.array([True, False])})
+    envs.reset(options={"reset_mask": np.array([True, True])})
+
+
+def test_a_seed_that_is_refused_changes_no_world() -> None:
+    envs = HandoffVectorEnv(2)
+    envs.reset(seed=[3, 4])
+    with pytest.raises(gymnasium.error.Error):
+        envs.reset(seed=[5, -1])
+    assert envs.np_random_seed == (3, 4)
+    with pytest.raises(UsageError, match="num_envs must be at least 1"):
+        HandoffVectorEnv(0)
 
 
 @pytest.mark.skipif(not opengl_works(), reason="no off-screen OpenGL here")

@@ -8,17 +8,19 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_core.adapters import action_array
 from codi_core.costs import CostFunction
 from codi_franka.action import RATE_HZ
-from codi_franka.gym.spaces import action_space, observation_space
+from codi_franka.gym.spaces import ACTIONS, action_space, observation_space
 from codi_franka.gym.worlds import (
     Arrays,
     HandoffWorlds,
     episode_key,
+    handoff_options,
     reset_options,
     table_i_cost,
 )
-from codi_franka.handoff.options import DEFAULT_GOAL, HandoffOptions
+from codi_franka.handoff.options import DEFAULT_GOAL
 from codi_franka.rendering.video_renderer import HandoffRenderer
 
 
@@ -71,7 +73,7 @@ class HandoffEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
         self.render_mode = render_mode
         self.observation_space = observation_space()
         self.action_space = action_space()
-        self._options = HandoffOptions(goal=goal, start=start, randomize=randomize)
+        self._options = handoff_options(goal=goal, start=start, randomize=randomize)
         self._worlds = HandoffWorlds(1, self._options, cost or table_i_cost(), threads)
         self._renderer = HandoffRenderer(size)
         self._episode = -1
@@ -91,8 +93,12 @@ class HandoffEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
         return _single(self._worlds.observation()), _scalars(self._worlds.info())
 
     def step(self, action: NDArray[np.float32]) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
-        """Apply one action, (14,), for 0.1 s."""
-        outcome = self._worlds.step(np.asarray(action)[None])
+        """Apply one action, (14,), for 0.1 s.
+
+        Raises:
+            UsageError: an action of another shape, or with numbers that are not finite.
+        """
+        outcome = self._worlds.step(action_array(action, (ACTIONS,))[None])
         return (
             _single(outcome.observation),
             float(outcome.reward[0]),

@@ -18,6 +18,8 @@ Array = NDArray[np.float32]
 
 ACTION_SIZE = 7
 """Of one arm: linear velocity (3), angular velocity (3), gripper width (1)."""
+ACTIONS = len(ARMS) * ACTION_SIZE
+"""Of all arms."""
 
 _BOUNDS = {"m": 5.0, "m/s": 10.0, "rad": 4.0, "rad/s": 50.0, "": 1.0}
 """Magnitudes that no working arm exceeds, by unit; what lies outside is clipped."""
@@ -47,7 +49,7 @@ def action_space() -> spaces.Box:
     ±1 stands for ±0.5 m/s and ±2 rad/s along and about x, y and z; the gripper's width goes from
     0 at -1 to 0.08 m at 1. Velocities longer than that limit are shortened to it.
     """
-    return spaces.Box(-1.0, 1.0, (len(ARMS) * ACTION_SIZE,), np.float32)
+    return spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32)
 
 
 def physical_actions(actions: NDArray[np.floating]) -> tuple[Tensor, ...]:

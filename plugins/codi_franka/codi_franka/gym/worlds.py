@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction, CostTerm, WeightedCost
 from codi_core.errors import UsageError
+from codi_core.experiments.opening import make_options
 from codi_core.tasks import EpisodeKey, Step
 from codi_franka.geometry import quaternion_from_matrix, quaternion_multiply
 from codi_franka.gym.spaces import encode_observation, physical_actions
@@ -44,6 +45,16 @@ def table_i_cost() -> CostFunction:
     )
 
 
+def handoff_options(**given: Any) -> HandoffOptions:
+    """The task's options by name, as a caller of the environment gives them.
+
+    Raises:
+        UsageError: a value is not one of the task's.
+    """
+    options: HandoffOptions = make_options(HandoffOptions, given, "franka-handoff")
+    return options
+
+
 def reset_options(options: HandoffOptions, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """What ``reset(options=...)`` was given, after a check against the task's options.
 
@@ -51,9 +62,7 @@ def reset_options(options: HandoffOptions, given: Mapping[str, Any] | None) -> d
         UsageError: a name or a value is not one of the task's.
     """
     overrides = dict(given or {})
-    wrong = sorted(
-        name for name, value in overrides.items() if np.shape(value) != (RESET_OPTIONS.get(name),)
-    )
+    wrong = sorted(str(name) for name in overrides if not _well_formed(name, overrides[name]))
     if wrong:
         raise UsageError(
             f"unknown or malformed reset options {wrong}; there are "
@@ -61,6 +70,13 @@ def reset_options(options: HandoffOptions, given: Mapping[str, Any] | None) -> d
         )
     attrs.evolve(options, **overrides)  # it must be on the table
     return overrides
+
+
+def _well_formed(name: str, value: Any) -> bool:
+    try:
+        return np.asarray(value, float).shape == (RESET_OPTIONS.get(name),)
+    except (TypeError, ValueError):
+        return False
 
 
 def episode_key(seed: int | None, episode: int) -> EpisodeKey:
@@ -120,8 +136,18 @@ class HandoffWorlds:
         self._came_near[rows] = False
         self._last_reward[rows] = 0.0
 
+    @property
+    def started(self) -> bool:
+        """Whether there are episodes."""
+        return self._step is not None
+
     def step(self, actions: NDArray[np.floating]) -> Outcome:
-        """Apply actions (n, 14), in [-1, 1], for one control period."""
+        """Apply actions (n, 14), in [-1, 1], for one control period.
+
+        Raises:
+            UsageError: no episode has started.
+        """
+        self._now()
         self._step = self.environment.step(physical_actions(actions))
         events = self._step.events
         near = np.asarray(events["goal_distance_m"], dtype=float) <= SUCCESS_RADIUS
@@ -145,7 +171,8 @@ class HandoffWorlds:
         return self._now().events
 
     def _now(self) -> Step:
-        assert self._step is not None, "start() comes first"
+        if self._step is None:
+            raise UsageError("no episode has started: call reset first")
         return self._step
 
     def _reward(self) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -27,6 +28,10 @@ def _maybe_floats(values: Any) -> tuple[float, ...] | None:
 def _on_table(_: object, attribute: Any, value: tuple[float, ...] | None) -> None:
     if value is None:
         return
+    count = attribute.metadata["nargs"]
+    if len(value) != count or not all(map(math.isfinite, value)):
+        given = " ".join(map(str, value))
+        raise UsageError(f"--{attribute.name}: must be {count} finite numbers, not {given}")
     half_x, half_y = TABLE_SIZE[0] / 2, TABLE_SIZE[1] / 2
     if not (abs(value[0]) <= half_x and abs(value[1]) <= half_y):
         raise UsageError(

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from codi_core.adapters import action_array, refuse_options
 from codi_navigation.action import RATE_HZ
 from codi_navigation.gym.worlds import (
     OBSERVATION_BOUND,
@@ -60,15 +61,24 @@ class NavigationEnv(gymnasium.Env[Array, Array]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
-        """Begin the next episode, or the first one of ``seed``."""
+        """Begin the next episode, or the first one of ``seed``.
+
+        Raises:
+            UsageError: there are options; a task's are given when the environment is made.
+        """
+        refuse_options(options, "a task")
         super().reset(seed=seed)
         self._episode = 0 if seed is not None else self._episode + 1
         seen = self._world.reset(episode_key(self.np_random_seed, self._episode))
         return seen, self._info(False)
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Apply one action."""
-        seen, outcome = self._world.step(action)
+        """Apply one action, (N, 2); what is outside of [-1, 1] is clipped.
+
+        Raises:
+            UsageError: an action of another shape, or with numbers that are not finite.
+        """
+        seen, outcome = self._world.step(action_array(action, (len(self._world.team), 2)))
         contact = any(self._world.info(robot)["contact"] for robot in range(len(self._world.team)))
         terminated = outcome.solved or (outcome.failed and contact)
         truncated = outcome.failed and not terminated

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
+from codi_core.adapters import action_array, check_agents
 from codi_navigation.action import RATE_HZ
 from codi_navigation.gym.environment import check_render_mode
 from codi_navigation.gym.worlds import (
@@ -56,24 +56,32 @@ class NavigationParallelEnv(ParallelEnv[str, Array, Array]):
         self._world = World(task, options)
         self.possible_agents = list(self._world.team.names)
         self.agents: list[str] = []
+        bound = OBSERVATION_BOUND
+        self._observation_spaces = {
+            name: spaces.Box(-bound, bound, (OBSERVATION_SIZE,), np.float32)
+            for name in self.possible_agents
+        }
+        self._action_spaces = {
+            name: spaces.Box(-1.0, 1.0, (2,), np.float32) for name in self.possible_agents
+        }
         self._seed: int | None = None
         self._episode = -1
 
-    @functools.cache  # noqa: B019 - PettingZoo asks for one and the same space object
     def observation_space(self, agent: str) -> spaces.Box:
-        """What one robot observes."""
-        bound = OBSERVATION_BOUND
-        return spaces.Box(-bound, bound, (OBSERVATION_SIZE,), np.float32)
+        """What one robot observes; always the same object."""
+        return self._observation_spaces[agent]
 
-    @functools.cache  # noqa: B019
     def action_space(self, agent: str) -> spaces.Box:
-        """How one robot acts."""
-        return spaces.Box(-1.0, 1.0, (2,), np.float32)
+        """How one robot acts; always the same object."""
+        return self._action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Array], Infos]:
-        """Begin the next episode, or the first one of ``seed``."""
+        """Begin the next episode, or the first one of ``seed``.
+
+        There are no options: a task's are given when the environment is made.
+        """
         if seed is not None or self._seed is None:
             self._seed = seeding.np_random(seed)[1]
             self._episode = -1
@@ -85,10 +93,20 @@ class NavigationParallelEnv(ParallelEnv[str, Array, Array]):
     def step(
         self, actions: dict[str, Array]
     ) -> tuple[dict[str, Array], dict[str, float], dict[str, bool], dict[str, bool], Infos]:
-        """Apply one action a robot."""
+        """Apply one action a robot, (2,); what is outside of [-1, 1] is clipped.
+
+        Nothing happens after the end of an episode.
+
+        Raises:
+            UsageError: an action of another shape, or with numbers that are not finite; a robot
+                without an action, or an action without a robot. Or no episode has started.
+        """
+        self._world.check_started()
         if not self.agents:
             return {}, {}, {}, {}, {}
-        seen, outcome = self._world.step(np.stack([actions[agent] for agent in self.agents]))
+        check_agents(actions, self.agents)
+        taken = [action_array(actions[name], (2,), f"{name}'s action") for name in self.agents]
+        seen, outcome = self._world.step(np.stack(taken))
         infos = self._infos()
         contact = any(info["contact"] for info in infos.values())
         terminated = outcome.solved or (outcome.failed and contact)

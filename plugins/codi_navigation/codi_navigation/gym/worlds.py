@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from codi_core.errors import UsageError
+from codi_core.experiments.opening import make_options
 from codi_core.tasks import EpisodeKey, Renderer, Step
 from codi_navigation.observation import ENVIRONMENT, SHAPES, STATE
 from codi_navigation.simulation.environment import GOAL_RADIUS, NavigationEnvironment
@@ -63,10 +64,7 @@ class World:
         if task not in TASKS:
             raise UsageError(f"unknown task '{task}'; valid: {', '.join(TASKS)}")
         made = TASKS[task]()
-        try:
-            chosen = made.Options(**options)
-        except TypeError as error:
-            raise UsageError(f"task '{task}': {error}") from error
+        chosen = make_options(made.Options, options, task)
         self.team = Team.of(chosen.vehicle, chosen.agents)
         self.environment = NavigationEnvironment(made.scenario(chosen), self.team, chosen)
         self.renderer: Renderer | None = made.parts(chosen).renderer
@@ -80,9 +78,14 @@ class World:
         self._to_go = self._distances()
         return self._observed(step)
 
-    def step(self, actions: NDArray[np.floating]) -> tuple[Array, Outcome]:
-        """Apply actions (N, 2) in [-1, 1] for 0.1 s."""
-        scaled = torch.as_tensor(np.asarray(actions, np.float32)).clamp(-1.0, 1.0) * self._scale
+    def step(self, actions: Array) -> tuple[Array, Outcome]:
+        """Apply actions (N, 2) for 0.1 s; clipped to [-1, 1].
+
+        Raises:
+            UsageError: no episode has started.
+        """
+        self.check_started()
+        scaled = torch.as_tensor(actions).clamp(-1.0, 1.0) * self._scale
         step = self.environment.step(tuple(scaled.unsqueeze(1)))
         self._trace.append(dict(step.events))
         before, self._to_go = self._to_go, self._distances()
@@ -90,6 +93,15 @@ class World:
         reward = before - self._to_go + CONTACT_REWARD * touched
         solved, failed = bool(self.environment.solved[0]), bool(step.events["failed"][0])
         return self._observed(step), Outcome(reward, solved, failed)
+
+    def check_started(self) -> None:
+        """Check that there is an episode.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not self._trace:
+            raise UsageError("no episode has started: call reset first")
 
     def info(self, robot: int) -> dict[str, Any]:
         """What is known about one robot."""
@@ -104,7 +116,12 @@ class World:
         }
 
     def picture(self) -> NDArray[np.uint8]:
-        """The present picture with the paths so far, (height, width, 3)."""
+        """The present picture with the paths so far, (height, width, 3).
+
+        Raises:
+            UsageError: no episode has started.
+        """
+        self.check_started()
         from codi_navigation.rendering.renderer import NavigationRenderer
 
         trace = {
@@ -135,5 +152,8 @@ def _command_scale(kind: str) -> tuple[float, float]:
 
 
 def episode_key(seed: int, episode: int) -> EpisodeKey:
-    """The k-th episode after ``reset(seed=s)`` is episode k of ``codi-run --seed s``."""
-    return EpisodeKey(int(seed), episode)
+    """The k-th episode after ``reset(seed=s)`` is episode k of ``codi-run --seed s``.
+
+    gymnasium calls the seed -1 where somebody has set the generator of an environment.
+    """
+    return EpisodeKey(max(int(seed), 0), episode)

@@ -16,13 +16,16 @@ from codi_navigation.scenarios.base import Scenario
 
 ISLAND = 0.75
 """The island of the roundabout, as a share of the circle's radius: all robots fit around it."""
+LARGEST_SPACING = 100.0
+"""[m] Farther apart, the numbers of the largest circles would lose millimetres."""
 
 
 def _spacing(instance: Any, __: Any, value: float | None) -> None:
-    if value is not None and value < 2 * instance.radius:
+    if value is not None and not 2 * instance.radius <= value <= LARGEST_SPACING:
         raise UsageError(
             f"--spacing {value:g}: neighbours' start centres are at least two radii "
-            f"({2 * instance.radius:g} m) apart, or else they overlap"
+            f"({2 * instance.radius:g} m) apart, or else they overlap, and at most "
+            f"{LARGEST_SPACING:g} m"
         )
 
 
