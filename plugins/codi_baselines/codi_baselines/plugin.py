@@ -28,6 +28,7 @@ def codi_benchmarks() -> Iterator[BenchmarkRecord]:
     )
     yield BenchmarkRecord("grid", "rows of options in a file, run into one table", _grid)
     yield BenchmarkRecord("task", "estimators in closed loop on a task, at equal rollouts", _task)
+    yield BenchmarkRecord("paper", "the paper's figures and claims, on all its methods", _paper)
 
 
 @hookimpl
@@ -102,5 +103,11 @@ def _grid() -> Main:
 
 def _task() -> Main:
     from codi_baselines.on_task.command import main
+
+    return main
+
+
+def _paper() -> Main:
+    from codi_baselines.paper.command import main
 
     return main
