@@ -121,9 +121,9 @@ def test_states_of_held_out_episodes_are_not_trained_on(settings: CostModelSetti
     assert cost_model_parts(attrs.evolve(settings, held_out=0.0)).held_out is None
 
 
-def test_what_can_not_be_foreseen_costs_as_much_as_the_worst(settings: CostModelSettings) -> None:
+def test_what_can_not_be_foreseen_costs_as_much_as_the_worst() -> None:
     nan, inf = torch.nan, torch.inf
-    costs, known = finite_costs(torch.tensor([[1.0, inf], [nan, 2.0], [7.0, 3.0]]))
+    costs, known = finite_costs(torch.tensor([[1.0, inf], [nan, 2.0], [7.0, 3.0], [0.0, -inf]]))
     assert known.tolist() == [0, 2]
     assert costs[known].tolist() == [[1.0, 7.0], [7.0, 3.0]]
 

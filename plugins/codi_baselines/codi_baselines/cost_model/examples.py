@@ -51,12 +51,12 @@ def finite_costs(costs: Tensor) -> tuple[Tensor, Tensor]:
     Chunks that the predictor calls impossible, J = +inf, cost as much as the worst possible one.
 
     Args:
-        costs: (S, m); NaN where the cost has no value.
+        costs: (S, m); NaN, or -inf, where the cost has no value.
 
     Returns:
         The costs (S, m), finite in the states (n,).
     """
-    known = ~torch.isnan(costs).any(-1)
+    known = (costs > -torch.inf).all(-1)
     possible = costs[torch.isfinite(costs)]
     worst = possible.amax() if len(possible) else torch.zeros(())
     return costs.clamp_max(worst), known.nonzero().squeeze(-1)

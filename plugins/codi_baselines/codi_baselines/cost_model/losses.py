@@ -14,7 +14,7 @@ from torch import Tensor
 from codi_baselines.cost_model.network import CostModel
 from codi_core.policies.diffusion import training_levels
 
-CLIP = 5.0
+CLIP = 3.0
 """Beyond so many λ above its target a prediction is pulled down no harder."""
 
 
