@@ -16,8 +16,11 @@ BROUGHT_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
                 "codi-joint-simple",
                 "cg-joint",
                 "cg-product",
+                "dpmd-joint",
+                "sdac-joint",
+                "expo-joint",
             ),
-            "benchmark": ("estimators", "locality", "grid", "task"),
+            "benchmark": ("estimators", "locality", "grid", "task", "paper"),
         },
         "codi-franka": {"task": ("franka-handoff",)},
         "codi-navigation": {

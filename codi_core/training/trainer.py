@@ -344,7 +344,7 @@ class Trainer(Generic[ModelT, BatchT]):
         if evaluate or begun:
             self._held_out_loss = self.held_out_loss()
             self._measured = {name: of(self.averaged) for name, of in self._measures.items()}
-        if not last and not begun and self.step % self.settings.log_every:
+        if not evaluate and not begun and self.step % self.settings.log_every:
             return False
         self._logged_loss = float(self._running) / self._counted
         if not math.isfinite(self._logged_loss):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codi_core.host.hookspecs import hookimpl
 from codi_core.host.late_class import LatePlanner
-from codi_core.host.records import BenchmarkRecord, Main, MethodParts, MethodRecord
+from codi_core.host.records import BenchmarkRecord, CommandRecord, Main, MethodParts, MethodRecord
 
 if TYPE_CHECKING:
     from codi_core.planning import Planner
@@ -62,6 +62,18 @@ def codi_methods() -> Iterator[MethodRecord]:
         "classifier guidance of single-agent policies; options as those of cg-joint",
         partial(_classifier_guidance, "cg-product"),
     )
+    for name, summary in (
+        ("dpmd-joint", "the joint policy, fine-tuned by mirror descent; option checkpoint"),
+        ("sdac-joint", "the joint policy, fine-tuned by a soft actor-critic; option checkpoint"),
+        ("expo-joint", "the joint policy, fine-tuned on its edited samples; option checkpoint"),
+    ):
+        yield MethodRecord(name, summary, partial(_fine_tuned, name), policy="joint")
+
+
+@hookimpl
+def codi_commands() -> Iterator[CommandRecord]:
+    """Training of baselines."""
+    yield CommandRecord("train-baseline", "train a baseline on joint demonstrations", _train)
 
 
 def _codi_indep(parts: MethodParts) -> Planner:
@@ -81,6 +93,18 @@ def _classifier_guidance(
     from codi_baselines.methods.classifier_guidance import classifier_guidance
 
     return classifier_guidance(method, parts, checkpoint, scale, lowest, highest)
+
+
+def _fine_tuned(method: str, parts: MethodParts, checkpoint: str | None = None) -> Planner:
+    from codi_baselines.methods.fine_tuned import fine_tuned
+
+    return fine_tuned(method, parts, checkpoint)
+
+
+def _train() -> Main:
+    from codi_baselines.train.command import main
+
+    return main
 
 
 def _estimators() -> Main:

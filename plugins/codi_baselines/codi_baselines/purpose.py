@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 GOAL = "goal"
 """Task options of this name, or that begin with it, say what is asked for."""
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
 
 
 @attrs.frozen
@@ -39,7 +43,7 @@ class Purpose:
     method: str
     task: str
     task_options: Mapping[str, Any]
-    cost: tuple[str, ...] = attrs.field(converter=tuple)
+    cost: tuple[str, ...] = attrs.field(converter=_texts)
     predictor: str
     temperature: float | None
     bases: Mapping[str, str | None]

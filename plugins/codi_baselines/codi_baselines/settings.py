@@ -17,6 +17,12 @@ PLANS = frozenset({"policy", "checkpoint", "predictor", "cost", "temperature"})
 """The options of ``codi-run`` that say what plans a method is trained for."""
 
 
+def shared_option(name: str, default: Any) -> Any:
+    """A field of :class:`TrainingSettings` with another default."""
+    field = attrs.fields_dict(TrainingSettings)[name]
+    return attrs.field(default=default, converter=field.converter, metadata=field.metadata)
+
+
 def _hidden(**settings: Any) -> Any:
     return attrs.field(kw_only=True, metadata={"hidden": True}, **settings)
 

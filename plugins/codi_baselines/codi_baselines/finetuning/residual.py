@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codi_core.errors import CheckpointError
-from codi_core.policies import DiffusionPolicy
+from codi_core.errors import CheckpointError, SpecificationError
+from codi_core.policies import DiffusionPolicy, ProductPolicy
 from codi_core.policies.networks import DenoisingNetwork
 from codi_core.training.checkpoint import read_tensors, write_tensors
 
@@ -56,6 +56,25 @@ class ResidualNetwork(DenoisingNetwork):
         frozen: Tensor = self.base(noisy, noise, of_base, known[0])
         learnt: Tensor = self.residual(noisy, noise, of_residual, known[1])
         return frozen + learnt
+
+
+def frozen_base(product: ProductPolicy) -> DiffusionPolicy:
+    """The joint policy that is fine-tuned: the one factor of a product.
+
+    Raises:
+        SpecificationError: there are several factors, or a policy of another kind.
+    """
+    if len(product.factors) != 1:
+        raise SpecificationError(
+            f"fine-tuning takes one policy that acts for all agents; these are "
+            f"{len(product.factors)}: choose a joint one with --policy"
+        )
+    policy = product.factors[0].policy
+    if not isinstance(policy, DiffusionPolicy):
+        raise SpecificationError(
+            f"fine-tuning takes a policy of codi-train; this one is {type(policy).__name__}"
+        )
+    return policy
 
 
 def residual_policy(base: DiffusionPolicy) -> DiffusionPolicy:
