@@ -91,7 +91,10 @@ class CostError(CodiError):
 
 
 class EpisodeError(CodiError):
-    """A part of somebody's, such as a method or an environment, that raised in every episode."""
+    """A part of somebody's, such as a method or an environment, that raised in every episode.
+
+    Or metrics that raised when they summarised episodes.
+    """
 
     exit_code = 2
 

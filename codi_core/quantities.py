@@ -6,7 +6,7 @@ import argparse
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -92,40 +92,52 @@ def check_fields(settings: Any) -> None:
     """Convert the fields of an attrs object by their metadata, wherever their values come from.
 
     ``type`` is a function of a value, or of each value of a tuple; ``choices`` are what there is.
-    It is meant for ``__attrs_post_init__``. None is left as it is.
+    What comes of it must be as the field is annotated. It is meant for ``__attrs_post_init__``.
 
     Raises:
         UsageError: a field doesn't take its value.
     """
+    hints = typing.get_type_hints(type(settings))
     for field in attrs.fields(type(settings)):
         value, choices = getattr(settings, field.name), field.metadata.get("choices")
         if choices is not None and value not in (None, *choices):
             raise UsageError(f"{flag(field.name)}: must be one of {', '.join(choices)}")
         convert: Callable[[Any], Any] | None = field.metadata.get("type")
-        if convert is None or value is None:
-            continue
-        try:
-            several = isinstance(value, tuple)
-            converted = tuple(map(convert, value)) if several else convert(value)
-        except ValueError as error:
-            raise UsageError(f"{flag(field.name)}: {error}") from error
-        object.__setattr__(settings, field.name, converted)
+        if convert is not None and value is not None:
+            try:
+                several = isinstance(value, tuple)
+                value = tuple(map(convert, value)) if several else convert(value)
+            except ValueError as error:
+                raise UsageError(f"{flag(field.name)}: {error}") from error
+            object.__setattr__(settings, field.name, value)
+        wanted = unlike(value, hints[field.name])
+        if wanted is not None:
+            raise UsageError(f"{flag(field.name)}: must be {wanted}, not {value!r}")
 
 
 def unlike(value: Any, hint: Any) -> str | None:
     """What a value must be by its annotation; None if it may do.
 
-    Numbers must be finite: NaN passes most comparisons that are meant to refuse it. Annotations
-    of other kinds than numbers, texts, booleans, choices and tuples or lists of them say nothing.
+    Numbers must be finite, but for ``numbers.Real``: NaN passes most comparisons that are meant to
+    refuse it. Annotations
+    of other kinds than numbers, texts, booleans, choices, and tuples, lists and mappings of them
+    say nothing.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        wanted = [unlike(value, argument) for argument in arguments]
-        return None if None in wanted else " or ".join(filter(None, wanted))
+        wanted = {argument: unlike(value, argument) for argument in arguments}
+        # Nobody can ask for None but by leaving the option out.
+        kinds = [kind for argument, kind in wanted.items() if kind and argument is not type(None)]
+        return None if None in wanted.values() else " or ".join(kinds)
     if origin is typing.Literal:
         return None if value in arguments else f"one of {', '.join(map(str, arguments))}"
     if origin in (tuple, list):
         return _unlike_several(value, arguments, origin)
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            return "named values"
+        unfit = _unlike_several(list(value.values()), arguments[1:], list)
+        return unfit and f"named {unfit}"
     if hint in _PLAIN:
         fits, wanted_kind = _PLAIN[hint]
         return None if fits(value) else wanted_kind
@@ -149,8 +161,9 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     bool: (lambda value: isinstance(value, bool), "true or false"),
     int: (lambda value: isinstance(value, Integral) and _is_number(value), "a whole number"),
     float: (_is_number, "a finite number"),
+    Real: (lambda value: isinstance(value, Real), "a number"),
     str: (lambda value: isinstance(value, str), "a text"),
-    type(None): (lambda value: value is None, "none"),
+    type(None): (lambda value: value is None, "left out"),
 }
 
 

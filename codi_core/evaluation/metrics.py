@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from codi_core.errors import EpisodeError
 from codi_core.evaluation.statistics import wilson_interval
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
 
@@ -38,6 +39,9 @@ def run_metrics(
         records: the finished episodes.
         waves: the waves that they ran in.
         task_metrics: summarises the records for the task.
+
+    Raises:
+        EpisodeError: the task's metrics can't summarise the records.
     """
     successes = sum(bool(record["success"]) for record in records)
     counts = _total(wave["counts"] for wave in waves)
@@ -57,9 +61,20 @@ def run_metrics(
         "seed": configuration["seed"],
         "warnings": {name: int(counts.get(name, 0)) for name in WARNINGS},
         "errors": len(records) - len(scored),
-        "task_metrics": task_metrics.summary(scored) if scored else {},
+        "task_metrics": _summary(task_metrics, scored) if scored else {},
         "diagnostics": _diagnostics(waves),
     }
+
+
+def _summary(task_metrics: Metrics, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    try:
+        return task_metrics.summary(records)
+    except Exception as error:
+        raise EpisodeError(
+            f"{type(task_metrics).__name__} cannot summarise these episodes ("
+            f"{type(error).__name__}: {error}): it has a fault, or the records are another "
+            "version's or were changed"
+        ) from error
 
 
 def completion_times(records: Sequence[EpisodeRecord], limit: float) -> list[float]:
@@ -136,5 +151,7 @@ def _diagnostics(waves: Sequence[Wave]) -> dict[str, Any]:
     stages = _total(wave["stage_seconds"] for wave in waves)
     return {
         **{name: float(np.mean(values)) for name, values in mean_series(waves).items()},
-        "stage_seconds_per_replan": {name: value / plans for name, value in stages.items()},
+        "stage_seconds_per_replan": {
+            name: value / plans for name, value in stages.items() if plans
+        },
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from codi_core.files.durable import (
     write_durably,
     writing,
 )
+from codi_core.quantities import unlike
 
 if TYPE_CHECKING:
     from codi_core.tasks import EpisodeRecord, Trace
@@ -40,6 +42,20 @@ OWN_FILES = (
 FREE_FIELDS = frozenset({"episodes", "physics_threads"})
 """Fields of the configuration that a resumed run may change: they don't change an episode. Threads
 of tensor operations do, by rounding."""
+
+
+_RECORD = {"episode": int, "success": bool, "completion_time_s": float | None}
+"""What each line of ``episodes.jsonl`` holds, whatever the task adds."""
+_WAVE = {
+    "episodes": list[int],
+    "replan_seconds": list[float],
+    "counts": dict[str, float],
+    "stage_seconds": dict[str, float],
+    "series": dict[str, list[Real]],
+}
+"""What each line of ``waves.jsonl`` holds."""
+_MAY_HOLD = {"world_plans": int, "delays": list[float], "dropped": list[int]}
+"""What it may hold besides, from which versions on, and of which clocks."""
 
 
 @attrs.frozen
@@ -103,9 +119,12 @@ class RunFolder:
             )
         except ValueError as error:
             raise UsageError(f"'{path}' is damaged: {error}") from error
-        if not isinstance(content, dict) or not isinstance(content.get("configuration"), dict):
-            raise UsageError(f"'{path}' is damaged: it has no \"configuration\"")
-        return content
+        wanted = _missing(content, {"configuration": dict[str, Any]}) or _missing(
+            content["configuration"], {"task": str}
+        )
+        if wanted:
+            raise UsageError(f"'{path}' is damaged: {wanted}")
+        return dict(content)
 
     def commit(self, wave: Mapping[str, Any], records: Iterable[EpisodeRecord]) -> None:
         """Append a finished wave and its episodes, durably."""
@@ -115,18 +134,32 @@ class RunFolder:
             append_lines(self.file("episodes.jsonl"), records)
 
     def records(self) -> list[EpisodeRecord]:
-        """The finished episodes by number; a line torn by a crash is dropped for good."""
-        records = read_lines(self.file("episodes.jsonl"))
+        """The finished episodes by number; a line torn by a crash is dropped for good.
+
+        Raises:
+            UsageError: a line is damaged, or holds no record.
+        """
+        records = self._lines("episodes.jsonl", _RECORD)
+        for number, record in enumerate(records, 1):
+            if record["success"] and record["completion_time_s"] is None:
+                path = self.file("episodes.jsonl")
+                raise UsageError(
+                    f"'{path}' is damaged in line {number}: it is a success without a time"
+                )
         return sorted(records, key=lambda record: int(record["episode"]))
 
     def waves(self) -> list[dict[str, Any]]:
-        """The finished waves, each episode in one, without those that were never finished."""
-        missing = {record["episode"] for record in read_lines(self.file("episodes.jsonl"))}
+        """The finished waves, each episode in one, without those that were never finished.
+
+        Raises:
+            UsageError: a line is damaged, or holds no wave.
+        """
+        missing = {record["episode"] for record in self.records()}
         waves = []
         # A wave that was cut short before its episodes were written is followed by those that
         # brought them.
-        for wave in reversed(read_lines(self.file("waves.jsonl"))):
-            if missing.issuperset(wave["episodes"]):
+        for wave in reversed(self._lines("waves.jsonl", _WAVE)):
+            if wave["episodes"] and missing.issuperset(wave["episodes"]):
                 missing.difference_update(wave["episodes"])
                 waves.append(wave)
         return waves[::-1]
@@ -164,11 +197,20 @@ class RunFolder:
             np.savez_compressed(stream, **arrays)
 
     def traces(self) -> dict[int, Trace]:
-        """The kept traces by episode number."""
+        """The kept traces by episode number.
+
+        Raises:
+            UsageError: one is damaged.
+        """
         found: dict[int, Trace] = {}
         for path in sorted(self.file("traces").glob("episode-*.npz")):
-            with np.load(path) as content:
-                found[int(path.stem.removeprefix("episode-"))] = dict(content)
+            try:
+                with np.load(path) as content:
+                    found[int(path.stem.removeprefix("episode-"))] = dict(content)
+            except Exception as error:  # zip files break in many ways
+                raise UsageError(
+                    f"'{path}' is damaged ({error}): remove it, it is only needed for pictures"
+                ) from error
         return found
 
     def check_same(self, configuration: Mapping[str, Any]) -> None:
@@ -186,6 +228,17 @@ class RunFolder:
                     f"cannot resume '{self.path}': {name} was {_short(there.get(name))} and is "
                     f"now {_short(here.get(name))}; give the same options, or another --output"
                 )
+
+    def _lines(self, name: str, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The lines of one of the run's files, each checked for what it must hold."""
+        path = self.file(name)
+        items = read_lines(path)
+        for number, item in enumerate(items, 1):
+            besides = {name: hint for name, hint in _MAY_HOLD.items() if name in item}
+            wanted = _missing(item, {**fields, **besides})
+            if wanted:
+                raise UsageError(f"'{path}' is damaged in line {number}: {wanted}")
+        return items
 
     def _clear(self) -> None:
         for name in OWN_FILES:
@@ -209,6 +262,19 @@ class RunFolder:
                 f"'{self.path}' already holds a run ({done} finished episodes): --resume goes on "
                 "with it, --overwrite removes it, --output chooses another folder"
             )
+
+
+def _missing(content: Any, fields: Mapping[str, Any]) -> str | None:
+    """What a JSON object lacks of its fields, given with their types; None if it has all."""
+    if not isinstance(content, Mapping):
+        return "it is no JSON object"
+    for name, hint in fields.items():
+        if name not in content:
+            return f'it has no "{name}"'
+        wanted = unlike(content[name], hint)
+        if wanted:
+            return f'its "{name}" must be {wanted}, not {_short(content[name])}'
+    return None
 
 
 def _short(value: Any) -> str:

@@ -171,6 +171,11 @@ class WaveRunner:
                     f"{type(self.metrics).__name__}.episode() returned a record without '{name}', "
                     "which every record needs"
                 )
+        if scored["success"] and scored["completion_time_s"] is None:
+            raise SpecificationError(
+                f"{type(self.metrics).__name__}.episode() returned a success without its "
+                "'completion_time_s'"
+            )
         record = {"episode": number, **scored}
         if failure is not None:
             record |= {"success": False, "completion_time_s": None, "error": failure}

@@ -227,7 +227,14 @@ def prepare(task: str, task_options: Mapping[str, Any] | None = None, **options:
 
 
 def from_config(configuration: Mapping[str, Any]) -> Experiment:
-    """The experiment of a resolved configuration, as ``config.json`` holds it."""
+    """The experiment of a resolved configuration, as ``config.json`` holds it.
+
+    Raises:
+        UsageError: something is missing in it, or not as it must be.
+    """
+    for name in ("task", "task_options"):
+        if name not in configuration:
+            raise UsageError(f'the configuration is damaged: it has no "{name}"')
     opened = find_task(str(configuration["task"])).open(configuration["task_options"])
     return Experiment(opened, resolve({}, opened, configuration))
 

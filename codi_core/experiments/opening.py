@@ -83,6 +83,8 @@ def make_options(options: type[Any], values: Mapping[str, Any], task: str) -> An
     Raises:
         UsageError: a missing or unknown value, or one that a validator refuses.
     """
+    if not isinstance(values, Mapping):
+        raise UsageError(f"task '{task}': its options must be named values, not {values!r}")
     hints = typing.get_type_hints(options)
     known = {field.name: field for field in attrs.fields(options) if field.init}
     for name in values:

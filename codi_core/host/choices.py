@@ -44,6 +44,8 @@ def parse_choice(text: str, option: str, weighted: bool = False) -> Choice:
         UsageError: the text has another form; the message names ``option``.
     """
     form = "[+]NAME[=WEIGHT][:option=value,...]" if weighted else "NAME[:option=value,...]"
+    if not isinstance(text, str):  # files and programs may give anything
+        raise UsageError(f"{option}: must be a text, not {text!r}")
     head, colon, tail = text.partition(":")
     adds = weighted and head.startswith("+")
     name, equals, weight = head.removeprefix("+" if adds else "").partition("=")

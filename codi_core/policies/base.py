@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
@@ -9,6 +10,7 @@ import attrs
 from torch import Tensor
 
 from codi_core.defaults import HORIZON
+from codi_core.errors import SpecificationError
 from codi_core.planning import Denoiser, Observation
 from codi_core.planning.defaults import SIGMA_RANGE
 from codi_core.policies.normalisation import Normaliser
@@ -30,6 +32,14 @@ def _range(values: Iterable[float]) -> tuple[float, float]:
     return low, high
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_whole(value: object, minimum: float = -math.inf) -> bool:
+    return isinstance(value, int) and value >= minimum
+
+
 @attrs.frozen
 class ActionSpec:
     """What a policy's chunk means.
@@ -39,12 +49,24 @@ class ActionSpec:
         horizon: K, the number of actions in a chunk.
         rate_hz: the control rate [Hz] at which the actions follow one another.
         offset: which control step the chunk's first action belongs to; 0 is the present one.
+
+    Raises:
+        SpecificationError: no horizon or rate is meant by a number.
     """
 
     names: tuple[str, ...] = attrs.field(converter=_names)
     horizon: int = HORIZON
     rate_hz: float = 10.0
     offset: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        if not _is_whole(self.horizon, 1) or not _is_whole(self.offset):
+            raise SpecificationError(
+                f"an action chunk has a horizon of at least 1 and an offset, both whole numbers; "
+                f"got {self.horizon!r} and {self.offset!r}"
+            )
+        if not _is_finite(self.rate_hz) or self.rate_hz <= 0:
+            raise SpecificationError(f"a control rate is a positive number, not {self.rate_hz!r}")
 
     @property
     def dimension(self) -> int:
@@ -66,12 +88,22 @@ class PolicySpec:
         observation: the shape of each named observation, without worlds and history.
         history: H, how many past observations it reads.
         sigma_range: the noise levels (lowest, highest) at which it can be evaluated.
+
+    Raises:
+        SpecificationError: no history or noise levels are meant by a number.
     """
 
     action: ActionSpec
     observation: Shapes = attrs.field(converter=_shapes)
     history: int = 1
     sigma_range: tuple[float, float] = attrs.field(default=SIGMA_RANGE, converter=_range)
+
+    def __attrs_post_init__(self) -> None:
+        if not _is_whole(self.history, 1):
+            raise SpecificationError(f"a history is a number of at least 1, not {self.history!r}")
+        low, high = self.sigma_range
+        if not (_is_finite(low) and _is_finite(high) and 0 <= low < high):
+            raise SpecificationError(f"noise levels are a range above 0, not {low!r} to {high!r}")
 
 
 class BasePolicy(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import starmap
 from typing import Any, NamedTuple, cast
@@ -49,7 +50,8 @@ class DiffusionPolicy(nn.Module, BasePolicy):
         noise_std: standard deviation of ln sigma in training.
 
     Raises:
-        SpecificationError: the normalisers do not fit ``spec``.
+        SpecificationError: the normalisers do not fit ``spec``, or no distribution has these
+            means and standard deviations.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class DiffusionPolicy(nn.Module, BasePolicy):
     ) -> None:
         super().__init__()
         _check_normalisers(spec, normaliser, observation_normalisers)
+        _check_distributions(sigma_data, noise_mean, noise_std)
         self.spec = spec
         self.network = network
         self.normaliser = normaliser
@@ -245,6 +248,19 @@ def training_levels(
 def observation_sizes(spec: PolicySpec) -> dict[str, int]:
     """How many values each observation has at one instant."""
     return {name: int(torch.Size(shape).numel()) for name, shape in spec.observation.items()}
+
+
+def _check_distributions(sigma_data: float, noise_mean: float, noise_std: float) -> None:
+    values: dict[str, object] = {
+        "sigma_data": sigma_data,
+        "noise_mean": noise_mean,
+        "noise_std": noise_std,
+    }
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise SpecificationError(f"{name} must be a finite number, not {value!r}")
+        if name != "noise_mean" and value <= 0:
+            raise SpecificationError(f"{name} must be positive, not {value!r}")
 
 
 def _check_normalisers(

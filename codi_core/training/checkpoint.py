@@ -17,6 +17,7 @@ from codi_core.errors import CheckpointError, CodiError
 from codi_core.files.durable import write_durably
 from codi_core.policies.base import ActionSpec, PolicySpec
 from codi_core.policies.diffusion import DiffusionPolicy
+from codi_core.policies.normalisation import Normaliser
 
 FORMAT_VERSION = 1
 _KEY = "codi"
@@ -78,6 +79,21 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is damaged or truncated ({error}): copy or train it again"
         ) from error
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint of a model, as :func:`read_tensors` reads them.
+
+    Raises:
+        CheckpointError: likewise, or a number among them is not finite.
+    """
+    tensors = read_tensors(path)
+    for name, values in tensors.items():
+        if values.is_floating_point() and not bool(values.isfinite().all()):
+            raise CheckpointError(
+                f"{path} has numbers that are not finite in '{name}': copy or train it again"
+            )
+    return tensors
 
 
 def describe(policy: DiffusionPolicy) -> dict[str, Any]:
@@ -170,6 +186,8 @@ def load_checkpoint(
             check_spec(path, spec, expected)
         policy = _untrained(spec, metadata)
         policy.load_state_dict(_tensors(path, base))
+        for normaliser in (policy.normaliser, *policy.observation_normalisers):
+            Normaliser(normaliser.mean, normaliser.scale)  # it checks them
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, CodiError, OSError) as error:
@@ -245,8 +263,9 @@ def check_spec(path: Path, found: PolicySpec, expected: PolicySpec) -> None:
 
 
 def _spec(metadata: Mapping[str, Any]) -> PolicySpec:
+    action = metadata["action"]
     return PolicySpec(
-        ActionSpec(**metadata["action"]),
+        ActionSpec(action["names"], action["horizon"], action["rate_hz"], action["offset"]),
         {name: tuple(shape) for name, shape in metadata["observation"]},
         metadata["history"],
         tuple(metadata["sigma_range"]),
@@ -254,9 +273,14 @@ def _spec(metadata: Mapping[str, Any]) -> PolicySpec:
 
 
 def _untrained(spec: PolicySpec, metadata: Mapping[str, Any]) -> DiffusionPolicy:
-    architecture = metadata["architecture"]
+    architecture, diffusion = metadata["architecture"], metadata["diffusion"]
+    # By their names: nothing that is missing gets a default.
+    names = ("sigma_data", "noise_mean", "noise_std")
     return DiffusionPolicy.build(
-        spec, architecture["network"], **metadata["diffusion"], **architecture["options"]
+        spec,
+        architecture["network"],
+        **{name: diffusion[name] for name in names},
+        **architecture["options"],
     )
 
 
@@ -264,4 +288,4 @@ def _tensors(path: Path, base: Path | str | None) -> dict[str, Tensor]:
     """A checkpoint's tensors, those of its base included."""
     found = find_base(path, base)
     tensors = {} if found is None else _tensors(found, None)
-    return tensors | read_tensors(path)
+    return tensors | read_weights(path)

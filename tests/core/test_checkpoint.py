@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, and what is said when one does not fit."""
 
 import json
+import re
 
 import attrs
 import pytest
@@ -17,6 +18,7 @@ from codi_core.training import (
     read_metadata,
     save_checkpoint,
 )
+from codi_core.training.checkpoint import read_tensors, write_tensors
 
 ACTION = ActionSpec(("x [m]", "y [m]"), horizon=8, rate_hz=10.0)
 SPEC = PolicySpec(ACTION, {"observation.state": (3,), "cube": (7,)}, history=2)
@@ -201,11 +203,58 @@ def test_metadata_that_are_no_object_are_named(tmp_path, text):
         {"architecture": "unet"},
         {"architecture": {"network": "unet", "options": {"widths": "wide"}}},
         {"history": "two"},
+        {"history": 0},
+        {"sigma_range": [0.1, float("nan")]},
+        {"sigma_range": [2.0, 1.0]},
+        {"sigma_range": ["0.1", "1"]},
+        {"action": {"names": ["x", "y"], "horizon": 0}},
+        {"action": {"names": ["x", "y"], "horizon": 8.0}},
+        {"action": {"names": ["x", "y"], "rate_hz": float("nan")}},
+        {"action": {"names": ["x", "y"], "rate_hz": None}},
+        {"action": {"names": ["x", "y"], "offset": "one"}},
+        {"diffusion": {"sigma_data": float("nan")}},
+        {"diffusion": {"sigma_data": 0}},
+        {"diffusion": {"noise_mean": "x"}},
+        {"diffusion": {"noise_mean": float("inf")}},
+        {"diffusion": {"noise_std": -1.0}},
+        {"diffusion": {"noise_std": None}},
     ],
 )
 def test_metadata_of_other_kinds_are_named(path, changes):
     rewrite(path, **changes)
     with pytest.raises(CheckpointError, match="does not describe a policy"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_named(path, number):
+    metadata, tensors = read_metadata(path), read_tensors(path)
+    for name in tensors:
+        broken = tensors[name].clone()
+        broken.view(-1)[-1] = number
+        write_tensors(path, {**tensors, name: broken}, metadata)
+        with pytest.raises(CheckpointError, match=f"not finite in '{re.escape(name)}'"):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+@pytest.mark.parametrize("name", ["normaliser.scale", "observation_normalisers.1.scale"])
+def test_scales_that_divide_by_nothing_are_named(path, name, scale):
+    metadata, tensors = read_metadata(path), read_tensors(path)
+    tensors[name][0] = scale
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(CheckpointError, match="scale must be positive"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["action/rate_hz", "action/horizon", "action/offset", "diffusion/sigma_data"]
+)
+def test_what_is_missing_gets_no_default(path, name):
+    group, field = name.split("/")
+    rest = {key: value for key, value in read_metadata(path)[group].items() if key != field}
+    rewrite(path, **{group: rest})
+    with pytest.raises(CheckpointError, match=f"KeyError: '{field}'"):
         load_checkpoint(path)
 
 

@@ -176,8 +176,11 @@ def test_without_pandas_the_table_says_what_to_install(monkeypatch: pytest.Monke
         ({"samples": 0}, "row 'bad': --samples: must be a whole number of at least 1"),
         ({"sample": 8}, "row 'bad': a run has no options called sample"),
         ({"method": 3}, "row 'bad': --method: must be a text, not 3"),
-        ({"cost": ["gap", 1]}, "row 'bad': --cost: must be a text, not 1"),
-        ({"cost": 1.5}, "row 'bad': --cost: must be a text, not 1.5"),
+        (
+            {"cost": ["gap", 1]},
+            "row 'bad': --cost: must be values that are each a text, not ('gap', 1)",
+        ),
+        ({"cost": 1.5}, "row 'bad': --cost: must be several values, not 1.5"),
         ({"task_options": 3}, "row 'bad': options are values by name, not 3"),
         ("base", "row 'bad': options are values by name, not 'base'"),
         ({"preset": "slow"}, "row 'bad': unknown preset of task 'example-points' 'slow'"),

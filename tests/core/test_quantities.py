@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +21,7 @@ from codi_core.quantities import unlike
 KINDS: list[tuple[Any, list[Any], list[Any]]] = [
     (int, [0, -3, np.int64(2)], [True, 1.0, "1", None, math.nan]),
     (float, [0.5, 2, np.float32(0.5)], [True, "1", None, math.nan, math.inf, -math.inf, 1j]),
+    (Real, [0, math.nan, math.inf], ["1", None, 1j]),
     (bool, [True, False], [0, 1, "true", None]),
     (str, ["", "nan"], [1, None, Path("x")]),
     (float | None, [None, 1.5], ["none", math.nan]),
@@ -27,6 +30,8 @@ KINDS: list[tuple[Any, list[Any], list[Any]]] = [
     (tuple[int, ...], [(), (1, 2, 3)], [(1, 2.5), (math.nan,), 1, "12"]),
     (list[str], [[], ["a"]], [["a", 1], "a"]),
     (tuple[int, ...] | None, [None, (1,)], [(None,), 1]),
+    (dict[str, int], [{}, {"a": 1}], [{"a": 1.5}, {"a": None}, [], "ab", None]),
+    (Mapping[str, list[float]], [{"a": [1.0]}], [{"a": [math.nan]}, {"a": 1.0}, 3]),
 ]
 
 
@@ -38,16 +43,18 @@ def test_a_value_is_as_it_is_annotated(hint: Any, fit: list[Any], unfit: list[An
 
 def test_what_is_missing_is_said() -> None:
     assert unlike("x", int) == "a whole number"
-    assert unlike(math.nan, float | None) == "a finite number or none"
+    assert unlike(math.nan, float | None) == "a finite number"
+    assert unlike(math.nan, float | str) == "a finite number or a text"
     assert unlike("c", Literal["a", "b"]) == "one of a, b"
     assert unlike((1.0,), tuple[float, float]) == "2 values"
     assert unlike((1.0, "b"), tuple[float, ...]) == "values that are each a finite number"
+    assert unlike({"a": "b"}, dict[str, int]) == "named values that are each a whole number"
 
 
 @given(st.one_of(st.none(), st.text(), st.floats(), st.lists(st.integers())))
 def test_other_annotations_say_nothing(value: Any) -> None:
     assert unlike(value, Any) is None
-    assert unlike(value, dict[str, int]) is None
+    assert unlike(value, set[int]) is None
 
 
 @attrs.frozen
@@ -72,7 +79,7 @@ class Careless:
         ({"speed": "fast"}, "--speed must be a finite number, not 'fast'"),
         ({"places": [0.0, math.nan]}, "--places must be values that are each a finite number"),
         ({"places": [0.0]}, "--places must be 2 values"),
-        ({"label": 3}, "--label must be a text or none, not 3"),
+        ({"label": 3}, "--label must be a text, not 3"),
         ({"careful": "yes"}, "--careful must be true or false, not 'yes'"),
         ({"sped": 1.0}, "has no option 'sped'; it has: count, speed"),
     ],

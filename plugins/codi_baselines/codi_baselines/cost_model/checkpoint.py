@@ -9,7 +9,7 @@ from typing import Any
 from codi_baselines.cost_model.network import CostModel
 from codi_core.errors import CheckpointError, CodiError
 from codi_core.policies import Normaliser, ProductPolicy
-from codi_core.training.checkpoint import read_metadata, read_tensors, write_tensors
+from codi_core.training.checkpoint import read_metadata, read_weights, write_tensors
 
 
 def save_cost_model(model: CostModel, path: Path, metadata: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def load_cost_model(path: Path, product: ProductPolicy) -> CostModel:
             metadata["sigma_data"],
             **architecture["options"],
         )
-        model.load_state_dict(read_tensors(path))
+        model.load_state_dict(read_weights(path))
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, CodiError) as error:

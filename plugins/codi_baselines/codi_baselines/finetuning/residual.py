@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from codi_core.errors import CheckpointError, SpecificationError
 from codi_core.policies import DiffusionPolicy, ProductPolicy
 from codi_core.policies.networks import DenoisingNetwork
-from codi_core.training.checkpoint import read_tensors, write_tensors
+from codi_core.training.checkpoint import read_weights, write_tensors
 
 
 class ResidualNetwork(DenoisingNetwork):
@@ -115,7 +115,7 @@ def load_residual(path: Path, base: DiffusionPolicy) -> DiffusionPolicy:
     """
     policy = residual_policy(base)
     try:
-        _residual_of(policy).load_state_dict(read_tensors(path))
+        _residual_of(policy).load_state_dict(read_weights(path))
     except RuntimeError as error:
         raise CheckpointError(
             f"{path} does not fit its base policy, whose network is another one ({error}): copy or "
