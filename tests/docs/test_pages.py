@@ -24,7 +24,13 @@ LOW_CARRY = ROOT / "docs" / "examples" / "low_carry"
 FRANKA = ROOT / "plugins" / "codi_franka"
 # Its code needs demonstrations and another package; it is a record of what was run.
 RECORDS = {ROOT / "docs" / "data-format.md"}
-COMMANDS = ("codi-run", "codi-collect", "codi-train", "codi-plugins", "codi-bench")
+MODULES = {
+    **{f"codi-{name}": f"codi_core.cli.{name}" for name in ("run", "collect", "train", "plugins")},
+    "codi-bench": "codi_core.cli.bench",
+    "codi-train-baseline": "codi_baselines.train.command",
+}
+JOBS = ("codi-bench", "codi-train-baseline")
+"""Commands whose options depend on their first argument."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -40,7 +46,7 @@ def console(page: Path) -> list[list[str]]:
         for line in block.replace("\\\n", " ").splitlines()
         if line.startswith("$ ")
     ]
-    return [words for line in lines if (words := shlex.split(line)) and words[0] in COMMANDS]
+    return [words for line in lines if (words := shlex.split(line)) and words[0] in MODULES]
 
 
 def name(page: Path) -> str:
@@ -95,8 +101,7 @@ def test_the_code_on_a_page_runs(page: Path, plugins: Path, tmp_path: Path) -> N
 @functools.cache
 def help_of(program: str, job: str | None, task: str | None, plugins: Path) -> str:
     chosen = [*([job] if job else []), *(["--task", task] if task else [])]
-    module = f"codi_core.cli.{program.removeprefix('codi-')}"
-    done = command(module, *chosen, "--help", folders=(plugins, FRANKA))
+    done = command(MODULES[program], *chosen, "--help", folders=(plugins, FRANKA))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -105,7 +110,7 @@ def help_of(program: str, job: str | None, task: str | None, plugins: Path) -> s
 def test_the_options_on_a_page_exist(page: Path, plugins: Path) -> None:
     for words in console(page):
         task = words[words.index("--task") + 1] if "--task" in words else None
-        job = words[1] if words[0] == "codi-bench" else None
+        job = words[1] if words[0] in JOBS and not words[1].startswith("-") else None
         known = help_of(words[0], job, task, plugins)
         for word in words:
             if word.startswith("--"):

@@ -75,12 +75,12 @@ class SoftActorCriticSettings(FineTuningSettings):
         UsageError: a value out of range.
     """
 
-    samples: int = _count("samples in each of them; each gets one noise level", 2)
+    samples: int = _count("samples in each of them; each gets one noise level", 4)
     kept: int = _count("how many times' samples are learnt from", 8)
     reverse_samples: int = training_option(
         METHOD,
         "K, reverse samples that the target at a noisy chunk is made of",
-        32,
+        64,
         type=whole(1),
         metavar="K",
     )
