@@ -1,5 +1,6 @@
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,16 +15,23 @@ from codi_navigation.collection.behaviours import BEHAVIOURS, DRAWS, Behaviours
 from codi_navigation.collection.demonstrator import NavigationDemonstrator
 from codi_navigation.collection.expert import keep_off
 from codi_navigation.collection.picture import write_demonstrations
-from codi_navigation.collection.recorder import GROUP, CollectionSettings, Recorder
+from codi_navigation.collection.recorder import GROUP, Recorder
+from codi_navigation.collection.settings import CollectionSettings
+from codi_navigation.collection.single_robot import SingleRobot
 from codi_navigation.collection.training_maps import training_problem
 from codi_navigation.maps.shapes import Maps
 
 KEYS = [EpisodeKey(3, number) for number in range(12)]
 
 
+def recorder(kind, settings=None):
+    settings = settings or CollectionSettings()
+    return Recorder(partial(SingleRobot, kind=kind, settings=settings), settings)
+
+
 @pytest.fixture(scope="module", params=["holonomic", "unicycle"])
 def recorded(request):
-    return request.param, Recorder(request.param).record(KEYS)
+    return request.param, recorder(request.param).record(KEYS)
 
 
 def test_training_problems_can_be_solved():
@@ -60,9 +68,9 @@ def test_a_demonstration_depends_on_its_key_alone(kind):
 
 def test_neither_groups_nor_seeds_nor_orders_mix():
     settings = CollectionSettings(steps=20)
-    first, second = Recorder("unicycle", settings).record(KEYS[:2])
+    first, second = recorder("unicycle", settings).record(KEYS[:2])
     mixed = [EpisodeKey(3, GROUP + 1), KEYS[1], EpisodeKey(4, 1), KEYS[0]]
-    far, again, other, zero = Recorder("unicycle", settings).record(mixed)
+    far, again, other, zero = recorder("unicycle", settings).record(mixed)
     assert same(zero, first)
     assert same(again, second)
     assert other.map != second.map != far.map
@@ -140,7 +148,7 @@ def test_a_data_set_has_what_the_policy_reads_and_restores_the_state(tmp_path):
     dataset = DemonstrationDataset.load(tmp_path / "data")
     assert dataset.arrays["observation.environment_state"].shape == (60, 31)
     assert dataset.arrays["state.episode"][20].tolist() == [3, 1]
-    (again,) = Recorder("unicycle", CollectionSettings(steps=20)).record(KEYS[:1])
+    (again,) = recorder("unicycle", CollectionSettings(steps=20)).record(KEYS[:1])
     assert np.array_equal(dataset.arrays["action"][:20], again.frames["action"])
 
 
@@ -151,7 +159,7 @@ def test_the_command_offers_what_demonstrations_depend_on(tmp_path, capsys):
     content = json.loads((tmp_path / "data" / "collection.json").read_text())
     assert content["task_options"] == {"vehicle": "unicycle"}
     dataset = DemonstrationDataset.load(tmp_path / "data")
-    (expected,) = Recorder("unicycle").record([EpisodeKey(0, 1)])
+    (expected,) = recorder("unicycle").record([EpisodeKey(0, 1)])
     assert np.array_equal(dataset.arrays["action"][110:], expected.frames["action"])
     for refused in (["--vehicle", "mixed"], ["--agents", "4"], ["--radius", "0.2"]):
         assert collect([*task, *data, *refused]) == 2
@@ -164,7 +172,7 @@ def test_a_mixed_team_is_no_kind_to_learn_from():
 
 
 def test_demonstrations_are_drawn(tmp_path):
-    recorder = Recorder("holonomic", CollectionSettings(steps=20))
-    demonstrations = recorder.record([EpisodeKey(0, number) for number in range(2)])
+    keys = [EpisodeKey(0, number) for number in range(2)]
+    demonstrations = recorder("holonomic", CollectionSettings(steps=20)).record(keys)
     path = write_demonstrations(tmp_path / "demonstrations.png", demonstrations)
     assert path.stat().st_size > 5000

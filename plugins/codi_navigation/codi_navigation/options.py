@@ -23,11 +23,14 @@ def _radius(_: object, __: Any, value: float) -> None:
         raise UsageError(f"--radius must be between {RADII[0]} m and {RADII[1]} m, not {value:g}")
 
 
-def agents_field(default: int) -> Any:
+def agents_field(default: int, what: str = "N, the number of robots") -> Any:
     """The option ``--agents`` with a scenario's own default."""
-    return attrs.field(
-        default=default, validator=_agents, metadata={"help": "N, the number of robots"}
-    )
+    return attrs.field(default=default, validator=_agents, metadata={"help": what})
+
+
+def radius_field(what: str = "of the robots [m]") -> Any:
+    """The option ``--radius``."""
+    return attrs.field(default=0.15, validator=_radius, metadata={"help": what})
 
 
 @attrs.frozen(kw_only=True)
@@ -35,9 +38,7 @@ class NavigationOptions:
     """Options that all scenarios share."""
 
     agents: int = agents_field(8)
-    radius: float = attrs.field(
-        default=0.15, validator=_radius, metadata={"help": "of the robots [m]"}
-    )
+    radius: float = radius_field()
     vehicle: Literal["holonomic", "unicycle", "mixed"] = attrs.field(
         default="holonomic",
         validator=attrs.validators.in_(("holonomic", "unicycle", "mixed")),

@@ -52,6 +52,18 @@ class NavigationState:
             routes=self.routes.of_worlds(rows),
         )
 
+    def alone(self) -> NavigationState:
+        """Each robot in a world of its own: B·N worlds, those of one world in a row."""
+        rows = torch.arange(self.worlds, device=self.radius.device)
+        return NavigationState(
+            position=self.position.flatten(0, 1).unsqueeze(1),
+            heading=self.heading.flatten().unsqueeze(1),
+            velocity=self.velocity.flatten(0, 1).unsqueeze(1),
+            radius=self.radius.flatten().unsqueeze(1),
+            maps=self.maps.of_worlds(rows.repeat_interleave(self.robots)),
+            routes=self.routes.alone(),
+        )
+
     def replaced(self, rows: Tensor, other: NavigationState) -> NavigationState:
         """The same with the worlds of ``other`` in place of those numbered ``rows``, (b,)."""
         return NavigationState(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import AgentView, PolicySpec
+from codi_core.policies import AgentView, PolicySpec, RecordedView, observation_feature
 from codi_core.resources import Resources
 from codi_core.tasks import (
     Demonstrator,
@@ -24,7 +25,8 @@ from codi_core.tasks import (
     Task,
     TaskParts,
 )
-from codi_navigation.action import RATE_HZ, action_spec
+from codi_core.tasks.task import GOAL_ALONE, INDEPENDENT
+from codi_navigation.action import RATE_HZ, action_spec, joint_action_spec
 from codi_navigation.costs import (
     GoalCost,
     ImminentCost,
@@ -39,13 +41,19 @@ from codi_navigation.observation import SHAPES, observe
 from codi_navigation.options import CollectionOptions, NavigationOptions
 from codi_navigation.prediction.predictor import NavigationPredictor
 from codi_navigation.scenarios.base import Scenario, time_limit
-from codi_navigation.scenarios.corridor import Corridor, CorridorOptions
+from codi_navigation.scenarios.corridor import (
+    Corridor,
+    CorridorCollectionOptions,
+    CorridorOptions,
+)
 from codi_navigation.scenarios.swap import Swap, SwapOptions
 from codi_navigation.scenarios.warehouse import Warehouse, WarehouseOptions
 from codi_navigation.simulation.contacts import drive
 from codi_navigation.simulation.environment import NavigationEnvironment
+from codi_navigation.simulation.frames import Restorer, hold
 from codi_navigation.state import NavigationState
 from codi_navigation.vehicles import Team
+from codi_navigation.vehicles.team import MIXED
 
 SHIPPED_CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -93,6 +101,9 @@ WEIGHTS = {
 }
 """Of the terms that tasks use by default."""
 
+ALONE = ("navigation-goal", "navigation-obstacles")
+"""Terms that ask nothing of a robot for others' sake: no distance, and no rule of the traffic."""
+
 CROWD = 64
 """So many robots meet so often that what is imminent counts apart."""
 
@@ -132,9 +143,10 @@ class NavigationTask(Task):
             agents=team.names,
             rate_hz=RATE_HZ,
             environment=environment,
-            policies={"single-agent": single_agent(team)},
+            policies=self.policies(options, team),
             predictors={"kinematic": lambda resources: NavigationPredictor(team)},
             default_costs=self.default_costs(options.agents),
+            cost_variants=self.cost_variants(),
             metrics=NavigationMetrics(),
             renderer=_renderer(),
             settings=SETTINGS,
@@ -142,6 +154,9 @@ class NavigationTask(Task):
             after_success=0.0,
             advance=_Advance(team),
             demonstrator=demonstrator,
+            joint_demonstrator=self.joint_demonstrator(options),
+            restore=_restorer(scenario, team, options.radius),
+            hold=hold,
             presets=PRESETS,
             ragged=frozenset({"obstacles", "passages", "roundabouts"}),
             paths=lambda trajectory: dict(
@@ -149,10 +164,26 @@ class NavigationTask(Task):
             ),
         )
 
+    def policies(self, options: Any, team: Team) -> Mapping[str, PolicyOffer]:
+        """The base policies that the task offers."""
+        return {"single-agent": single_agent(team)}
+
+    def joint_demonstrator(self, options: Any) -> Callable[[Resources], Demonstrator] | None:
+        """What makes joint demonstrations, if the task has any."""
+        return None
+
     def default_costs(self, agents: int) -> dict[str, float]:
         """The weights of the task's own cost for a team of this size."""
         crowd = ("navigation-imminent",) if agents >= CROWD else ()
         return {name: WEIGHTS[name] for name in (*self.terms, *crowd)}
+
+    def cost_variants(self) -> dict[str, dict[str, float]]:
+        """What robots want of themselves, with and without the obstacles on their ways."""
+        alone = [name for name in self.terms if name in ALONE]
+        return {
+            GOAL_ALONE: {ALONE[0]: WEIGHTS[ALONE[0]]},
+            INDEPENDENT: {name: WEIGHTS[name] for name in alone},
+        }
 
     def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
         """The costs of all navigation tasks."""
@@ -174,11 +205,24 @@ class CorridorTask(NavigationTask):
     """Two groups change sides through a passage one robot wide."""
 
     Options = CorridorOptions
+    CollectionOptions = CorridorCollectionOptions
     terms = (*NavigationTask.terms, "navigation-obstacles", "navigation-junction")
 
     def scenario(self, options: CorridorOptions) -> Scenario:
         """Two chambers and the passage."""
         return Corridor(options)
+
+    def policies(self, options: CorridorOptions, team: Team) -> Mapping[str, PolicyOffer]:
+        """Two robots of a kind may also have a policy of both."""
+        offers = super().policies(options, team)
+        both = len(team) == 2 and options.vehicle != MIXED
+        return {**offers, "joint": joint(team)} if both else offers
+
+    def joint_demonstrator(
+        self, options: CorridorOptions
+    ) -> Callable[[Resources], Demonstrator] | None:
+        """Of two robots; it refuses other teams."""
+        return partial(_corridor_joint_demonstrator, options)
 
 
 class WarehouseTask(NavigationTask):
@@ -205,6 +249,22 @@ def single_agent(team: Team) -> PolicyOffer:
     )
 
 
+def joint(team: Team) -> PolicyOffer:
+    """One factor for all robots, whose policy was trained on joint demonstrations."""
+    shapes = {
+        observation_feature(f"{robot}/{name}"): shape
+        for robot in team.names
+        for name, shape in SHAPES.items()
+    }
+    factor = FactorLayout(
+        "joint",
+        tuple(range(len(team))),
+        RecordedView(),
+        PolicySpec(joint_action_spec(team), shapes),
+    )
+    return PolicyOffer("one policy for all robots, from joint demonstrations", (factor,))
+
+
 class _Advance:
     """Foresees the state at the end of committed commands."""
 
@@ -218,6 +278,19 @@ class _Advance:
             commands = [chunk[:, step] for chunk in chunks]
             state = drive(state, self.team, torch.stack(commands, 1)).state
         return state, observe(state, self.team)
+
+
+def _corridor_joint_demonstrator(options: CorridorOptions, resources: Resources) -> Demonstrator:
+    from codi_navigation.collection.joint_demonstrator import CorridorJointDemonstrator
+
+    return CorridorJointDemonstrator(options)
+
+
+def _restorer(scenario: Scenario, team: Team, radius: float) -> Restorer | None:
+    """Frames alone do not say where obstacles are that differ from episode to episode."""
+    if scenario.map is None:
+        return None
+    return Restorer(scenario, scenario.map, team, radius)
 
 
 def _renderer() -> Renderer:

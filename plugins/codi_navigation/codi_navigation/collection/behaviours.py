@@ -68,9 +68,11 @@ class Behaviours:
 
     Args:
         count: n.
+        begins: that a behaviour begins, in each step of driving to the goal.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, begins: float = BEGINS) -> None:
+        self.begins = begins
         kinds = BEHAVIOURS.values()
         self._table = torch.tensor([[*kind.angle, *kind.speed, *kind.seconds] for kind in kinds])
         share = torch.tensor([kind.share for kind in kinds])
@@ -100,7 +102,7 @@ class Behaviours:
         """
         ended = self.left == 1
         self.left = (self.left - 1).clamp_min(0)
-        chance = torch.where(ended, ANOTHER, BEGINS)
+        chance = torch.where(ended, ANOTHER, self.begins)
         begins = (self.left == 0) & (draws[:, 0] < chance)
         self._begin(begins, bearing, to_go < AT_GOAL, draws[:, 1:])
         on = self.left > 0

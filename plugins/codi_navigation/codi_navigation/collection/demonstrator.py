@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from codi_core.data import DatasetWriter, FeatureSpec
 from codi_core.errors import UsageError
 from codi_core.tasks import EpisodeKey, EpisodeRecord
 from codi_core.tasks.demonstrator import Demonstrator
-from codi_navigation.collection.recorder import CollectionSettings, Recorder
+from codi_navigation.collection.recorder import Recorder
+from codi_navigation.collection.settings import CollectionSettings
+from codi_navigation.collection.single_robot import SingleRobot
 from codi_navigation.observation import (
     ENVIRONMENT,
     ENVIRONMENT_NAMES,
@@ -46,7 +49,9 @@ class NavigationDemonstrator(Demonstrator):
                 "--vehicle mixed: each kind learns from its own demonstrations; collect them with "
                 f"--vehicle {' and with --vehicle '.join(VEHICLES)}"
             )
-        self.recorder = Recorder(vehicle, settings)
+        settings = settings or CollectionSettings()
+        script = partial(SingleRobot, kind=vehicle, settings=settings)
+        self.recorder = Recorder(script, settings)
         names = state_names(vehicle)
         self.robot_type = f"disk_{vehicle}"
         self.features = {

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from codi_navigation.collection.behaviours import AT_GOAL, Behaviours
+from codi_navigation.collection.behaviours import AT_GOAL, BEGINS, Behaviours
 from codi_navigation.maps.shapes import signed_distance
 from codi_navigation.prediction.predictor import near_obstacles
 from codi_navigation.state import NavigationState
@@ -33,18 +33,26 @@ class Expert:
     Args:
         kind: the vehicles' kind.
         count: n.
+        begins: that a behaviour begins, in each step of driving to the goal.
+        margin: how near it goes to obstacles [m].
     """
 
-    def __init__(self, kind: str, count: int) -> None:
-        self.kind = kind
-        self.behaviours = Behaviours(count)
+    def __init__(
+        self, kind: str, count: int, begins: float = BEGINS, margin: float = KEEP_OFF
+    ) -> None:
+        self.kind, self.margin = kind, margin
+        self.behaviours = Behaviours(count, begins)
 
-    def act(self, state: NavigationState, draws: Tensor) -> Tensor:
+    def act(
+        self, state: NavigationState, draws: Tensor, others: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """The commands (n, 2) in n worlds with one robot each.
 
         Args:
             state: of the worlds.
             draws: what decides about behaviours, see :meth:`Behaviours.advance`.
+            others: gaps to whom the robots keep off as they do off obstacles (n, k) [m], and unit
+                vectors away from them (n, k, 2).
         """
         here, routes = state.position, state.routes
         to_go = routes.distance(here)[:, 0]
@@ -56,7 +64,10 @@ class Expert:
         direction, speed = torch.where(on, direction, bearing), torch.where(on, pace, speed)
         wanted = speed.unsqueeze(-1) * _unit(direction)
         gaps, away = surroundings(state)
-        wanted = keep_off(wanted, gaps, away)
+        if others is not None:
+            # Obstacles have the last word.
+            gaps, away = torch.cat((others[0], gaps), 1), torch.cat((others[1], away), 1)
+        wanted = keep_off(wanted, gaps, away, self.margin)
         if self.kind == "holonomic":
             return wanted
         resting = ~on & (to_go < AT_GOAL / 6)
@@ -64,9 +75,14 @@ class Expert:
             wanted, state.heading[:, 0], on & self.behaviours.backs, gaps, away, resting
         )
 
-    @staticmethod
     def _steer(
-        wanted: Tensor, heading: Tensor, backs: Tensor, gaps: Tensor, away: Tensor, resting: Tensor
+        self,
+        wanted: Tensor,
+        heading: Tensor,
+        backs: Tensor,
+        gaps: Tensor,
+        away: Tensor,
+        resting: Tensor,
     ) -> Tensor:
         """Forward and turning rates that bring a unicycle to move as wanted (n, 2)."""
         length = wanted.norm(dim=-1)
@@ -76,7 +92,7 @@ class Expert:
         sign = torch.where(reverse, -1.0, 1.0)
         # It turns on the spot if it stands across its way.
         forward = sign * length * error.cos().clamp_min(0.0) ** 2
-        motion = keep_off(forward.unsqueeze(-1) * _unit(heading), gaps, away)
+        motion = keep_off(forward.unsqueeze(-1) * _unit(heading), gaps, away, self.margin)
         along = (motion * _unit(heading)).sum(-1)
         still = (length < 0.02) | resting
         turning = torch.where(still, 0.0, STEERING * error)
@@ -94,11 +110,11 @@ def surroundings(state: NavigationState) -> tuple[Tensor, Tensor]:
     return found[:, 0] - state.radius, away
 
 
-def keep_off(velocity: Tensor, gaps: Tensor, away: Tensor) -> Tensor:
+def keep_off(velocity: Tensor, gaps: Tensor, away: Tensor, margin: float = KEEP_OFF) -> Tensor:
     """Slow down what of velocities (n, 2) leads towards obstacles; what leads along them stays."""
     for gap, normal in zip(gaps.unbind(1), away.unbind(1), strict=True):
         towards = -(velocity * normal).sum(-1)
-        excess = (towards - CAUTION * (gap - KEEP_OFF)).clamp_min(0.0)
+        excess = (towards - CAUTION * (gap - margin)).clamp_min(0.0)
         velocity = velocity + excess.unsqueeze(-1) * normal
     return velocity
 

@@ -1,9 +1,9 @@
-"""Runs the expert and records what one robot saw and did."""
+"""Runs a script and records what its robots saw and did."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -14,38 +14,14 @@ from torch import Tensor
 from codi_core.planning import stream
 from codi_core.tasks import EpisodeKey
 from codi_navigation.collection.behaviours import DRAWS
-from codi_navigation.collection.expert import Expert
-from codi_navigation.collection.training_maps import TrainingProblem, training_problem
-from codi_navigation.maps.shapes import Map, Maps
-from codi_navigation.observation import ENVIRONMENT, STATE, observe
-from codi_navigation.routing import plan_routes
-from codi_navigation.routing.routes import Routes
+from codi_navigation.collection.script import BEGINNING, Script, ScriptMaker
+from codi_navigation.collection.settings import CollectionSettings
+from codi_navigation.maps.shapes import Map
+from codi_navigation.observation import observe
 from codi_navigation.simulation.contacts import drive
-from codi_navigation.state import NavigationState
-from codi_navigation.vehicles import Team
 
 Frames = dict[str, NDArray[np.float32]]
 """One demonstration: named arrays (T, ...)."""
-
-
-@attrs.frozen
-class CollectionSettings:
-    """What the demonstrations vary, besides maps and behaviours."""
-
-    steps: int = 110
-    """Control steps of one demonstration."""
-    noise: tuple[float, float] = (0.1, 0.06)
-    """Standard deviation of slow disturbances of the executed (not the recorded) commands [m/s],
-    holonomic and unicycle: the expert is seen to recover from being off its path."""
-    turning_noise: float = 0.3
-    """[rad/s] The same of a unicycle's turning rate."""
-    noise_memory: float = 0.85
-    """How much of a disturbance lasts to the next step."""
-    moving_start: float = 0.6
-    """The share of demonstrations that start at some speed."""
-    stay: float = 0.06
-    """That a robot at its goal gets the next one, in each step."""
-
 
 GROUP = 50
 """How many demonstrations run at once: those numbered 0 to 49, 50 to 99, and so on."""
@@ -53,15 +29,17 @@ GROUP = 50
 
 @attrs.frozen(eq=False)
 class Demonstration:
-    """What one robot saw and did on one map.
+    """What robots saw and did on one map.
 
     Attributes:
         map: the obstacles.
         frames: what was recorded.
+        notes: what else the script has to say.
     """
 
     map: Map
     frames: Frames
+    notes: Mapping[str, Any]
 
 
 class Recorder:
@@ -71,12 +49,12 @@ class Recorder:
     run in groups with fixed members, whichever of them are asked for; the latest group is kept.
 
     Args:
-        kind: the vehicles' kind.
+        make_script: what is demonstrated.
         settings: what varies.
     """
 
-    def __init__(self, kind: str, settings: CollectionSettings | None = None) -> None:
-        self.kind, self.settings = kind, settings or CollectionSettings()
+    def __init__(self, make_script: ScriptMaker, settings: CollectionSettings) -> None:
+        self.make_script, self.settings = make_script, settings
         self._latest: tuple[tuple[int, int], list[Demonstration]] | None = None
 
     def record(self, episodes: Sequence[EpisodeKey]) -> list[Demonstration]:
@@ -90,18 +68,21 @@ class Recorder:
     def _group(self, seed: int, number: int) -> list[Demonstration]:
         if self._latest is None or self._latest[0] != (seed, number):
             keys = [EpisodeKey(seed, number * GROUP + place) for place in range(GROUP)]
-            self._latest = (seed, number), _Group(keys, self.kind, self.settings).run()
+            generators = [_generator(key) for key in keys]
+            script = self.make_script(generators)
+            draws = _Draws.of(generators, self.settings.steps, len(script.team))
+            self._latest = (seed, number), _run(script, draws, self.settings)
         return self._latest[1]
 
 
 class _Draws(NamedTuple):
-    """All that is random in n demonstrations of T steps, but for their maps.
+    """All that is random in n demonstrations of T steps, but for their problems.
 
     Attributes:
-        beginning: uniform, (n, 4): the heading, and three numbers for the velocity.
-        behaviours: uniform, (n, T, DRAWS).
-        stays: uniform, (n, T): whether a robot at its goal gets the next one.
-        disturbances: standard normal, (n, T, 2).
+        beginning: uniform, (n, N, BEGINNING), for headings and velocities.
+        behaviours: uniform, (n, T, N, DRAWS).
+        stays: uniform, (n, T): whether robots at their goals get the next ones.
+        disturbances: standard normal, (n, T, N, 2).
     """
 
     beginning: Tensor
@@ -110,113 +91,55 @@ class _Draws(NamedTuple):
     disturbances: Tensor
 
     @classmethod
-    def of(cls, generators: Sequence[np.random.Generator], steps: int) -> _Draws:
+    def of(cls, generators: Sequence[np.random.Generator], steps: int, robots: int) -> _Draws:
         """One demonstration's draws from each generator."""
-        uniform = [one.random(4 + steps * (DRAWS + 1), np.float32) for one in generators]
-        normal = [one.standard_normal((steps, 2), np.float32) for one in generators]
+        first, each = BEGINNING * robots, DRAWS * robots
+        uniform = [one.random(first + steps * (each + 1), np.float32) for one in generators]
+        normal = [one.standard_normal((steps, robots, 2), np.float32) for one in generators]
         numbers = torch.from_numpy(np.stack(uniform))
-        each_step = numbers[:, 4:].unflatten(1, (steps, DRAWS + 1))
+        each_step = numbers[:, first:].unflatten(1, (steps, each + 1))
         return cls(
-            numbers[:, :4],
-            each_step[..., :DRAWS],
-            each_step[..., DRAWS],
+            numbers[:, :first].unflatten(1, (robots, BEGINNING)),
+            each_step[..., :each].unflatten(-1, (robots, DRAWS)),
+            each_step[..., each],
             torch.from_numpy(np.stack(normal)),
         )
 
 
-class _Group:
-    """Demonstrations that run in step with one another.
-
-    Args:
-        episodes: their keys.
-        kind: the vehicles' kind.
-        settings: what varies.
-    """
-
-    def __init__(
-        self, episodes: Sequence[EpisodeKey], kind: str, settings: CollectionSettings
-    ) -> None:
-        self.kind, self.settings, self.count = kind, settings, len(episodes)
-        self.team, self.expert = Team([kind]), Expert(kind, self.count)
-        generators = [_generator(key) for key in episodes]
-        problems = [training_problem(generator) for generator in generators]
-        self.draws = _Draws.of(generators, settings.steps)
-        self.maps = [problem.map for problem in problems]
-        self.state = self._start(problems)
-
-    def run(self) -> list[Demonstration]:
-        """Run all steps."""
-        disturbance = torch.zeros(self.count, 2)
-        recorded: dict[str, list[Tensor]] = {}
-        for step in range(self.settings.steps):
-            command = self.expert.act(self.state, self.draws.behaviours[:, step])
-            for name, value in self._frame(command).items():
-                recorded.setdefault(name, []).append(value)
-            disturbance = self._disturb(disturbance, self.draws.disturbances[:, step])
-            executed = (command + disturbance).unsqueeze(1)
-            self.state = drive(self.state, self.team, executed).state
-            self._next_goals(self.draws.stays[:, step])
-        stacked = {name: torch.stack(values, 1).numpy() for name, values in recorded.items()}
-        return [
-            Demonstration(one, {name: value[world] for name, value in stacked.items()})
-            for world, one in enumerate(self.maps)
-        ]
-
-    def _frame(self, command: Tensor) -> dict[str, Tensor]:
-        seen, state = observe(self.state, self.team), self.state
-        return {
-            STATE: seen[f"robot0/{STATE}"],
-            ENVIRONMENT: seen[f"robot0/{ENVIRONMENT}"],
-            "action": command,
-            "state.position": state.position[:, 0],
-            "state.heading": state.heading,
-            "state.velocity": state.velocity[:, 0],
-            "state.goal": state.routes.goal[:, 0],
-            "state.radius": state.radius,
-        }
-
-    def _disturb(self, disturbance: Tensor, draws: Tensor) -> Tensor:
-        settings = self.settings
-        along = settings.noise[self.kind == "unicycle"]
-        other = settings.turning_noise if self.kind == "unicycle" else along
-        scale = torch.tensor([along, other]) * (1 - settings.noise_memory**2) ** 0.5
-        kept: Tensor = settings.noise_memory * disturbance
-        return kept + scale * draws
-
-    def _next_goals(self, draws: Tensor) -> None:
-        gap = (self.state.routes.goal - self.state.position)[:, 0].norm(dim=-1)
-        last = self.goal == self.all.goal.shape[1] - 1
-        rows = torch.nonzero((gap < 0.1) & (draws < self.settings.stay) & ~last)
-        if len(rows):
-            self.goal[rows] += 1
-            self.state = attrs.evolve(self.state, routes=self.all.of(self.goal))
-
-    def _start(self, problems: Sequence[TrainingProblem]) -> NavigationState:
-        radius = torch.tensor([[problem.radius] for problem in problems])
-        goals = np.stack([problem.goals for problem in problems])
-        radii = radius.expand(-1, goals.shape[1]).numpy()
-        roads = [problem.roads for problem in problems]
-        self.all: Routes = plan_routes(self.maps, goals, radii, roads)
-        self.goal = torch.zeros(self.count, dtype=torch.long)
-        turned = 2 * torch.pi * self.draws.beginning[:, :1]
-        starts = np.stack([problem.start for problem in problems])
-        return NavigationState(
-            position=torch.from_numpy(starts).float().unsqueeze(1),
-            heading=turned if self.kind == "unicycle" else torch.zeros_like(turned),
-            velocity=self._velocities(self.draws.beginning[:, 1:]).unsqueeze(1),
-            radius=radius,
-            maps=Maps.of(self.maps),
-            routes=self.all.of(self.goal),
+def _run(script: Script, draws: _Draws, settings: CollectionSettings) -> list[Demonstration]:
+    """Run all steps of demonstrations that go in step with one another."""
+    state = script.start(draws.beginning)
+    scale = _disturbance_scale(script, settings)
+    disturbance = torch.zeros_like(state.velocity)
+    recorded: dict[str, list[Tensor]] = {}
+    for step in range(settings.steps):
+        commands = script.act(state, draws.behaviours[:, step])
+        frame = script.frame(state, observe(state, script.team), commands)
+        for name, value in frame.items():
+            recorded.setdefault(name, []).append(value)
+        disturbance = settings.noise_memory * disturbance + scale * draws.disturbances[:, step]
+        outcome = drive(state, script.team, commands + disturbance)
+        state = script.follow(outcome, draws.stays[:, step])
+    stacked = {name: torch.stack(values, 1).numpy() for name, values in recorded.items()}
+    notes = script.notes()
+    return [
+        Demonstration(
+            one,
+            {name: values[world] for name, values in stacked.items()},
+            {name: values[world].item() for name, values in notes.items()},
         )
+        for world, one in enumerate(script.maps)
+    ]
 
-    def _velocities(self, draws: Tensor) -> Tensor:
-        """Random velocities within the limits, (n, 2)."""
-        moves = (draws[:, 2] < self.settings.moving_start).float()
-        if self.kind == "unicycle":
-            return torch.stack((1.3 * draws[:, 0] - 0.4, 4 * draws[:, 1] - 2), -1) * moves[:, None]
-        angle = 2 * torch.pi * draws[:, 1]
-        speed = draws[:, 0].sqrt() * moves
-        return torch.stack((speed * angle.cos(), speed * angle.sin()), -1)
+
+def _disturbance_scale(script: Script, settings: CollectionSettings) -> Tensor:
+    """The spread of what is added to disturbances in a step, (N, 2)."""
+    spread = {
+        "holonomic": (settings.noise[0], settings.noise[0]),
+        "unicycle": (settings.noise[1], settings.turning_noise),
+    }
+    each = torch.tensor([spread[kind] for kind in script.team.kinds])
+    return each * (1 - settings.noise_memory**2) ** 0.5
 
 
 def _generator(key: EpisodeKey) -> np.random.Generator:

@@ -43,13 +43,18 @@ class JunctionCost(LocalCost):
 
 def must_wait(state: NavigationState, passage: Tensor) -> Tensor:
     """Which robots want through a passage (B, 6) but do not have the right of way: (B, N)."""
+    direction = direction_through(state, passage)
+    gap = signed_distance(state.position, passage.unsqueeze(1))
+    first = gap.masked_fill(direction == 0, torch.inf).argmin(-1, keepdim=True)
+    return (direction != 0) & (direction != direction.gather(-1, first))
+
+
+def direction_through(state: NavigationState, passage: Tensor) -> Tensor:
+    """Which way robots want through a passage (B, 6): 1 or -1 along its x axis, or 0, (B, N)."""
     shape = passage.unsqueeze(1)
     along, _ = in_frame(state.position, shape)
     ends, _ = in_frame(state.routes.goal, shape)
     half = shape[..., 2]
     direction = torch.where(ends > half, 1.0, torch.where(ends < -half, -1.0, 0.0))
     # Through it is whose whole body is behind the passage's far end.
-    wants = (direction != 0) & (direction * along < half + state.radius)
-    gap = signed_distance(state.position, shape).masked_fill(~wants, torch.inf)
-    first = gap.argmin(-1, keepdim=True)
-    return wants & (direction != direction.gather(-1, first))
+    return torch.where(direction * along < half + state.radius, direction, 0.0)

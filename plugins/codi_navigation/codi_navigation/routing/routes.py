@@ -103,6 +103,28 @@ class Routes:
             open=self.open[rows],
         )
 
+    def alone(self) -> Routes:
+        """Each robot in a world of its own: B·N worlds, those of one world in a row."""
+        robots = self.goal.shape[1]
+        return Routes(
+            goal=self.goal.flatten(0, 1).unsqueeze(1),
+            field=None if self.field is None else self.field.flatten(0, 1).unsqueeze(1),
+            corner=self.corner.repeat_interleave(robots, 0),
+            cell=self.cell.repeat_interleave(robots, 0),
+            open=self.open.repeat_interleave(robots, 0),
+        )
+
+    def together(self, robots: int) -> Routes:
+        """Worlds of one robot, this many in a row made one world: undoes :meth:`alone`."""
+        field = self.field
+        return Routes(
+            goal=self.goal.squeeze(1).unflatten(0, (-1, robots)),
+            field=None if field is None else field.squeeze(1).unflatten(0, (-1, robots)),
+            corner=self.corner[::robots],
+            cell=self.cell[::robots],
+            open=self.open[::robots],
+        )
+
     def replaced(self, rows: Tensor, other: Routes) -> Routes:
         """The same with the routes of ``other`` in the worlds with the numbers ``rows``, (b,)."""
         return Routes(

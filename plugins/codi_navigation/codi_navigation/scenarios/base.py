@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from codi_core.planning import stream
+from codi_core.tasks import EpisodeKey
 from codi_navigation.maps.problem import Problem
+from codi_navigation.maps.shapes import Map
 from codi_navigation.vehicles.base import ACCELERATION, TOP_SPEED
 
 PATIENCE = 2.5
@@ -18,9 +21,11 @@ class Scenario(ABC):
 
     Attributes:
         longest: the length of the longest shortest path that it can draw [m].
+        map: the obstacles, where they are the same in all episodes; None where they differ.
     """
 
     longest: float
+    map: Map | None = None
 
     @abstractmethod
     def problem(self, generator: np.random.Generator) -> Problem:
@@ -29,6 +34,15 @@ class Scenario(ABC):
         Raises:
             UsageError: the robots do not fit; the message says what is wrong.
         """
+
+    def of_episode(self, key: EpisodeKey) -> Problem:
+        """The problem of an episode; everything random derives from its key.
+
+        Raises:
+            UsageError: as :meth:`problem`.
+        """
+        mixed = np.random.SeedSequence([key.seed, key.episode, stream("problem")])
+        return self.problem(np.random.default_rng(mixed))
 
 
 def travel_time(length: float) -> float:

@@ -10,7 +10,12 @@ import numpy as np
 from codi_core.errors import UsageError
 from codi_navigation.maps.problem import Problem
 from codi_navigation.maps.shapes import Map, Obstacle, walls
-from codi_navigation.options import NavigationOptions, agents_field
+from codi_navigation.options import (
+    CollectionOptions,
+    NavigationOptions,
+    agents_field,
+    radius_field,
+)
 from codi_navigation.scenarios.base import Scenario
 
 DEPTH, HEIGHT = 3.0, 3.0
@@ -24,14 +29,25 @@ def _length(_: object, __: Any, value: float) -> None:
         raise UsageError(f"--length must be between 0.2 m and 4 m, not {value:g}")
 
 
+def _length_field(what: str) -> Any:
+    return attrs.field(default=1.0, validator=_length, metadata={"help": what})
+
+
 @attrs.frozen(kw_only=True)
 class CorridorOptions(NavigationOptions):
     """Options of ``navigation-corridor``."""
 
     agents: int = agents_field(4)
-    length: float = attrs.field(
-        default=1.0, validator=_length, metadata={"help": "of the passage [m]"}
-    )
+    length: float = _length_field("of the passage [m]")
+
+
+@attrs.frozen(kw_only=True)
+class CorridorCollectionOptions(CollectionOptions):
+    """What demonstrations depend on; where both robots are there, the corridor is the task's."""
+
+    agents: int = agents_field(4, "with --joint: the number of robots, which has to be 2")
+    radius: float = radius_field("with --joint: of the robots [m]")
+    length: float = _length_field("with --joint: of the passage [m]")
 
 
 class Corridor(Scenario):
@@ -46,6 +62,8 @@ class Corridor(Scenario):
     Raises:
         UsageError: the robots do not fit.
     """
+
+    map: Map
 
     def __init__(self, options: CorridorOptions) -> None:
         self.count, self.radius = options.agents, options.radius
@@ -64,6 +82,7 @@ class Corridor(Scenario):
                 f"has room for the starts and goals of {fits} robots of radius {self.radius:g} m"
             )
         self.longest = 2 * (self.half_length + DEPTH) + HEIGHT
+        self.map = self._map()
 
     def problem(self, generator: np.random.Generator) -> Problem:
         """Random cells of the lattices."""
@@ -76,7 +95,7 @@ class Corridor(Scenario):
             far = self._cells(generator, self.start_columns, self.goal_columns, each)
             starts[members] = near[: members.sum()] * (side, 1)
             goals[members] = far[: members.sum()] * (-side, 1)
-        return Problem(self._map(), starts, goals, np.where(sides < 0, 0.0, np.pi))
+        return Problem(self.map, starts, goals, np.where(sides < 0, 0.0, np.pi))
 
     def _cells(
         self, generator: np.random.Generator, first: int, columns: int, count: int

@@ -49,9 +49,10 @@ class Swap(Scenario):
         options: the number of robots, their radius and the spacing of their starts.
     """
 
+    map: Map
+
     def __init__(self, options: SwapOptions) -> None:
         self.count = options.agents
-        self.margin = 4 * options.radius
         spacing = 3 * options.radius if options.spacing is None else options.spacing
         # Neighbours are a chord apart; two robots are a diameter apart.
         self.radius = spacing / (2 * math.sin(math.pi / self.count))
@@ -59,12 +60,12 @@ class Swap(Scenario):
             # So few robots would start on top of their goals.
             self.radius = max(self.radius, 2 * spacing)
         self.longest = 2 * self.radius
+        half = self.radius + 4 * options.radius
+        island = Obstacle.circle(0.0, 0.0, ISLAND * self.radius)
+        self.map = Map((-half, -half, half, half), roundabouts=(island,))
 
     def problem(self, generator: np.random.Generator) -> Problem:
         """The circle; for odd N goals lie between the starts opposite."""
         angles = 2 * np.pi * (np.arange(self.count) / self.count + generator.random())
         starts = self.radius * np.stack((np.cos(angles), np.sin(angles)), -1)
-        half = self.radius + self.margin
-        island = Obstacle.circle(0.0, 0.0, ISLAND * self.radius)
-        one = Map((-half, -half, half, half), roundabouts=(island,))
-        return Problem(one, starts, -starts, angles + np.pi)
+        return Problem(self.map, starts, -starts, angles + np.pi)

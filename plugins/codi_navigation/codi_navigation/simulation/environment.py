@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codi_core.planning import stream
 from codi_core.resources import Resources
 from codi_core.tasks import Environment, EpisodeKey, Step, check_rows
 from codi_navigation.maps.problem import Problem, check_problem, check_reachable
@@ -134,8 +133,7 @@ class NavigationEnvironment(Environment):
         return Outcome(state, nobody, nobody, _least_gap(state)), _Books.opened(shortest, extent)
 
     def _problem(self, key: EpisodeKey) -> Problem:
-        mixed = np.random.SeedSequence([key.seed, key.episode, stream("problem")])
-        problem = self.scenario.problem(np.random.default_rng(mixed))
+        problem = self.scenario.of_episode(key)
         check_problem(problem, self.options.radius)
         return problem
 
