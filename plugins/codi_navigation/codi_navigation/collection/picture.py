@@ -24,7 +24,8 @@ def write_demonstrations(path: Path, demonstrations: Sequence[Demonstration]) ->
 
     columns = 4
     rows = -(-len(demonstrations) // columns)
-    figure = Figure(figsize=(3 * columns, 3 * rows + 0.6), layout="constrained")
+    height = 0.6 + 2.4 * _slenderness(demonstrations[0])
+    figure = Figure(figsize=(3 * columns, height * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, made in zip(panels, demonstrations, strict=False):
         trace = _trace(made)
@@ -55,10 +56,19 @@ def write_crossings(path: Path, demonstrations: Sequence[Demonstration]) -> Path
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, made in zip(panels, demonstrations, strict=False):
         draw_space_time(axes, _trace(made))
+        shown = axes.get_legend_handles_labels()
+        axes.get_legend().remove()
     for axes in panels[len(demonstrations) :]:
         axes.axis("off")
+    figure.legend(*shown, loc="outside upper center", ncol=3, frameon=False)
     figure.savefig(path, dpi=100)
     return path
+
+
+def _slenderness(made: Demonstration) -> float:
+    """Of the map: its height over its width."""
+    x_min, y_min, x_max, y_max = made.map.extent
+    return (y_max - y_min) / (x_max - x_min)
 
 
 def _trace(made: Demonstration) -> Trace:

@@ -33,7 +33,7 @@ class JointSettings(CollectionSettings):
     """The same for joint demonstrations, whose starts and goals are the task's."""
 
     steps: int = 200
-    noise: tuple[float, float] = (0.06, 0.04)
-    begins: float = 0.006
+    noise: tuple[float, float] = (0.05, 0.04)
+    begins: float = 0.005
     start_anywhere: float = 0.5
     """The share of robots that start anywhere on their side, instead of where the task has them."""
