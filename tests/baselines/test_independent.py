@@ -10,7 +10,7 @@ from torch import Tensor
 from codi_baselines.methods.independent import IndependentGuidance, codi_indep
 from codi_core.composition import CoordinatedPolicy
 from codi_core.errors import LocalityError, SpecificationError
-from codi_core.guidance import LibraryGuidance, MonteCarloGuidance
+from codi_core.guidance import FactoredGuidance, LibraryGuidance, MonteCarloGuidance
 from codi_core.host.records import MethodParts
 from codi_core.planning import Plan
 from codi_core.policies import Factor, ProductPolicy
@@ -110,6 +110,15 @@ def test_rollouts_are_those_of_every_agent() -> None:
     assert made.diagnostics.counts["rollouts"] == WORLDS * STEPS * 2 * 16
 
 
+def test_a_task_that_weighs_samples_block_by_block_is_guided_alike() -> None:
+    given = problem()
+    whole = parts(given)
+    assert isinstance(whole.guidance, MonteCarloGuidance)
+    factored = FactoredGuidance(whole.guidance.posterior, hops=1)
+    by_block = plan(given, attrs.evolve(whole, guidance=factored)).flat
+    torch.testing.assert_close(by_block, plan(given, whole).flat, rtol=0, atol=0)
+
+
 def test_what_it_needs_is_named() -> None:
     given = problem()
     whole = parts(given)
@@ -118,7 +127,7 @@ def test_what_it_needs_is_named() -> None:
     with pytest.raises(LocalityError, match="QuadraticCost"):
         codi_indep(attrs.evolve(whole, cost=given.cost))
     library = LibraryGuidance(8, 1.0)
-    with pytest.raises(SpecificationError, match="leave --guidance out"):
+    with pytest.raises(SpecificationError, match="--guidance monte-carlo"):
         codi_indep(attrs.evolve(whole, guidance=library))
     both = single_gaussian(torch.zeros(2), torch.eye(2))
     product = ProductPolicy([Factor(both, (0, 1), blind)])

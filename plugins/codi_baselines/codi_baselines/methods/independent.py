@@ -9,7 +9,7 @@ from torch import Tensor
 from codi_core.composition import CoordinatedPolicy
 from codi_core.costs import require_locality
 from codi_core.errors import SpecificationError
-from codi_core.guidance import Guidance, MonteCarloGuidance, sample_weights
+from codi_core.guidance import FactoredGuidance, Guidance, MonteCarloGuidance, sample_weights
 from codi_core.guidance.factored import block_shift
 from codi_core.host.records import MethodParts
 from codi_core.planning import Denoiser, Evaluate, LocalEvaluate, PlanContext, Planner
@@ -95,9 +95,10 @@ def codi_indep(parts: MethodParts) -> Planner:
             "method 'codi-indep' guides each agent on its own, so it needs one base policy an "
             "agent: leave --policy out"
         )
-    if not isinstance(parts.guidance, MonteCarloGuidance):
+    # Of either only the posterior is needed: each agent's samples are weighed on their own here.
+    if not isinstance(parts.guidance, MonteCarloGuidance | FactoredGuidance):
         raise SpecificationError(
-            "method 'codi-indep' takes the paper's estimator: leave --guidance out"
+            "method 'codi-indep' takes the paper's estimator: give --guidance monte-carlo"
         )
     guidance = IndependentGuidance(
         parts.product,
