@@ -79,7 +79,11 @@ _EXPORTS = {
     "codi_core.resources": ("Resources",),
     "codi_core.samplers": (
         "AncestralSampler",
+        "CalibratedSampler",
+        "DpmSolverSampler",
         "EulerMaruyamaSampler",
+        "HeunSampler",
+        "Integrator",
         "KarrasSchedule",
         "Sampler",
         "WarmStartSampler",
@@ -168,7 +172,11 @@ if TYPE_CHECKING:
     from codi_core.predictors import Predictor as Predictor
     from codi_core.resources import Resources as Resources
     from codi_core.samplers import AncestralSampler as AncestralSampler
+    from codi_core.samplers import CalibratedSampler as CalibratedSampler
+    from codi_core.samplers import DpmSolverSampler as DpmSolverSampler
     from codi_core.samplers import EulerMaruyamaSampler as EulerMaruyamaSampler
+    from codi_core.samplers import HeunSampler as HeunSampler
+    from codi_core.samplers import Integrator as Integrator
     from codi_core.samplers import KarrasSchedule as KarrasSchedule
     from codi_core.samplers import Sampler as Sampler
     from codi_core.samplers import WarmStartSampler as WarmStartSampler

@@ -10,6 +10,7 @@ from torch import Tensor
 from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.composition.plan_cost import make_evaluate
 from codi_core.costs import CostFunction
+from codi_core.errors import SpecificationError
 from codi_core.guidance import sample_weights
 from codi_core.planning import (
     ChunkLayout,
@@ -24,7 +25,7 @@ from codi_core.planning import (
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
-from codi_core.samplers import Sampler, Schedule
+from codi_core.samplers import ANCESTRAL, Sampler, Schedule, SingleCallSampler, Visit, level_column
 
 PARTS = 4
 """In how many parts :class:`BestOf` draws its samples, if it may have to stop at a deadline."""
@@ -115,12 +116,18 @@ class Resampling(Planner):
 
     Attributes:
         product: the product of the base policies (Eq. 13).
-        schedule: the noise levels; the steps between them are ancestral.
+        schedule: the noise levels.
         predictor: foresees what joint actions lead to.
         cost: J(s, a) on the predicted trajectory.
         samples: M.
         temperature: λ of Eq. 6.
         share: resampling takes place where the effective sample size is below this share of M.
+        sampler: takes the steps between the noise levels. They must add noise, or the copies of a
+            particle would stay copies.
+
+    Raises:
+        SpecificationError: the noise levels leave the base policies' range, or the sampler adds no
+            noise.
     """
 
     product: ProductPolicy
@@ -130,11 +137,17 @@ class Resampling(Planner):
     samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
     temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
     share: float = attrs.field(default=0.5, validator=[validators.ge(0), validators.le(1)])
+    sampler: SingleCallSampler = ANCESTRAL
 
     layout: ChunkLayout = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         check_levels(self.product, self.schedule)
+        if not self.sampler.stochastic:
+            raise SpecificationError(
+                f"{self.sampler} adds no noise: copies of a resampled particle would stay copies; "
+                "take one that does, such as an ancestral one"
+            )
 
     @layout.default
     def _layout(self) -> ChunkLayout:
@@ -155,6 +168,7 @@ class Resampling(Planner):
         levels = self.schedule.levels(noise.device)
         noisy = levels[0] * noise.normal(self.samples, self.product.size)
         paid = torch.zeros(noisy.shape[:2], dtype=torch.float64, device=noise.device)
+        before: Visit | None = None
         descent = Descent(levels, context)
         for sigma in descent:
             denoised = denoiser(noisy, sigma)
@@ -171,16 +185,22 @@ class Resampling(Planner):
             themselves = torch.arange(self.samples, device=noise.device).expand_as(parents)
             parents = torch.where(due.unsqueeze(-1), parents, themselves)
             paid = torch.where(due.unsqueeze(-1), cost.gather(1, parents), paid)
-            noisy, denoised = take(noisy, parents), take(denoised, parents)
-            shrink = (after / sigma).square()
-            fresh = noise.normal(self.samples, self.product.size)
-            noisy = denoised + shrink * (noisy - denoised) + after * (1 - shrink).sqrt() * fresh
+            now = survivors(Visit(noisy, denoised, level_column(sigma, noisy)), parents)
+            # A sampler that looks back must see what a particle's own forebear saw.
+            before = None if before is None else survivors(before, parents)
+            noisy = self.sampler.step(now, before, level_column(after, noisy), noise)
+            before = now
         raise AssertionError("a schedule ends at zero")
 
 
 def take(samples: Tensor, indices: Tensor) -> Tensor:
     """The samples (B, M, D) at (B, n) indices, (B, n, D)."""
     return samples.gather(1, indices.unsqueeze(-1).expand(-1, -1, samples.shape[-1]))
+
+
+def survivors(visit: Visit, parents: Tensor) -> Visit:
+    """What the particles have behind them whose parents are given, (B, M)."""
+    return Visit(take(visit.noisy, parents), take(visit.denoised, parents), visit.sigma)
 
 
 def systematic(weights: Tensor, uniform: Tensor) -> Tensor:

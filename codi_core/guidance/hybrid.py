@@ -12,7 +12,8 @@ from codi_core.guidance.library import LibraryGuidance
 from codi_core.guidance.monte_carlo import MonteCarloGuidance
 from codi_core.planning import Denoiser, Evaluate, PlanContext
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.posteriors import STEPS, PosteriorApproximation
+from codi_core.posteriors import PosteriorApproximation
+from codi_core.samplers import ANCESTRAL, STEPS, Integrator
 
 SWITCH = 0.5
 """The noise level at which a library hands over: below it hardly a base sample is near a_t."""
@@ -63,6 +64,8 @@ def coarse_to_fine(
     steps: int = STEPS,
     ess: float = 0.0,
     library: int | None = None,
+    sampler: Integrator = ANCESTRAL,
+    start: float | None = None,
 ) -> HybridGuidance:
     """A library of base samples above the noise level ``switch``, the paper's estimate below it.
 
@@ -74,6 +77,9 @@ def coarse_to_fine(
         steps: the denoising steps that a base sample takes.
         ess: see :func:`~codi_core.guidance.least_temperature`, for both.
         library: M of the library alone, if it differs.
+        sampler: takes the steps of the base samples.
+        start: the noise level at which base samples start; None for the plan's highest.
     """
-    far = LibraryGuidance(samples if library is None else library, temperature, steps, ess)
+    many = samples if library is None else library
+    far = LibraryGuidance(many, temperature, steps, ess, sampler, start)
     return HybridGuidance(far, MonteCarloGuidance(posterior, samples, temperature, ess), switch)

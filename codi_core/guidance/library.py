@@ -12,7 +12,7 @@ from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import sample_weights
 from codi_core.planning import Denoiser, Evaluate, PlanContext
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.posteriors import STEPS, base_samples
+from codi_core.samplers import ANCESTRAL, STEPS, Integrator, base_samples
 
 
 @attrs.frozen
@@ -29,19 +29,25 @@ class LibraryGuidance(Guidance):
         temperature: λ of Eq. 6.
         steps: the denoising steps that a base sample takes.
         ess: see :func:`least_temperature`; 0 keeps λ as it is.
+        sampler: takes the steps of the base samples.
+        start: the noise level at which base samples start; None for the plan's highest.
     """
 
     samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
     temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
     steps: int = attrs.field(default=STEPS, validator=validators.ge(1))
     ess: float = attrs.field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    sampler: Integrator = ANCESTRAL
+    start: float | None = None
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """Draw and roll out the library, and return the denoiser that it guides."""
         # Before the sampler draws anything: a world's noise must not depend on when, in a batch,
         # the first step needs the library.
         with context.diagnostics.stage("draw"):
-            samples = base_samples(denoiser, self.samples, self.steps, context)
+            samples = base_samples(
+                denoiser, self.samples, self.steps, context, self.sampler, self.start
+            )
         cost = evaluate(samples)
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from codi_core.host.hookspecs import hookimpl
-from codi_core.host.late_class import LateClass, LatePlanner
+from codi_core.host.late_class import ByName, LateClass, LatePlanner
 from codi_core.host.records import (
     BasePolicyRecord,
     GuidanceRecord,
@@ -56,12 +56,14 @@ def codi_posteriors() -> Iterator[PosteriorRecord]:
     yield PosteriorRecord(
         "data-covariance",
         "N(E[a|a_t], (Σ0⁻¹+t⁻²I)⁻¹), Σ0 from base samples",
-        LateClass("codi_core.posteriors:DataCovariancePosterior", covariance=None),
+        LateClass(
+            "codi_core.posteriors:DataCovariancePosterior", covariance=None, sampler=_any_steps()
+        ),
     )
     yield PosteriorRecord(
         "denoised",
         "a few further denoising steps for each sample; option steps",
-        LateClass("codi_core.posteriors:DenoisedPosterior"),
+        LateClass("codi_core.posteriors:DenoisedPosterior", sampler=_noisy_steps()),
     )
 
 
@@ -79,12 +81,12 @@ def codi_guidances() -> Iterator[GuidanceRecord]:
     yield GuidanceRecord(
         "library",
         "base samples rolled out once a plan, reused at all noise levels",
-        _guidance("LibraryGuidance"),
+        _guidance("LibraryGuidance", sampler=_any_steps()),
     )
     yield GuidanceRecord(
         "hybrid",
         "library above the noise level `switch`, monte-carlo below it",
-        _guidance("coarse_to_fine"),
+        _guidance("coarse_to_fine", sampler=_any_steps()),
     )
     yield GuidanceRecord(
         "reparameterized",
@@ -95,17 +97,28 @@ def codi_guidances() -> Iterator[GuidanceRecord]:
 
 @hookimpl
 def codi_samplers() -> Iterator[SamplerRecord]:
-    """The integrators of Eq. 11."""
+    """The integrators of Eq. 11, and of the ODE with the same marginals."""
+    made = _integrators("schedule")
+    yield SamplerRecord("ancestral", "ancestral sampling, as DDPM does", made["ancestral"])
     yield SamplerRecord(
-        "ancestral", "ancestral sampling, as DDPM does", _sampler("AncestralSampler")
+        "calibrated",
+        "ancestral, with the reverse variance of Gaussian data; option sigma_data",
+        made["calibrated"],
+    )
+    yield SamplerRecord("euler-maruyama", "Euler-Maruyama steps of Eq. 11", made["euler-maruyama"])
+    yield SamplerRecord(
+        "heun", "Heun steps of the ODE, two calls each: to check others with", made["heun"]
     )
     yield SamplerRecord(
-        "euler-maruyama", "Euler-Maruyama steps of Eq. 11", _sampler("EulerMaruyamaSampler")
+        "dpm-solver",
+        "DPM-Solver++ 2M: the ODE in few calls; option eta adds noise",
+        made["dpm-solver"],
     )
+    yield SamplerRecord("dpm-solver-sde", "the SDE form of dpm-solver", made["dpm-solver-sde"])
     yield SamplerRecord(
         "warm-start",
-        "from the previous plan, re-noised, in fewer steps",
-        _sampler("WarmStartSampler", first=_sampler("AncestralSampler")),
+        "from the previous plan, re-noised, in fewer steps; option first: whose steps",
+        LateClass("codi_core.samplers:WarmStartSampler", "schedule", first=_any_steps("schedule")),
     )
 
 
@@ -133,7 +146,7 @@ def codi_methods() -> Iterator[MethodRecord]:
     yield MethodRecord(
         "resampling",
         "M particles resampled by their cost on the way (Feynman-Kac)",
-        LatePlanner("codi_core.composition:Resampling"),
+        LatePlanner("codi_core.composition:Resampling", sampler=_noisy_steps()),
     )
 
 
@@ -149,9 +162,33 @@ def _diffusion(spec: PolicySpec, checkpoint: Path | None, resources: Resources) 
     return load_checkpoint(checkpoint, spec)
 
 
-def _guidance(name: str) -> LateClass:
-    return LateClass(f"codi_core.guidance:{name}", "posterior", "samples", "temperature")
+def _guidance(name: str, **given: ByName) -> LateClass:
+    return LateClass(f"codi_core.guidance:{name}", "posterior", "samples", "temperature", **given)
 
 
-def _sampler(name: str, **given: LateClass) -> LateClass:
-    return LateClass(f"codi_core.samplers:{name}", "schedule", **given)
+def _integrators(*passed: str) -> dict[str, LateClass]:
+    """The samplers whose steps other parts can take."""
+
+    def made(name: str, **given: float) -> LateClass:
+        return LateClass(f"codi_core.samplers:{name}", *passed, **given)
+
+    return {
+        "ancestral": made("AncestralSampler"),
+        "calibrated": made("CalibratedSampler"),
+        "euler-maruyama": made("EulerMaruyamaSampler"),
+        "heun": made("HeunSampler"),
+        "dpm-solver": made("DpmSolverSampler"),
+        "dpm-solver-sde": made("DpmSolverSampler", eta=1.0),
+    }
+
+
+def _any_steps(*passed: str) -> ByName:
+    """An option for the sampler whose steps a part takes."""
+    return ByName("sampler", _integrators(*passed), "ancestral")
+
+
+def _noisy_steps() -> ByName:
+    """The same for a part that needs steps that add noise."""
+    deterministic = ("heun", "dpm-solver")
+    noisy = {name: made for name, made in _integrators().items() if name not in deterministic}
+    return ByName("sampler that adds noise", noisy, "ancestral")

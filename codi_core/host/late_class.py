@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
 from codi_core.host.records import MethodParts
+from codi_core.host.registry import unknown_name
+
+
+@attrs.frozen
+class ByName:
+    """An option whose value is a name, and stands for a part.
+
+    Attributes:
+        kind: what the part is, for messages.
+        parts: the factories of the parts, by name.
+        default: the name that is taken unless the user gives another.
+    """
+
+    kind: str
+    parts: Mapping[str, LateClass]
+    default: str
+
+    def part(self, name: object) -> LateClass:
+        """The factory of a name.
+
+        Raises:
+            UsageError: there is none; the message lists the valid names.
+        """
+        if not isinstance(name, str) or name not in self.parts:
+            raise unknown_name(self.kind, str(name), self.parts)
+        return self.parts[name]
+
+    def shown(self, parameter: inspect.Parameter) -> inspect.Parameter:
+        """The parameter of a class that takes the part, as the user sees it."""
+        return parameter.replace(default=self.default, annotation="str")
 
 
 class LateClass:
@@ -25,7 +55,7 @@ class LateClass:
         path: ``module:class``; a function is as good.
         passed: the arguments that the host passes, by name. The class need not take them all.
         given: arguments that are no options. A :class:`LateClass` among them is made first, from
-            what the host passes.
+            what the host passes. A :class:`ByName` is an option, whose part is made likewise.
     """
 
     def __init__(self, path: str, *passed: str, **given: Any) -> None:
@@ -37,6 +67,8 @@ class LateClass:
         """Make an object from what the host passes and the options that the user gave."""
         passed = {name: values.pop(name) for name in self.passed}
         for name, value in self.given.items():
+            if isinstance(value, ByName):
+                value = value.part(values.get(name, value.default))
             if isinstance(value, LateClass):
                 value = value(**{part: passed[part] for part in value.passed})
             values[name] = value
@@ -52,17 +84,23 @@ class LateClass:
 
     def options(self) -> list[inspect.Parameter]:
         """The arguments that are the user's to choose."""
+        named = {name: value for name, value in self.given.items() if isinstance(value, ByName)}
+        fixed = {*self.passed, *self.given} - set(named)
         return [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            named[name].shown(parameter) if name in named else parameter
             for name, parameter in self._arguments().items()
-            if name not in self.passed and name not in self.given
+            if name not in fixed
         ]
 
     def _arguments(self) -> dict[str, inspect.Parameter]:
         # A class without arguments of its own has object's *args and **kwargs.
         anything = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         parameters = inspect.signature(self._target()).parameters
-        return {name: each for name, each in parameters.items() if each.kind not in anything}
+        return {
+            name: each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, each in parameters.items()
+            if each.kind not in anything
+        }
 
     def _target(self) -> Callable[..., Any]:
         module, _, name = self.path.partition(":")
@@ -78,7 +116,7 @@ class LatePlanner:
 
     Args:
         path: ``module:class``.
-        given: arguments that are no options.
+        given: arguments that are no options, and options by name, as for :class:`LateClass`.
     """
 
     def __init__(self, path: str, **given: Any) -> None:

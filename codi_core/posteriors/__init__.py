@@ -4,11 +4,9 @@ from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, Po
 from codi_core.posteriors.correlated import CorrelatedPosterior
 from codi_core.posteriors.covariance import DataCovariancePosterior, JacobianPosterior
 from codi_core.posteriors.denoised import DenoisedPosterior
-from codi_core.posteriors.denoising import STEPS, ancestral_steps, base_samples, falling_levels
 from codi_core.posteriors.gaussian import IsotropicPosterior, MatchedPosterior
 
 __all__ = [
-    "STEPS",
     "CorrelatedPosterior",
     "DataCovariancePosterior",
     "DenoisedPosterior",
@@ -18,7 +16,4 @@ __all__ = [
     "PosteriorApproximation",
     "PosteriorQuery",
     "PosteriorSamples",
-    "ancestral_steps",
-    "base_samples",
-    "falling_levels",
 ]

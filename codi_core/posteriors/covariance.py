@@ -12,7 +12,7 @@ from torch import Tensor
 from codi_core.errors import SpecificationError
 from codi_core.planning.defaults import SAMPLES
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
-from codi_core.posteriors.denoising import STEPS, base_samples
+from codi_core.samplers import ANCESTRAL, STEPS, Integrator, base_samples
 
 RELATIVE_FLOOR = 1e-6
 """Eigenvalues far below this share of the largest one count as zero (see `symmetric_root`)."""
@@ -110,11 +110,15 @@ class DataCovariancePosterior(PosteriorApproximation):
             blocks that couple factors are not used.
         estimate_from: how many base samples Σ0 is estimated from.
         steps: the denoising steps of these samples.
+        sampler: takes these steps.
+        start: the noise level at which these samples start; None for the plan's highest.
     """
 
     covariance: Tensor | None = None
     estimate_from: int = attrs.field(default=SAMPLES, validator=attrs.validators.ge(2))
     steps: int = attrs.field(default=STEPS, validator=attrs.validators.ge(1))
+    sampler: Integrator = ANCESTRAL
+    start: float | None = None
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
         """Draw ``count`` samples per world."""
@@ -149,7 +153,9 @@ class DataCovariancePosterior(PosteriorApproximation):
                 )
             given = self.covariance.double().to(query.noisy.device)
             return [_spectrum(given[None, block, block]) for block in blocks]
-        samples = base_samples(query.denoiser, self.estimate_from, self.steps, context)
+        samples = base_samples(
+            query.denoiser, self.estimate_from, self.steps, context, self.sampler, self.start
+        )
         centred = samples.double() - samples.double().mean(1, keepdim=True)
         share = 1 / (self.estimate_from - 1)
         return [_spectrum(centred[..., block].mT @ centred[..., block] * share) for block in blocks]

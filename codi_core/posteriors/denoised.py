@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import attrs
+from torch import Tensor
 
-from codi_core.planning import Descent
+from codi_core.errors import SpecificationError
+from codi_core.planning import Denoiser, Descent
 from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
-from codi_core.posteriors.denoising import ancestral_steps, falling_levels
+from codi_core.samplers import ANCESTRAL, Integrator, falling_levels
 
 
 @attrs.frozen
@@ -19,21 +21,37 @@ class DenoisedPosterior(PosteriorApproximation):
 
     Attributes:
         steps: how many denoising steps; at least 2.
+        sampler: takes them. Its steps must add noise, which tells the samples apart.
+
+    Raises:
+        SpecificationError: the sampler adds no noise.
     """
 
     steps: int = attrs.field(default=4, validator=attrs.validators.ge(2))
+    sampler: Integrator = ANCESTRAL
+
+    def __attrs_post_init__(self) -> None:
+        if not self.sampler.stochastic:
+            raise SpecificationError(
+                f"{self.sampler} adds no noise: all samples of the denoised posterior would be "
+                "one; take one that does, such as an ancestral one"
+            )
 
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
         """Draw ``count`` samples per world."""
         context = query.context
         levels = falling_levels(query.sigma, context.sigma_range[0], self.steps + 1)
-        # The first step starts from one point for all samples, whose denoised value is known.
-        first, after = levels[0], levels[1]
-        shrink = (after / first).reshape(-1, 1, 1).square()
-        spread = after.reshape(-1, 1, 1) * (1 - shrink).clamp_min(0).sqrt()
-        noise = context.noise.normal(count, query.noisy.shape[-1])
-        middle = query.denoised + shrink[:, 0] * (query.noisy - query.denoised)
-        noisy = middle.unsqueeze(1) + spread * noise
-        return PosteriorSamples(
-            ancestral_steps(query.denoiser, noisy, Descent(levels[1:]), context)
-        )
+        noisy = query.noisy.unsqueeze(1).expand(-1, count, -1)
+        denoiser = _from_known(query, noisy)
+        return PosteriorSamples(self.sampler.integrate(denoiser, noisy, Descent(levels), context))
+
+
+def _from_known(query: PosteriorQuery, start: Tensor) -> Denoiser:
+    """The query's denoiser, which isn't called for what it said of the common start."""
+
+    def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+        if noisy is start:
+            return query.denoised.unsqueeze(1).expand_as(start)
+        return query.denoiser(noisy, sigma)
+
+    return denoise

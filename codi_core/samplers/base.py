@@ -1,14 +1,13 @@
-"""The interface of samplers: they integrate the reverse-time SDE, Eq. 11."""
+"""The interfaces of samplers: they integrate Eq. 11, or the ODE with the same marginals."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import attrs
 from torch import Tensor
 
 from codi_core.planning import Denoiser, Descent, PlanContext
-from codi_core.samplers.schedules import KarrasSchedule, Schedule
+from codi_core.samplers.schedules import Schedule
 
 
 class Sampler(ABC):
@@ -31,59 +30,38 @@ class Sampler(ABC):
         """
 
 
-@attrs.frozen
-class AncestralSampler(Sampler):
-    """Samples each next level from q(a_next | a_t, a = D(a_t)), as DDPM does.
+class Integrator(Sampler):
+    """A sampler that can begin anywhere: it integrates along whatever noise levels it is given.
 
-    In the variance-exploding notation of Eq. 2 this is
-    a_next = D + (t'/t)² (a_t - D) + t' √(1 - (t'/t)²) ε. It is exact for a distribution
-    concentrated in one point, and converges to Eq. 11 as the steps become small.
+    So its steps serve warm starts, and parts that draw samples of their own.
 
     Attributes:
-        schedule: the noise levels.
+        stochastic: whether its steps add noise, so that copies of one a_t part.
     """
 
-    schedule: Schedule = attrs.field(factory=KarrasSchedule)
+    stochastic: bool
+
+    @abstractmethod
+    def integrate(
+        self, denoiser: Denoiser, noisy: Tensor, descent: Descent, context: PlanContext
+    ) -> Tensor:
+        """Integrate from a_t to a noise-free chunk, with any axes between worlds and values.
+
+        Args:
+            denoiser: D(a_t, sigma), from (B, ..., D) to (B, ..., D).
+            noisy: a_t at the first level, (B, ..., D).
+            descent: along the levels, which may be one per world. The sampler's own schedule is
+                not used.
+            context: has the noise.
+        """
 
     def sample(self, denoiser: Denoiser, size: int, context: PlanContext) -> Tensor:
-        """Integrate from pure noise to a flat joint chunk, (B, size)."""
+        """Integrate from pure noise along the schedule to a flat joint chunk, (B, size)."""
         levels = self.schedule.levels(context.noise.device)
         noisy = levels[0] * context.noise.normal(size)
-        descent = Descent(levels, context)
-        for sigma in descent:
-            denoised = denoiser(noisy, sigma)
-            after = descent.after()
-            shrink = (after / sigma).square()
-            noisy = denoised + shrink * (noisy - denoised)
-            if after > 0:
-                noisy = noisy + after * (1 - shrink).sqrt() * context.noise.normal(size)
-        return noisy
+        return self.integrate(denoiser, noisy, Descent(levels, context), context)
 
 
-@attrs.frozen
-class EulerMaruyamaSampler(Sampler):
-    """Euler-Maruyama steps of Eq. 11, in the variance u = t².
-
-    With du = 2t dt, Eq. 11 reads da = -s du + dw_u: the diffusion is constant in u, so each
-    step adds noise of exactly the variance t² - t'² that the SDE adds. The step to t = 0 is
-    taken without noise and ends in the denoised chunk.
-
-    Attributes:
-        schedule: the noise levels.
-    """
-
-    schedule: Schedule = attrs.field(factory=KarrasSchedule)
-
-    def sample(self, denoiser: Denoiser, size: int, context: PlanContext) -> Tensor:
-        """Integrate from pure noise to a flat joint chunk, (B, size)."""
-        levels = self.schedule.levels(context.noise.device)
-        noisy = levels[0] * context.noise.normal(size)
-        descent = Descent(levels, context)
-        for sigma in descent:
-            score = (denoiser(noisy, sigma) - noisy) / sigma.square()
-            after = descent.after()
-            variance = sigma.square() - after.square()
-            noisy = noisy + variance * score
-            if after > 0:
-                noisy = noisy + variance.sqrt() * context.noise.normal(size)
-        return noisy
+def level_column(level: Tensor, like: Tensor) -> Tensor:
+    """A noise level, () or (B,), with trailing axes so that it broadcasts against (B, ..., D)."""
+    return level.reshape(-1, *[1] * (like.ndim - 1))

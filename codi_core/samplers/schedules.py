@@ -68,3 +68,21 @@ class KarrasSchedule(Schedule):
     def starting_at(self, sigma_max: float, steps: int) -> KarrasSchedule:
         """The same spacing from another first level in another number of steps."""
         return attrs.evolve(self, sigma_max=sigma_max, steps=steps)
+
+
+def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:
+    """Noise levels in equal ratios from ``start`` to ``end``, then zero.
+
+    Args:
+        start: the first level, () or (B,).
+        end: the last level above zero; a start below it is its own end.
+        steps: how many levels above zero.
+
+    Returns:
+        (steps + 1,) or (steps + 1, B), falling.
+    """
+    ramp = torch.linspace(0, 1, steps, device=start.device, dtype=torch.float64)
+    ramp = ramp.reshape(-1, *[1] * start.ndim)
+    high = start.double()
+    levels = high * (high.clamp_max(end) / high) ** ramp
+    return torch.cat([levels, levels.new_zeros(1, *start.shape)]).to(start.dtype)

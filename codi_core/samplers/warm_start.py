@@ -9,8 +9,7 @@ from torch import Tensor
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import Denoiser, Descent, PlanContext
-from codi_core.posteriors import ancestral_steps
-from codi_core.samplers.base import Sampler
+from codi_core.samplers.base import Integrator, Sampler
 from codi_core.samplers.schedules import Schedule
 
 
@@ -19,20 +18,20 @@ class WarmStartSampler(Sampler):
     """Begins from the previous plan, shifted by its committed actions and re-noised.
 
     Where a previous plan exists, denoising starts at ``sigma_warm`` instead of sigma_max and
-    takes fewer ancestral steps. With the probability ``cold`` a world forgets its plan, which
-    frees it from deadlocks: it takes the same number of steps, but from sigma_max. So all replans
-    of all worlds cost the same. The first plan is made by the sampler ``first``.
+    takes fewer steps. With the probability ``cold`` a world forgets its plan, which frees it from
+    deadlocks: it takes the same number of steps, but from sigma_max. So all replans of all worlds
+    cost the same.
 
     Attributes:
-        first: makes plans where there is no previous one; its schedule has the noise levels'
-            range and spacing.
+        first: makes plans where there is no previous one, and takes a replan's steps; its schedule
+            has the noise levels' range and spacing.
         sigma_warm: the noise that is added to the shifted plan. Below the distance between
             modes, the plan can't change its mind.
         steps: the denoising steps of a replan.
         cold: the probability of forgetting the previous plan, for each world and replan.
     """
 
-    first: Sampler
+    first: Integrator
     sigma_warm: float = attrs.field(default=5.0, validator=validators.gt(0))
     steps: int = attrs.field(default=8, validator=validators.ge(1))
     cold: float = attrs.field(default=0.1, validator=[validators.ge(0), validators.le(1)])
@@ -64,7 +63,7 @@ class WarmStartSampler(Sampler):
         )
         context.diagnostics.count("cold_replans", int(forget.sum()))
         noisy = centre + levels[0].unsqueeze(-1) * context.noise.normal(size)
-        return ancestral_steps(denoiser, noisy, Descent(levels, context), context)
+        return self.first.integrate(denoiser, noisy, Descent(levels, context), context)
 
     def _levels(self, start: float, context: PlanContext) -> Tensor:
         return self.schedule.starting_at(start, self.steps).levels(context.noise.device)

@@ -125,6 +125,17 @@ def test_each_entry_spends_its_budget_and_not_more(entry: Entry, sampler: str) -
     assert spent == 1024
 
 
+@pytest.mark.parametrize("sampler", ["heun", "warm-start:first=heun,steps=8"])
+def test_two_calls_a_level_are_reckoned_with(sampler: str) -> None:
+    levels = replan_schedule(sampler, SCHEDULE)
+    plain, both = (next(e for e in BUILT_IN if e.label == name) for name in ("isotropic", "hybrid"))
+    assert plain.options(1024, SCHEDULE, sampler)["samples"] == 1024 // (2 * levels.steps)
+    options = both.options(1024, SCHEDULE, sampler)
+    near = int((levels.levels()[:-1] <= 2.0).sum())
+    library = int(options["guidance"].rpartition("=")[2])
+    assert 2 * near * options["samples"] + library == 1024
+
+
 def test_replans_with_warm_starts_have_levels_of_their_own() -> None:
     assert replan_schedule("ancestral", SCHEDULE) == SCHEDULE
     assert replan_schedule(WARM, SCHEDULE) == KarrasSchedule(4, 5.0, 0.05, 5.0)

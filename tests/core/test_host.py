@@ -108,7 +108,15 @@ def test_built_in_parts_register_like_everybody() -> None:
         "hybrid",
         "reparameterized",
     )
-    assert host.samplers.names() == ("ancestral", "euler-maruyama", "warm-start")
+    assert host.samplers.names() == (
+        "ancestral",
+        "calibrated",
+        "euler-maruyama",
+        "heun",
+        "dpm-solver",
+        "dpm-solver-sde",
+        "warm-start",
+    )
     assert host.methods.names() == ("codi", "base", "best-of", "resampling")
     assert host.methods.origin("codi") == "codi-core"
 

@@ -9,7 +9,7 @@ import pytest
 
 from codi_core.errors import UsageError
 from codi_core.host.choices import make_part
-from codi_core.host.late_class import LateClass, LatePlanner
+from codi_core.host.late_class import ByName, LateClass, LatePlanner
 from codi_core.host.plugins import load_plugins
 from codi_core.host.records import MethodParts
 
@@ -66,6 +66,19 @@ def test_parts_of_a_part_are_made_first():
     assert (made.width, made.inner.width, made.inner.schedule) == (1, 9, "levels")
 
 
+def test_an_option_may_name_a_part():
+    parts = {"narrow": LateClass(f"{HERE}:Part", "schedule", width=1)}
+    parts["wide"] = LateClass(f"{HERE}:Part", "schedule", width=9)
+    factory = LateClass(f"{HERE}:Part", "schedule", inner=ByName("part", parts, "narrow"))
+    assert options(factory) == {"width": 3, "inner": "narrow"}
+    assert factory(schedule="levels").inner.width == 1
+    made = make_part(factory, "part", options={"inner": "wide"}, schedule="levels")
+    assert (made.width, made.inner.width, made.inner.schedule) == (3, 9, "levels")
+    for name in ("wider", 9, None):
+        with pytest.raises(UsageError, match=rf"unknown part '{name}';.* valid: .*narrow"):
+            make_part(factory, "part", options={"inner": name}, schedule="levels")
+
+
 def test_a_planner_takes_the_parts_that_it_names():
     factory = LatePlanner(f"{HERE}:Method", hidden=7)
     assert options(factory) == {"share": 0.5}
@@ -82,28 +95,38 @@ def test_nothing_is_imported_before_it_is_wanted():
         factory()
 
 
+BASE_SAMPLES = {"sampler": "ancestral", "start": None}
 OPTIONS = {
     "posteriors": {
         "isotropic": {},
         "matched": {"sigma_data": 1.0},
         "correlated": {"steps": 6.0, "sigma_data": 1.0},
         "jacobian": {"cap": None},
-        "data-covariance": {"estimate_from": 64, "steps": 8},
-        "denoised": {"steps": 4},
+        "data-covariance": {"estimate_from": 64, "steps": 8, **BASE_SAMPLES},
+        "denoised": {"steps": 4, "sampler": "ancestral"},
     },
     "guidances": {
         "monte-carlo": {"ess": 0.0},
         "factored": {"hops": 0, "ess": 0.0},
-        "library": {"steps": 8, "ess": 0.0},
-        "hybrid": {"switch": 0.5, "steps": 8, "ess": 0.0, "library": None},
+        "library": {"steps": 8, "ess": 0.0, **BASE_SAMPLES},
+        "hybrid": {"switch": 0.5, "steps": 8, "ess": 0.0, "library": None, **BASE_SAMPLES},
         "reparameterized": {"ess": 0.0},
     },
     "samplers": {
         "ancestral": {},
+        "calibrated": {"sigma_data": 1.0},
         "euler-maruyama": {},
-        "warm-start": {"sigma_warm": 5.0, "steps": 8, "cold": 0.1},
+        "heun": {},
+        "dpm-solver": {"eta": 0.0},
+        "dpm-solver-sde": {},
+        "warm-start": {"first": "ancestral", "sigma_warm": 5.0, "steps": 8, "cold": 0.1},
     },
-    "methods": {"codi": {}, "base": {}, "best-of": {}, "resampling": {"share": 0.5}},
+    "methods": {
+        "codi": {},
+        "base": {},
+        "best-of": {},
+        "resampling": {"share": 0.5, "sampler": "ancestral"},
+    },
 }
 
 

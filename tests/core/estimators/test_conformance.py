@@ -74,9 +74,28 @@ def test_built_in_guidances(name, options):
     check_guidance(NoGuidance())
 
 
-@pytest.mark.parametrize("name", ["ancestral", "euler-maruyama", "warm-start"])
+@pytest.mark.parametrize("name", HOST.samplers.names())
 def test_built_in_samplers(name):
     check_sampler(HOST.samplers.get(name).factory(schedule=SCHEDULE))
+
+
+@pytest.mark.parametrize("first", ["calibrated", "heun", "dpm-solver", "dpm-solver-sde"])
+def test_warm_starts_with_other_steps(first):
+    check_sampler(HOST.samplers.get("warm-start").factory(schedule=SCHEDULE, first=first))
+
+
+@pytest.mark.parametrize("sampler", ["calibrated", "euler-maruyama", "dpm-solver-sde"])
+def test_the_denoised_posterior_with_other_steps(sampler):
+    check_posterior(HOST.posteriors.get("denoised").factory(sampler=sampler))
+
+
+@pytest.mark.parametrize("sampler", ["calibrated", "heun", "dpm-solver", "dpm-solver-sde"])
+def test_base_samples_of_other_samplers(sampler):
+    options = {"sampler": sampler, "steps": 4, "start": 10.0}
+    check_posterior(HOST.posteriors.get("data-covariance").factory(estimate_from=8, **options))
+    for name in ("library", "hybrid"):
+        scale = {"posterior": IsotropicPosterior(), "samples": 32, "temperature": 0.5}
+        check_guidance(HOST.guidances.get(name).factory(**scale, **options))
 
 
 def test_built_in_policies_and_costs():

@@ -16,7 +16,9 @@ from codi_core.policies import ProductPolicy
 from codi_core.posteriors import DenoisedPosterior
 from codi_core.samplers import (
     AncestralSampler,
+    DpmSolverSampler,
     EulerMaruyamaSampler,
+    HeunSampler,
     KarrasSchedule,
     WarmStartSampler,
 )
@@ -28,6 +30,8 @@ SAMPLERS = [
     AncestralSampler(SCHEDULE),
     EulerMaruyamaSampler(SCHEDULE),
     WarmStartSampler(AncestralSampler(SCHEDULE), steps=8),
+    DpmSolverSampler(SCHEDULE),
+    DpmSolverSampler(SCHEDULE, eta=1.0),
 ]
 
 
@@ -86,6 +90,16 @@ def test_the_steps_that_are_left_out_are_evenly_spread(clock):
     SAMPLERS[0].sample(slow, 6, context(0.51))
     scheduled = SCHEDULE.levels().tolist()
     assert [scheduled.index(level) for level in slow.levels] == [0, 4, 7, 10, 13]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.05, 0.25, 0.55, 1.55])
+def test_heun_is_late_by_one_call_at_most(clock, seconds):
+    """How long its steps of two calls take is known from the second one on."""
+    slow, plan = Slow(clock), context(seconds)
+    flat = HeunSampler(SCHEDULE).sample(slow, 6, plan)
+    assert torch.equal(flat, torch.full((3, 6), 0.7))
+    assert 0.1 * len(slow.levels) < max(seconds, 0.0) + 0.15
+    assert plan.diagnostics.counts["shortened_plans"] == 3
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

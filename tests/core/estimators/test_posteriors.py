@@ -19,8 +19,7 @@ from codi_core.posteriors import (
     PosteriorQuery,
 )
 from codi_core.posteriors.covariance import factor_jacobians, symmetric_root
-from codi_core.posteriors.denoising import base_samples, falling_levels
-from codi_core.samplers import AncestralSampler, KarrasSchedule
+from codi_core.samplers import AncestralSampler, KarrasSchedule, base_samples, falling_levels
 from codi_core.testing import MixturePolicy, Problem, TrajectoryFamily, action_spec
 from tests.core.estimators.problems import (
     KEYS,

@@ -271,7 +271,10 @@ def consults(chosen, kind: str) -> bool:
 
 
 def combinations() -> list[dict[str, str]]:
-    """All combinations of registered parts, but one only where a part is never consulted."""
+    """All combinations of registered parts, but one only where a part is never consulted.
+
+    Samplers other than the default one meet each guidance and each posterior, but not each pair.
+    """
     found: list[dict[str, str]] = [{kind: names(kind)[0] for kind in KINDS}]
     for kind in KINDS:
         found = [
@@ -280,7 +283,12 @@ def combinations() -> list[dict[str, str]]:
             for name in names(kind)
             if name == chosen[kind] or kind == "method" or consults(chosen, kind)
         ]
-    return found
+    return [chosen for chosen in found if not all(unusual(chosen))]
+
+
+def unusual(chosen) -> list[bool]:
+    """Of guidance, posterior and sampler, whether it is another than the first of its kind."""
+    return [chosen[kind] != names(kind)[0] for kind in KINDS if kind != "method"]
 
 
 def schedules() -> st.SearchStrategy[KarrasSchedule]:
@@ -348,10 +356,16 @@ def _options(kind, name, floats, integers) -> st.SearchStrategy[dict]:
     parameters = inspect.signature(registry(kind).get(name).factory).parameters.values()
     pools = {
         # Parameters that the host passes have no default.
-        parameter.name: integers if "int" in str(parameter.annotation) else floats
+        parameter.name: _pool(str(parameter.annotation), floats, integers)
         for parameter in parameters
         if parameter.default is not parameter.empty
     }
     return st.fixed_dictionaries(
         {}, optional={option: st.sampled_from(pool) for option, pool in pools.items()}
     )
+
+
+def _pool(annotation: str, floats, integers):
+    if annotation == "str":  # a sampler's name
+        return [*names("sampler"), "nobody"]
+    return integers if "int" in annotation else floats

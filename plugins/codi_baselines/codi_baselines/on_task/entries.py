@@ -61,11 +61,12 @@ class Entry:
         """
         chosen = self.sampler or sampler
         levels = replan_schedule(chosen, schedule)
-        samples, guidance = rollouts // levels.steps, self.guidance
+        calls, guidance = _calls_a_level(chosen), self.guidance
+        samples = rollouts // (levels.steps * calls)
         if self.spending is Spending.PLAN:
             samples = rollouts
         elif self.spending is Spending.BOTH:
-            near = int((levels.levels()[:-1] <= _switch(guidance)).sum())
+            near = calls * int((levels.levels()[:-1] <= _switch(guidance)).sum())
             samples = rollouts // 2 // max(near, 1)
             guidance = f"{guidance},library={rollouts - samples * near}"
         if self.spending is not Spending.NONE and samples < 1:
@@ -94,6 +95,12 @@ def replan_schedule(sampler: str, schedule: KarrasSchedule) -> KarrasSchedule:
         return schedule
     given = {"steps": WARM.steps.default, "sigma_warm": WARM.sigma_warm.default, **choice.options}
     return attrs.evolve(schedule, steps=int(given["steps"]), sigma_max=float(given["sigma_warm"]))
+
+
+def _calls_a_level(sampler: str) -> int:
+    """How often a replan's steps call the denoiser at a noise level, at most."""
+    choice = parse_choice(sampler, "sampler")
+    return 2 if choice.options.get("first", choice.name) == "heun" else 1
 
 
 def _switch(guidance: str) -> float:
