@@ -18,6 +18,7 @@ from codi_baselines.finetuning.training import action_range, fine_tuning_parts
 from codi_baselines.train.command import main
 from codi_core.errors import CheckpointError, CodiError, SpecificationError
 from codi_core.experiments import plan
+from codi_core.testing import check_device
 from codi_core.training import TrainingSession, checkpoint_digest, read_curve, read_metadata
 from codi_core.training.checkpoint import read_tensors
 from tests.baselines.joint_points import (
@@ -258,6 +259,20 @@ def test_reverse_samples_are_clipped_to_what_was_demonstrated(data, policy, tmp_
     assert torch.equal(made.parts.source.method.within.low, found.low)
     free = session("sdac-joint", data, policy, tmp_path / "free", clip=False)
     assert free.parts.source.method.within is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_everything_works_on_another_device(method, data, policy, tmp_path):
+    def run(device):
+        parts = fine_tuning_parts(settings(method, data, policy, tmp_path / "run", device=device))
+        parts.source.follow(parts.model)
+        generator = torch.Generator(device).manual_seed(0)
+        batch = parts.source.sample(generator, 8)
+        loss = parts.loss(parts.model, batch, generator)
+        cost = torch.full((), parts.measures["expected_cost"](parts.model), device=device)
+        return loss.detach(), cost, *batch.values.values()
+
+    check_device(run)
 
 
 def test_examples_are_drawn_by_their_weights_and_states_evenly(data, policy, tmp_path):
