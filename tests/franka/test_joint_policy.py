@@ -26,12 +26,13 @@ from codi_franka.collection.two_arms import TwoArms
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import observe
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.policies import shipped
 from codi_franka.prediction.kinematic import KinematicPredictor
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.state import FrankaState, holding, tcp_in_world
-from codi_franka.task import SHIPPED_CHECKPOINT, HandoffTask
+from codi_franka.task import HandoffTask
 
 CALM = attrs.evolve(
     JOINT_SETTINGS, steps=60, jump_probability=0.0, jump_anywhere=0.0, fumble_probability=0.0,
@@ -170,9 +171,7 @@ def test_a_joint_demonstration_trains_a_joint_policy(tmp_path: Path) -> None:
     assert left.shape == right.shape == (3, 16, 7)
     assert denoised.isfinite().all()
     with pytest.raises(CheckpointError):  # one arm's policy is none for both
-        experiments.prepare(
-            "franka-handoff", policy="joint", checkpoint=SHIPPED_CHECKPOINT
-        ).product()
+        experiments.prepare("franka-handoff", policy="joint", checkpoint=shipped("arm")).product()
 
 
 def restored_start() -> FrankaState:

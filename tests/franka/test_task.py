@@ -27,12 +27,12 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES, observe
 from codi_franka.plugin import TASK
+from codi_franka.policies import shipped
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.state import tensors
 from codi_franka.task import (
     COSTS,
     PHYSICS_IN_THE_LOOP,
-    SHIPPED_CHECKPOINT,
     WARM_START,
     HandoffTask,
 )
@@ -202,7 +202,7 @@ def test_the_shipped_checkpoint_loads() -> None:
     product = policies()
     assert product.sigma_range[0] <= 0.05
     assert product.sigma_range[1] >= 40.0
-    assert SHIPPED_CHECKPOINT.stat().st_size < 20e6
+    assert shipped("arm").stat().st_size < 20e6
 
 
 # -- codi-run -----------------------------------------------------------------------------------

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
-from codi_core.policies import AgentView, PolicySpec, RecordedView, observation_feature
 from codi_core.resources import Resources
-from codi_core.tasks import FactorLayout, PlanSettings, PolicyOffer, Task, TaskParts
-from codi_franka.action import ACTION_SPEC, RATE_HZ, joint_action_spec
+from codi_core.tasks import PlanSettings, Task, TaskParts
+from codi_franka.action import RATE_HZ
 from codi_franka.handoff.costs import (
     TABLE_I,
     VARIANTS,
@@ -28,17 +26,16 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.frames import hold, restore
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.observation import SHAPES, observe
+from codi_franka.observation import observe
 from codi_franka.physics.model import build_model
 from codi_franka.physics.mujoco_simulator import MujocoMaker
 from codi_franka.physics.simulator import SimulatorMaker
+from codi_franka.policies import offers
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.cell import ARMS
 from codi_franka.state import FrankaState
-
-SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "franka-arm.safetensors"
 
 WARM_START = "warm-start:sigma_warm=5.0,steps=8,cold=0.1"
 """Plans begin from the previous one: half of the rollouts, and arms that do not waver."""
@@ -105,7 +102,7 @@ class HandoffTask(Task):
             agents=ARMS,
             rate_hz=RATE_HZ,
             environment=partial(_environment, options),
-            policies={"single-agent": single_agent(), "joint": joint()},
+            policies=offers(),
             predictors={"kinematic": _kinematic, "mujoco": _mujoco},
             default_costs=TABLE_I,
             cost_variants=VARIANTS,
@@ -148,29 +145,6 @@ def _paths(trajectory: HandoffTrajectory) -> dict[str, Tensor]:
     hands = trajectory.hand_position[..., :2].unbind(-2)
     named = {f"{arm} hand": hand for arm, hand in zip(ARMS, hands, strict=True)}
     return {**named, "cube": trajectory.cube_position[..., :2]}
-
-
-def single_agent() -> PolicyOffer:
-    """One factor an arm. Both share one policy, because in base frames the arms are alike."""
-    spec = PolicySpec(ACTION_SPEC, SHAPES)
-    factors = (
-        FactorLayout("arm", (index,), AgentView(arm), spec) for index, arm in enumerate(ARMS)
-    )
-    return PolicyOffer(
-        "one policy for each arm, from demonstrations of one",
-        tuple(factors),
-        {"arm": SHIPPED_CHECKPOINT},
-    )
-
-
-def joint() -> PolicyOffer:
-    """One factor for both arms, whose policy was trained on joint demonstrations."""
-    seen = {f"{arm}/{name}": shape for arm in ARMS for name, shape in SHAPES.items()}
-    shapes = {observation_feature(name): shape for name, shape in seen.items()}
-    spec = PolicySpec(joint_action_spec(ARMS), shapes)
-    size = len(ACTION_SPEC.names)
-    factor = FactorLayout("joint", (0, 1), RecordedView(), spec, (size,) * len(ARMS))
-    return PolicyOffer("one policy for both arms, from joint demonstrations", (factor,))
 
 
 class _Advance:
