@@ -11,8 +11,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
 DEMO_EPISODES ?= 8
-# The first episode of this seed that takes both arms.
-DEMO_VIDEO ?= 2
+# Both arms take part in this episode, one after the other.
+DEMO_SEED ?= 8
+DEMO_VIDEO ?= 3
 DEMO_OUTPUT ?= runs/demo
 
 DEV := .venv
@@ -47,7 +48,7 @@ $(DEMO)/.installed: $(PROJECTS)
 	@touch $@
 
 demo: $(DEMO)/.installed
-	@$(DEMO)/bin/codi-run --task franka-handoff --episodes $(DEMO_EPISODES) --seed 1 \
+	@$(DEMO)/bin/codi-run --task franka-handoff --episodes $(DEMO_EPISODES) --seed $(DEMO_SEED) \
 	  --video-episodes $(DEMO_VIDEO) --output $(DEMO_OUTPUT) --overwrite
 	@echo
 	@for file in video.mp4 report.png metrics.json; do \

@@ -14,6 +14,7 @@ from codi_baselines.on_task.entries import replan_schedule
 from codi_core import experiments
 from codi_core.cli.run import main as run
 from codi_core.errors import CheckpointError
+from codi_core.experiments import prepare
 from codi_core.host.assembly import available_costs, make_task
 from codi_core.host.plugins import Host, load_plugins
 from codi_core.policies import ActionSpec, DiffusionPolicy, PolicySpec, ProductPolicy
@@ -27,7 +28,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES, observe
 from codi_franka.plugin import TASK
-from codi_franka.policies import shipped
+from codi_franka.policies import offers
 from codi_franka.prediction.physics import MujocoPredictor
 from codi_franka.state import tensors
 from codi_franka.task import (
@@ -198,11 +199,14 @@ def test_a_policy_for_another_robot_is_refused_by_the_field_that_differs(tmp_pat
         policies(tmp_path / "x.safetensors")
 
 
-def test_the_shipped_checkpoint_loads() -> None:
-    product = policies()
+@pytest.mark.parametrize("offer", ["single-agent", "joint"])
+def test_the_shipped_checkpoints_load(offer: str) -> None:
+    product = prepare(TASK, policy=offer).product()
     assert product.sigma_range[0] <= 0.05
     assert product.sigma_range[1] >= 40.0
-    assert shipped("arm").stat().st_size < 20e6
+    assert product.size == 2 * 7 * 16
+    for path in offers()[offer].checkpoints.values():
+        assert path.stat().st_size < 20e6
 
 
 # -- codi-run -----------------------------------------------------------------------------------
