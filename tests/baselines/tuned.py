@@ -4,10 +4,10 @@ import attrs
 import torch
 from torch import nn
 
-from codi_baselines.finetuning.multistep import EQUAL_RATIOS, MultistepSampler
 from codi_baselines.finetuning.on_policy import OnPolicySource
 from codi_baselines.finetuning.residual import residual_policy
 from codi_baselines.finetuning.rollouts import Rollouts
+from codi_baselines.finetuning.training import EQUAL_RATIOS
 from codi_core.policies import (
     ActionSpec,
     DiffusionPolicy,
@@ -17,13 +17,13 @@ from codi_core.policies import (
     ProductPolicy,
 )
 from codi_core.policies.networks import DenoisingNetwork
-from codi_core.samplers import KarrasSchedule
+from codi_core.samplers import DpmSolverSampler, KarrasSchedule
 from codi_core.testing import PassThroughPredictor
 from codi_core.training import EMASettings, Trainer, TrainerSettings
 
 SPEC = PolicySpec(ActionSpec(("a",), 2), {"seen": (1,)})
 NOISE = {"noise_mean": 0.0, "noise_std": 1.5}
-SAMPLER = MultistepSampler(KarrasSchedule(16, 20.0, 0.05, EQUAL_RATIOS))
+SAMPLER = DpmSolverSampler(KarrasSchedule(16, 20.0, 0.05, EQUAL_RATIOS))
 DEGREE = 6
 
 

@@ -12,7 +12,6 @@ from codi_baselines.demonstrations import JointDemonstrations
 from codi_baselines.finetuning.base import Examples, FineTuning
 from codi_baselines.finetuning.dpmd import MirrorDescent
 from codi_baselines.finetuning.expo import EditAndDistil
-from codi_baselines.finetuning.multistep import EQUAL_RATIOS, MultistepSampler
 from codi_baselines.finetuning.on_policy import Collecting, OnPolicySource
 from codi_baselines.finetuning.residual import frozen_base, residual_policy, save_residual
 from codi_baselines.finetuning.rollouts import ExpectedCost, Rollouts
@@ -26,9 +25,13 @@ from codi_baselines.finetuning.settings import (
 from codi_baselines.purpose import Purpose
 from codi_core.experiments import Experiment
 from codi_core.policies import DiffusionPolicy
-from codi_core.samplers import KarrasSchedule
+from codi_core.samplers import DpmSolverSampler, KarrasSchedule
 from codi_core.training.checkpoint import describe
 from codi_core.training.parts import TrainingParts
+
+EQUAL_RATIOS = 1e3
+"""A ``rho`` so large that a Karras schedule's levels are in equal ratios: then the samples of a
+unit Gaussian have its standard deviation up to 3 % in 6 to 10 calls."""
 
 ROWS = 4096
 """Demonstrated chunks that are looked at together."""
@@ -83,11 +86,15 @@ def fine_tuning_parts(settings: FineTuningSettings) -> TrainingParts[DiffusionPo
     )
 
 
-def _sampler(settings: FineTuningSettings, experiment: Experiment) -> MultistepSampler:
-    """Over the noise levels of the plans, in few calls."""
+def _sampler(settings: FineTuningSettings, experiment: Experiment) -> DpmSolverSampler:
+    """Over the noise levels of the plans, in few calls that keep the samples' spread.
+
+    Ancestral steps lose much of it, and a policy that learns from its own samples would lose it
+    again and again.
+    """
     config = experiment.config
     levels = (float(config.sigma_max or 0), float(config.sigma_min or 0))  # resolved: no None
-    return MultistepSampler(KarrasSchedule(settings.sampling_steps, *levels, EQUAL_RATIOS))
+    return DpmSolverSampler(KarrasSchedule(settings.sampling_steps, *levels, EQUAL_RATIOS))
 
 
 def _method(
