@@ -34,6 +34,6 @@ class JointSettings(CollectionSettings):
 
     steps: int = 200
     noise: tuple[float, float] = (0.05, 0.04)
-    begins: float = 0.005
+    begins: float = 0.004
     start_anywhere: float = 0.5
     """The share of robots that start anywhere on their side, instead of where the task has them."""
