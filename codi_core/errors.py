@@ -9,6 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+OUT_OF_MEMORY = "there is not enough memory for this"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had, on the host or on another device."""
+    # torch has one class for devices, and no class but a text for the host.
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (
+            type(error).__name__ == "OutOfMemoryError"
+            or "can't allocate memory" in str(error)
+            or "out of memory" in str(error)
+        )
+    )
+
 
 class CodiError(Exception):
     """A failure with a message meant for the user; the command line exits with 1."""

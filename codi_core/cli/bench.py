@@ -9,6 +9,7 @@ from codi_core.commands.errors import guarded, print_warning
 from codi_core.errors import UsageError
 from codi_core.host.choices import make_part
 from codi_core.host.plugins import load_plugins
+from codi_core.version import __version__
 
 PROG = "codi-bench"
 
@@ -17,6 +18,9 @@ PROG = "codi-bench"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job that the first argument names, with the others."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        print(f"{PROG} {__version__}")
+        return 0
     jobs = load_plugins(warn=print_warning).benchmarks
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: {PROG} JOB ...\n\njobs:")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
-from codi_core.commands.options import Parser, add_fields
+from codi_core.commands.options import Parser, add_fields, add_version
 from codi_core.commands.output import say
 from codi_core.commands.task_options import (
     TASK_PREFIX,
     given_task_options,
     installed_epilog,
     parse_for_task,
+    with_examples,
 )
 from codi_core.errors import UsageError
 
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from codi_core.tasks import Task
 
 PROG = "codi-collect"
+
+_EXAMPLES = """\
+codi-collect --task {name} --episodes 100 --output demonstrations
+codi-collect --resume --output demonstrations --episodes 200
+codi-train demonstrations --output runs/policy
+"""
 
 
 @guarded
@@ -61,10 +68,13 @@ def _parser(name: str | None, task: Task | None) -> Parser:
     parser = Parser(
         prog=PROG,
         add_help=False,
-        epilog=installed_epilog(PROG) if task is None else None,
         description="Collect demonstrations of one agent, or of all, into a LeRobotDataset.",
+        **with_examples(
+            _EXAMPLES.format(name=name or "NAME"), installed_epilog(PROG) if task is None else None
+        ),
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
+    add_version(parser)
     parser.add_argument("--task", metavar="NAME", help="the task to demonstrate")
     _add_folder_options(parser)
     add_fields(parser, CollectionSettings)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from codi_core.commands.errors import guarded, print_error
-from codi_core.commands.options import Parser
+from codi_core.commands.options import Parser, add_version
 from codi_core.host.side_effects import Contained
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="codi-plugins", description="List installed plugins and what each registers."
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_version(parser)
     given = parser.parse_args(argv)
     from codi_core.host.plugins import load_plugins
 
     host = load_plugins(warn=lambda message: None)
     if given.json:
-        print(json.dumps(as_json(host), indent=2, ensure_ascii=False))
+        print(json.dumps(as_json(host), indent=2))
     else:
         _print_tables(host)
     return 1 if host.broken or host.conflicts else 0

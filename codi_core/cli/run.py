@@ -6,14 +6,21 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from codi_core.cli.written import Written
 from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
-from codi_core.commands.options import Parser, add_fields
-from codi_core.commands.task_options import TASK_PREFIX, given_task_options, installed_epilog
+from codi_core.commands.options import Parser, add_fields, add_version
+from codi_core.commands.task_options import (
+    TASK_PREFIX,
+    given_task_options,
+    installed_epilog,
+    with_examples,
+)
 from codi_core.errors import CodiError, UsageError
 from codi_core.experiments.configuration import (
     FIELDS,
@@ -23,7 +30,6 @@ from codi_core.experiments.configuration import (
     task_defaults,
 )
 from codi_core.experiments.opening import find_task
-from codi_core.quantities import whole
 
 if TYPE_CHECKING:
     from codi_core.experiments.experiment import Experiment
@@ -31,6 +37,14 @@ if TYPE_CHECKING:
     from codi_core.experiments.running import Run
 
 PROG = "codi-run"
+_EXAMPLES = """\
+codi-run --task {name} --episodes 8 --seed 1
+codi-run --task {name} --episodes 8 --seed 1 --method base --output runs/unguided
+codi-run --task {name} --samples 128 --max-seconds 20
+codi-run --from runs/unguided --method codi --output runs/guided
+codi-run --resume --output runs/guided       (after Ctrl-C or a kill)
+"""
+
 TOLD_ERRORS = 3
 """So many episodes that broke are told of with their reasons."""
 
@@ -61,6 +75,7 @@ def _first_parser() -> Parser:
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--task")
     parser.add_argument("--strict-plugins", action="store_true")
+    add_version(parser)
     _add_folder_options(parser)
     return parser
 
@@ -94,9 +109,12 @@ def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
         prog=PROG,
         add_help=False,
         description="Run a task in closed loop and measure it.",
-        epilog=installed_epilog(PROG)
-        if found is None
-        else f"codi-plugins says what each of these names stands for, also for {name}.",
+        **with_examples(
+            _EXAMPLES.format(name=name or "NAME"),
+            installed_epilog(PROG)
+            if found is None
+            else f"codi-plugins says what each of these names stands for, also for {name}.",
+        ),
     )
     parser.add_argument(
         "-h",
@@ -107,33 +125,12 @@ def _full_parser(name: str | None, found: InstalledTask | None) -> Parser:
     parser.add_argument(
         "--strict-plugins", action="store_true", help="a broken plugin is an error, not a warning"
     )
+    add_version(parser)
     defaults, names = _shown(found)
     add_fields(parser.add_argument_group("what is run"), RunConfig, defaults, names=names)
     output = parser.add_argument_group("what is written")
     _add_folder_options(output)
-    output.add_argument(
-        "--report", action=argparse.BooleanOptionalAction, default=True, help="write report.png"
-    )
-    output.add_argument(
-        "--video",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="write video.mp4 if the task has pictures",
-    )
-    output.add_argument(
-        "--video-episodes",
-        type=whole(0),
-        nargs="+",
-        default=[0],
-        metavar="N",
-        help="the episodes in the video (default: 0)",
-    )
-    output.add_argument(
-        "--record",
-        type=Path,
-        metavar="DIR",
-        help="keep all that is observed and executed as a data set, which codi-train trains on",
-    )
+    Written.add_options(output)
     if found is not None:
         group = parser.add_argument_group(f"options of {name}")
         add_fields(group, found.task.Options, prefix=TASK_PREFIX)
@@ -163,7 +160,14 @@ def _stored(first: argparse.Namespace) -> Mapping[str, Any]:
     if first.resume and (first.source is not None or first.overwrite):
         raise UsageError("--resume goes on with a run; it excludes --from and --overwrite")
     path = first.output if first.resume else first.source
-    if path is None or (first.resume and not (path / "config.json").exists()):
+    if path is None:
+        return {}
+    if first.resume and not (path / "config.json").exists():
+        if first.task is None:
+            raise UsageError(
+                f"there is no run to resume in '{path}': leave --resume out and give --task NAME "
+                "to start one"
+            )
         return {}
     from codi_core.evaluation.run_folder import RunFolder
 
@@ -194,33 +198,35 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
         standard_progress,
     )
 
-    renderer = experiment.opened.parts.renderer
-    filmed = frozenset(given.video_episodes) if given.video and renderer else frozenset()
+    folder = RunFolder(given.output or default_output(experiment))
+    written = Written.chosen(given, folder if given.resume else None, experiment.config.episodes)
+    filmed = written.video and experiment.opened.parts.renderer is not None
     pictures: list[Path] = []
 
     def draw(run: Run) -> None:
-        if run.finished and given.report:
+        if run.finished and written.report:
             pictures.extend(_attempt("report.png", run.write_report))
         if run.finished and filmed:
-            pictures.extend(_attempt("video.mp4", lambda: run.write_video(filmed)))
+            video = partial(run.write_video, written.video_episodes)
+            pictures.extend(_attempt("video.mp4", video))
 
     run = run_experiment(
         experiment,
-        RunFolder(given.output or default_output(experiment)),
-        experiment.document([PROG, *arguments]),
+        folder,
+        {**experiment.document([PROG, *arguments]), "written": attrs.asdict(written)},
         standard_progress(),
         given.resume,
         given.overwrite,
-        filmed,
+        frozenset(written.video_episodes),
         draw,
         _delays(experiment, given),
-        given.record,
+        written.recording,
     )
     _warn_of_errors(run)
     if not run.finished:
         return _interrupted(run)
     files = [run.folder.file("metrics.json"), run.folder.file("episodes.jsonl"), *pictures]
-    files += _recorded(given.record)
+    files += _recorded(written.recording)
     print_summary(run.metrics, files)
     return 0
 

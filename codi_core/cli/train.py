@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codi_core.commands.errors import guarded
-from codi_core.commands.options import Parser
+from codi_core.commands.options import Parser, add_version
 from codi_core.commands.training import add_folder_options, add_settings, run_training
 from codi_core.errors import UsageError
 from codi_core.training.settings import RunSettings
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DATASET",
         help="the dataset's folder",
     )
+    add_version(parser)
     add_folder_options(parser)
     add_settings(parser, RunSettings)
     return parser

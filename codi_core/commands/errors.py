@@ -14,8 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from codi_core.commands.output import mute
-from codi_core.errors import CodiError, CostError, EpisodeError
+from codi_core.commands.output import mute, spell_out
+from codi_core.errors import (
+    OUT_OF_MEMORY,
+    CodiError,
+    CostError,
+    EpisodeError,
+    is_out_of_memory,
+)
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 + SIGINT."""
@@ -35,12 +41,14 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Wrap a command's ``main`` so that what the user can mend ends in a message.
 
     A :class:`CodiError` prints its message and exits with its code. The error of a cost, or of what
-    broke every episode, shows the traceback of the user's code. Ctrl-C exits with 130. Anything
-    else is a bug and keeps its traceback.
+    broke every episode, shows the traceback of the user's code. Ctrl-C exits with 130.
+    Where the memory does not suffice, a message says so. Anything else is a bug and keeps its
+    traceback.
     """
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
+        spell_out()
         try:
             with _terminable():
                 code = main(argv)
@@ -51,13 +59,18 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
                 sys.stderr.write(user_traceback(error.__cause__))
             print_error(str(error))
             return error.exit_code
-        except KeyboardInterrupt:
-            print_error("interrupted")
+        except KeyboardInterrupt as error:
+            print_error(f"interrupted {error}".rstrip())
             return INTERRUPTED
         except BrokenPipeError:
             # The reader (head, less) has left: nothing to say, and nobody to say it to.
             mute()
             return 0
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            print_error(f"{OUT_OF_MEMORY}: ask for less at once")
+            return 1
 
     return run
 

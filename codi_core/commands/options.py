@@ -14,6 +14,7 @@ import attrs
 from codi_core.errors import UsageError
 from codi_core.experiments.opening import without_none
 from codi_core.host.registry import nearest_first
+from codi_core.version import __version__
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +36,21 @@ class Parser(argparse.ArgumentParser):
                 f"unknown option {name}; did you mean {nearest[0]}? `{self.prog} --help` lists all"
             )
         raise UsageError(message.replace("argument ", "", 1))
+
+
+def add_version(parser: argparse.ArgumentParser, version: str = __version__) -> None:
+    """Add ``--version``, which ends the command.
+
+    Args:
+        parser: where the option goes.
+        version: of the distribution that brings the command.
+    """
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"{parser.prog} {version}",
+        help="show the version, and nothing else",
+    )
 
 
 def add_fields(
@@ -94,6 +110,7 @@ def _settings(field: Any, hint: Any) -> dict[str, Any]:
         parts = typing.get_args(kind) or (str,)
         several = Ellipsis in parts or typing.get_origin(kind) is list
         count = {"nargs": "+" if several else len(parts)}
+        count |= {"metavar": field.name.upper()}
         return {"type": parts[0], **({} if "action" in given else count), **given}
     # Not by argparse, which would show where the value is stored.
     shown = {} if "choices" in given else {"metavar": field.name.upper()}

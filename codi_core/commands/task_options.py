@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codi_core.commands.errors import print_warning
-from codi_core.commands.options import Parser
+from codi_core.commands.options import Parser, add_version
 from codi_core.experiments.opening import InstalledTask, find_task
 from codi_core.host.discovery import installed
 
@@ -40,6 +42,7 @@ def parse_for_task(
     first.add_argument("-h", "--help", action="store_true")
     first.add_argument("--task")
     first.add_argument("--strict-plugins", action="store_true")
+    add_version(first)
     early, _ = first.parse_known_args(arguments)
     name = early.task or task
     if early.help and name is None:
@@ -70,3 +73,13 @@ def installed_epilog(command: str) -> str:
         f"Installed plugins: {found}. codi-plugins lists their tasks; "
         f"{command} --task NAME --help shows a task's own options."
     )
+
+
+def with_examples(examples: str, epilog: str | None = None) -> dict[str, Any]:
+    """Settings of a parser whose help ends with examples, as they are written, and a paragraph."""
+    width = shutil.get_terminal_size().columns - 2
+    paragraph = textwrap.fill(epilog or "", width, break_on_hyphens=False)
+    return {
+        "epilog": f"examples:\n{textwrap.indent(examples, '  ')}\n{paragraph}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class RunFolder:
 
         Raises:
             UsageError: the folder can't be written, holds a run already, or holds a run of
-                another configuration.
+                another configuration or with other checkpoints.
         """
         with writing(self.path, "run folder"):
             if overwrite:
@@ -99,6 +99,7 @@ class RunFolder:
             if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
                 self._check_resumed(resume)
                 self.check_same(config["configuration"])
+                self._check_checkpoints(config.get("checkpoint_sha256"))
             else:
                 # Before the configuration, with which the run can be resumed.
                 self._write_delays(delays or {})
@@ -213,6 +214,28 @@ class RunFolder:
                 ) from error
         return found
 
+    def drawable(self, events: Collection[str], command: str) -> dict[int, Trace]:
+        """The kept traces by episode number, for a command that draws them.
+
+        Args:
+            events: the names that it needs.
+            command: how messages call it.
+
+        Raises:
+            UsageError: there is no such folder, its episodes have other events, or one is damaged.
+        """
+        if not self.path.is_dir():
+            raise UsageError(f"there is no run folder '{self.path}'")
+        traces = self.traces()
+        for trace in traces.values():
+            missing = sorted(set(events) - set(trace))
+            if missing:
+                raise UsageError(
+                    f"'{self.path}' is no run that {command} draws: its episodes have no "
+                    f"{', '.join(missing)}"
+                )
+        return traces
+
     def check_same(self, configuration: Mapping[str, Any]) -> None:
         """Check that the run that is there has these resolved options.
 
@@ -239,6 +262,18 @@ class RunFolder:
             if wanted:
                 raise UsageError(f"'{path}' is damaged in line {number}: {wanted}")
         return items
+
+    def _check_checkpoints(self, digests: Mapping[str, str | None] | None) -> None:
+        """Check that episodes were run with the same weights; earlier versions noted none."""
+        there = self.config().get("checkpoint_sha256")
+        if not isinstance(there, Mapping) or digests is None:
+            return
+        for kind, digest in digests.items():
+            if there.get(kind) != digest:
+                raise UsageError(
+                    f"cannot resume '{self.path}': the checkpoint of '{kind}' has changed since; "
+                    "put back the one that it was, or give another --output"
+                )
 
     def _clear(self) -> None:
         for name in OWN_FILES:

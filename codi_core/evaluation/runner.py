@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from codi_core.evaluation.progress import Progress
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.waves import OnTick, Wave
+from codi_core.files.interrupts import uninterrupted
 from codi_core.tasks import EpisodeRecord
 
 RunWave = Callable[[Sequence[int], OnTick], Wave]
@@ -43,9 +44,10 @@ def run_missing(
             for numbers in _batches(pending, worlds):
                 progress.wave(len(numbers))
                 wave = run_wave(numbers, progress.step)
-                for number, trace in wave.traces.items():
-                    folder.save_trace(number, trace)
-                folder.commit(wave.summary, wave.records)
+                with uninterrupted():
+                    for number, trace in wave.traces.items():
+                        folder.save_trace(number, trace)
+                    folder.commit(wave.summary, wave.records)
                 progress.finished(wave.records)
         except KeyboardInterrupt:
             return False

@@ -10,12 +10,14 @@ import attrs
 import numpy as np
 
 from codi_core.errors import (
+    OUT_OF_MEMORY,
     CodiError,
     DatasetError,
     EpisodeError,
     PlantError,
     SpecificationError,
     UsageError,
+    is_out_of_memory,
 )
 from codi_core.execution import ControlStep, PlanWorker, RecedingHorizon, Replan, Rollout
 from codi_core.execution.plan_maker import reason_of
@@ -149,6 +151,10 @@ class WaveRunner:
         if all("error" in record for record in wave.records) and not self.begun:
             if isinstance(error, CodiError):
                 raise error
+            if is_out_of_memory(error):
+                raise UsageError(
+                    f"{OUT_OF_MEMORY}: give fewer --samples, or fewer --worlds"
+                ) from error
             raise EpisodeError(f"every episode breaks: {reason_of(error)}") from error
         return wave
 

@@ -1,4 +1,4 @@
-"""Moves and copies typed states and observations."""
+"""Devices, and typed states and observations that go there or are copied."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from typing import Any
 
 import attrs
 import torch
+
+from codi_core.errors import UsageError
+
+
+def check_device(device: str) -> None:
+    """Check that tensors can be made, and read, on a device.
+
+    Raises:
+        UsageError: they can't; the message lists the devices that there are.
+    """
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ValueError) as error:
+        there = ", ".join(_devices())
+        raise UsageError(f"--device {device} cannot be used here; there is {there}") from error
+
+
+def _devices() -> list[str]:
+    """The devices that torch finds."""
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def to_device(value: Any, device: torch.device | str) -> Any:

@@ -9,7 +9,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.errors import CodiError, PlanError
+from codi_core.errors import OUT_OF_MEMORY, CodiError, PlanError, is_out_of_memory
 from codi_core.execution.devices import to_device
 from codi_core.execution.history import History
 from codi_core.execution.plan_check import NOT_FINITE, check_plan
@@ -137,6 +137,8 @@ class PlanMaker:
 
 def reason_of(error: BaseException) -> str:
     """An error as the reason of an episode's failure."""
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
     return str(error) if isinstance(error, CodiError) else f"{type(error).__name__}: {error}"
 
 

@@ -23,6 +23,7 @@ from codi_core.execution import (
     SimulatedPlant,
     ThreadWorker,
 )
+from codi_core.execution.devices import check_device
 from codi_core.experiments import provenance
 from codi_core.experiments.configuration import RunConfig, resolve
 from codi_core.experiments.opening import find_task
@@ -199,15 +200,21 @@ class Experiment:
         return None if self.config.checkpoint is None else Path(self.config.checkpoint)
 
     def document(self, command: Sequence[str]) -> dict[str, Any]:
-        """The content of ``config.json``."""
-        checkpoint = self.config.checkpoint
+        """The content of ``config.json``.
+
+        Args:
+            command: what was typed.
+        """
         return {
             "configuration": attrs.asdict(self.config, recurse=False),
             "command": list(command),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": provenance.versions(self.opened.host),
             "machine": provenance.machine(),
-            "checkpoint_sha256": provenance.fingerprint(Path(checkpoint)) if checkpoint else None,
+            "checkpoint_sha256": {
+                kind: None if path is None else provenance.fingerprint(path)
+                for kind, path in self.planned_for().checkpoints.items()
+            },
         }
 
 
@@ -244,19 +251,6 @@ def make_plan_maker(configuration: Mapping[str, Any]) -> PlanMaker:
     experiment = from_config(configuration)
     torch.set_num_threads(experiment.config.threads)
     return PlanMaker(experiment.planner(), experiment.advance)
-
-
-def check_device(device: str) -> None:
-    """Check that tensors can be made on a device.
-
-    Raises:
-        UsageError: they can't.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {device} cannot be used here: {reason}") from error
 
 
 def _as_given(options: Mapping[str, Any]) -> dict[str, Any]:

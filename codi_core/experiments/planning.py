@@ -13,10 +13,10 @@ from torch import Tensor
 from codi_core.composition.particles import sample_many
 from codi_core.errors import EpisodeError, MissingExtraError, PlanError, UsageError
 from codi_core.execution import ControlStep, check_plan
-from codi_core.execution.devices import to_device
+from codi_core.execution.devices import check_device, to_device
 from codi_core.execution.history import History
 from codi_core.execution.plan_check import NOT_FINITE
-from codi_core.experiments.experiment import Experiment, check_device, prepare
+from codi_core.experiments.experiment import Experiment, prepare
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
 from codi_core.planning.noise import stream
 from codi_core.samplers import AncestralSampler, KarrasSchedule

@@ -15,7 +15,8 @@ import attrs
 import torch
 from torch import nn
 
-from codi_core.errors import CodiError, DatasetError, SpecificationError
+from codi_core.errors import CodiError, DatasetError
+from codi_core.execution.devices import check_device
 from codi_core.files.durable import to_json, write_durably
 from codi_core.training.curve import draw_curve, read_curve
 from codi_core.training.folder import CONFIG, CURVE, CURVE_PICTURE, KEPT, read_document
@@ -52,7 +53,7 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
         warn: Callable[[str], None] = warnings.warn,
     ) -> None:
         torch.set_num_threads(settings.threads)
-        _check_device(settings.device)
+        check_device(settings.device)
         self.settings = settings
         self.folder = Path(settings.output)
         self.parts = build(settings)
@@ -171,14 +172,6 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
 
 def _configuration(settings: Any) -> Mapping[str, Any]:
     return attrs.asdict(settings)
-
-
-def _check_device(name: str) -> None:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise SpecificationError(f"--device {name} cannot be used here: {reason}") from error
 
 
 def _versions() -> dict[str, str]:

@@ -256,7 +256,9 @@ def test_wrong_shapes_and_types_are_named(capsys: pytest.CaptureFixture[str]) ->
         ([*TASK, "--cost", "elsewhere"], "cost 'elsewhere' is meant for the task some-other-task"),
         ([*TASK, "--cost", "early-meeting:floor=-1"], "refuses floor=-1: floor must be at least"),
         ([*TASK, "--starts", "1"], "--starts: expected 2 arguments"),
-        ([*TASK, "--device", "warp"], "--device warp cannot be used here"),
+        ([*TASK, "--device", "warp"], "--device warp cannot be used here; there is cpu"),
+        ([*TASK, "--device", "meta"], "--device meta cannot be used here; there is cpu"),
+        ([*TASK, "--device", "cuda:99"], "--device cuda:99 cannot be used here; there is cpu"),
         ([*TASK, "--execute", "9"], "a plan has 8 usable actions"),
         ([*TASK, "--resume"], "--resume needs --output DIR"),
         ([*TASK, "--starts", "-1e-1"], "--starts: expected 2 arguments"),
@@ -272,6 +274,19 @@ def test_mistakes_exit_with_2_and_say_what_to_do(
     assert said in err
     assert "Traceback" not in err
     assert not Path("runs").exists()
+
+
+def test_plans_that_need_more_memory_than_there_is_are_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def normal(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 PB")
+
+    monkeypatch.setattr("codi_core.planning.NoiseSource.normal", normal)
+    assert main([*FAST, "--samples", "1000000", "--output", "run"]) == 2
+    err = capsys.readouterr().err
+    assert "error: there is not enough memory for this: give fewer --samples, or fewer --" in err
+    assert "Traceback" not in err
 
 
 def test_an_unwritable_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:

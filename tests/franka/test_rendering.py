@@ -411,3 +411,22 @@ def test_episodes_that_were_not_kept_are_named(
     assert "no events of episode 7; it kept: 3" in error
     assert "--video-episodes" in error
     assert not list(tmp_path.glob("episode-*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "is no run that codi franka-pictures draws: its episodes have no cube_position"),
+        (["--seconds", "nan"], "--seconds: must be a positive number"),
+        (["--episodes", "-1"], "--episodes: must be a whole number of at least 0"),
+        (["--frames", "3"], "unknown option --frames; did you mean --"),
+    ],
+)
+def test_a_run_of_another_task_and_other_mistakes_are_messages(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunFolder(tmp_path).save_trace(0, {"position": np.zeros((3, 2, 2)), "goal": np.zeros((3, 3))})
+    assert main([str(tmp_path), *arguments]) == 2
+    assert f"error: {message}" in capsys.readouterr().err.replace(f"'{tmp_path}' ", "")
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "there is no run folder" in capsys.readouterr().err

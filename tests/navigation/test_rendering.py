@@ -4,9 +4,10 @@ import torch
 from matplotlib.figure import Figure
 
 from codi_core.errors import CodiError
+from codi_core.evaluation.run_folder import RunFolder
 from codi_core.tasks import EpisodeKey
 from codi_navigation.rendering import palette
-from codi_navigation.rendering.command import draw_episode, draw_run
+from codi_navigation.rendering.command import EVENTS, draw_episode, draw_run, main
 from codi_navigation.rendering.renderer import NavigationRenderer
 from codi_navigation.rendering.space_time import draw_space_time
 from codi_navigation.rendering.top_view import TopView
@@ -82,3 +83,22 @@ def test_an_episode_is_drawn_into_a_folder(trace, tmp_path):
 def test_episodes_whose_events_were_not_kept_are_named(tmp_path):
     with pytest.raises(CodiError, match="has no events of episode 7; it kept: none"):
         draw_run(tmp_path, [7], 160)
+
+
+def test_a_run_of_another_task_and_other_mistakes_are_messages(tmp_path, capsys):
+    RunFolder(tmp_path).save_trace(0, {"cube_position": np.zeros((3, 3))})
+    for arguments, message in (
+        ([], "is no run that codi navigation-pictures draws: its episodes have no extent, goal"),
+        (["--size", "1"], "--size: must be a whole number of at least 64"),
+        (["--episodes", "x"], "--episodes: must be a whole number"),
+    ):
+        assert main([str(tmp_path), *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "there is no run folder" in capsys.readouterr().err
+
+
+def test_the_events_of_a_run_can_be_drawn(trace, tmp_path):
+    RunFolder(tmp_path).save_trace(0, trace)
+    assert RunFolder(tmp_path).drawable(EVENTS, "x").keys() == {0}
+    assert len(draw_run(tmp_path, None, 64)) == 4

@@ -28,8 +28,9 @@ def make_factors(
         choice: one of the task's offers, or a registered kind of base policy. The latter takes
             the place of the policies of the task's first offer, or of the one that its option
             ``offer`` names.
-        checkpoint: a file, or a folder with ``KIND.safetensors`` for each kind of agents; None
-            stands for the shipped one.
+        checkpoint: a file, or a folder with ``KIND.safetensors`` for each kind of agents, or with
+            the ``checkpoint.safetensors`` of a training if there is one kind; None stands for the
+            shipped one.
         resources: what the policies are made with.
 
     Raises:
@@ -88,7 +89,7 @@ def _checkpoint(
     if given is None:
         return offer.checkpoints.get(kind) if shipped else None
     if given.is_dir():
-        return given / f"{kind}.safetensors"
+        return _in_folder(given, kind, len(offer.kinds) == 1)
     if len(offer.kinds) > 1:
         files = " and ".join(f"{name}.safetensors" for name in offer.kinds)
         raise CheckpointError(
@@ -96,6 +97,19 @@ def _checkpoint(
             f"folder with {files}"
         )
     return given
+
+
+def _in_folder(folder: Path, kind: str, only_kind: bool) -> Path:
+    """The checkpoint for one kind in a folder; that of a training will do for the only kind."""
+    names = [f"{kind}.safetensors", *(["checkpoint.safetensors"] if only_kind else [])]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    found = ", ".join(sorted(path.name for path in folder.glob("*.safetensors"))) or "none"
+    raise CheckpointError(
+        f"the folder '{folder}' has no checkpoint {' or '.join(names)} for the agents of the kind "
+        f"'{kind}'; it has {found}"
+    )
 
 
 def _make_policy(

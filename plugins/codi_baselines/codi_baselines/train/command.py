@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codi_baselines.settings import PLANS
 from codi_baselines.train.trainings import TRAINED
 from codi_core.commands.errors import guarded
-from codi_core.commands.options import Parser, add_fields
+from codi_core.commands.options import Parser, add_fields, add_version
 from codi_core.commands.task_options import (
     TASK_PREFIX,
     given_task_options,
@@ -92,6 +92,7 @@ def _parser(method: str | None, name: str | None, task: Task | None) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
+    add_version(parser)
     parser.add_argument("method", nargs="?", metavar="METHOD", help="the method to train")
     parser.add_argument(
         "dataset",

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from codi_core.commands.errors import guarded
+from codi_core.commands.options import Parser
+from codi_core.commands.output import say
 from codi_core.errors import CodiError
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
+from codi_core.quantities import positive, whole
 from codi_core.tasks import Trace
 from codi_franka.action import RATE_HZ
-from codi_franka.rendering.video_renderer import HandoffRenderer
+from codi_franka.rendering.video_renderer import POSE_FIELDS, HandoffRenderer
 
+PROG = "codi franka-pictures"
+EVENTS = (*POSE_FIELDS, "hand_position")
+"""What pictures are made of."""
 GIF_WIDTH = 400
 """[pixels]"""
 
 
+@guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="codi franka-pictures",
+    parser = Parser(
+        prog=PROG,
         description="Draw episodes of a franka-handoff run into its folder: a video, a GIF, a film "
         "strip of the key moments, and the paths of the hands and the cube seen from above.",
     )
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder")
     parser.add_argument(
         "--episodes",
-        type=int,
+        type=whole(0),
         nargs="+",
         metavar="N",
         help="which ones, of the first four and those that --video-episodes named "
         "(default: all of these)",
     )
     parser.add_argument(
-        "--seconds", type=float, metavar="S", help="how much of each (default: all of it)"
+        "--seconds", type=positive, metavar="S", help="how much of each (default: all of it)"
     )
     given = parser.parse_args(argv)
-    try:
-        written = draw_run(given.run, given.episodes, given.seconds)
-    except CodiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    for path in written:
-        print(f"wrote {path}")
+    for path in draw_run(given.run, given.episodes, given.seconds):
+        say(f"wrote {path}")
     return 0
 
 
@@ -59,9 +60,10 @@ def draw_run(
         seconds: how much of each [s]; None for all of it.
 
     Raises:
-        CodiError: the events of an episode were not kept, or there is no OpenGL.
+        CodiError: no run of arms and a cube, the events of an episode were not kept, or there is
+            no OpenGL.
     """
-    traces = RunFolder(folder).traces()
+    traces = RunFolder(folder).drawable(EVENTS, PROG)
     chosen = sorted(traces) if episodes is None else list(episodes)
     missing = [number for number in chosen if number not in traces]
     if missing or not chosen:

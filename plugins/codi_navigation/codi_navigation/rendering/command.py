@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from codi_core.commands.errors import guarded
+from codi_core.commands.options import Parser
+from codi_core.commands.output import say
 from codi_core.errors import CodiError
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
+from codi_core.quantities import whole
 from codi_core.tasks import Trace
 from codi_navigation.action import RATE_HZ
+from codi_navigation.rendering.palette import MAP
 from codi_navigation.rendering.renderer import NavigationRenderer
 
+PROG = "codi navigation-pictures"
+EVENTS = (
+    "position",
+    "heading",
+    "goal",
+    "radius",
+    "unicycle",
+    "robot_contact",
+    "obstacle_contact",
+    "extent",
+    *(name for name, _ in MAP),
+)
+"""What pictures are made of."""
 
+
+@guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="codi navigation-pictures",
-        description="Draw the episodes of a navigation run whose events were kept.",
+    parser = Parser(
+        prog=PROG, description="Draw the episodes of a navigation run whose events were kept."
     )
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="the run folder")
     parser.add_argument(
-        "--episodes", type=int, nargs="+", metavar="N", help="which ones (default: all kept ones)"
+        "--episodes",
+        type=whole(0),
+        nargs="+",
+        metavar="N",
+        help="which ones (default: all kept ones)",
     )
-    parser.add_argument("--size", type=int, default=480, help="of the longer side (default: 480)")
+    parser.add_argument(
+        "--size",
+        type=whole(64),
+        default=480,
+        metavar="N",
+        help="of the longer side [pixels] (default: 480)",
+    )
     given = parser.parse_args(argv)
-    try:
-        written = draw_run(given.run, given.episodes, given.size)
-    except CodiError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    for path in written:
-        print(f"wrote {path}")
+    for path in draw_run(given.run, given.episodes, given.size):
+        say(f"wrote {path}")
     return 0
 
 
@@ -46,9 +68,9 @@ def draw_run(folder: Path, episodes: Sequence[int] | None, size: int) -> list[Pa
         size: the longer side of moving pictures [pixels].
 
     Raises:
-        CodiError: the events of an episode were not kept.
+        CodiError: no run of robots in the plane, or the events of an episode were not kept.
     """
-    traces = RunFolder(folder).traces()
+    traces = RunFolder(folder).drawable(EVENTS, PROG)
     chosen = sorted(traces) if episodes is None else list(episodes)
     written: list[Path] = []
     for number in chosen:
