@@ -9,6 +9,7 @@ import torch
 
 from codi_core.costs import CostTerm, CostTerms, WeightedCost
 from codi_core.guidance import FactoredGuidance
+from codi_core.host.discovery import CORE
 from codi_core.host.plugins import load_plugins
 from codi_core.host.records import MethodParts
 from codi_core.planning import NoiseSource, PlanContext
@@ -159,7 +160,13 @@ def test_results_must_be_there_and_agree():
 
 
 def names(kind):
-    return [record.name for record in getattr(HOST, kind)]
+    """All that is registered; of methods the core's own, others may ask more of a task."""
+    records = getattr(HOST, kind)
+    return [
+        record.name
+        for record in records
+        if kind != "methods" or records.origin(record.name) == CORE
+    ]
 
 
 def run_of(

@@ -93,7 +93,7 @@ def test_policies_train_on_it(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--episodes", "4", "--max-seconds", "1", "--no-video", "--no-report"]
     run = ["--task", "example-points", *arguments, "--output", "run", "--record", "rec"]
     assert main(run) == 0
-    assert "wrote rec" in capsys.readouterr().out
+    assert f"wrote {Path('rec').resolve()}" in capsys.readouterr().out
     small = ["--network", "mlp", "--width", "16", "--depth", "1", "--batch-size", "8"]
     small += ["--steps", "3", "--horizon", "4", "--held-out", "0.25"]
     assert train(["rec", "--output", "joint", *small]) == 0

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,16 +83,25 @@ CHANGES: dict[str, tuple[Change, Callable[[], object]]] = {
 }
 
 
+@pytest.fixture
+def plain_locale() -> Iterator[None]:
+    """The locale C, and the one before afterwards: files are read in its encoding."""
+    before = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, "C")
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
 def test_every_setting_is_tested() -> None:
     assert list(CHANGES) == [setting.name for setting in SETTINGS]
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_undone_and_named(name: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_change_is_undone_and_named(
+    name: str, tmp_path: Path, monkeypatch, plain_locale: None
+) -> None:
     monkeypatch.chdir(tmp_path)
     change, read = CHANGES[name]
-    if name == "the locale":
-        locale.setlocale(locale.LC_ALL, "C")
     before = read()
     with Contained("here") as outcome:
         change()

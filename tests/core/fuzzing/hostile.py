@@ -14,6 +14,7 @@ from codi_core.errors import CodiError, PlanError
 from codi_core.execution import check_plan
 from codi_core.execution.plan_check import NOT_FINITE
 from codi_core.host.choices import make_part
+from codi_core.host.discovery import CORE
 from codi_core.host.plugins import load_plugins
 from codi_core.host.records import MethodParts
 from codi_core.planning import Plan
@@ -30,8 +31,14 @@ RANGE = (1e-6, 1e6)
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """All that is registered of a kind, by whatever is installed."""
-    return registry(kind).names()
+    """All that is registered of a kind, by whatever is installed; of methods the core's own.
+
+    Those of others may be trained for one task, or ask something of it.
+    """
+    records = registry(kind)
+    return tuple(
+        name for name in records.names() if kind != "method" or records.origin(name) == CORE
+    )
 
 
 def registry(kind: str):

@@ -122,7 +122,7 @@ def test_absurd_options_do_no_harm_or_are_refused_by_name(kind, name, data):
         ("sampler", "warm-start", {"steps": True}, "must be a whole number"),
         ("sampler", "warm-start", {"cold": "often"}, "refuses cold='often': it must be a number"),
         ("posterior", "jacobian", {"cap": "low"}, "cap='low': it must be a number or none"),
-        ("posterior", "matched", {"sigma_data": math.nan}, "must be a number"),
+        ("posterior", "matched", {"sigma_data": math.nan}, "must be a finite number"),
         ("posterior", "matched", {"sigma_data": 0.0}, "must be > 0"),
         ("posterior", "denoised", {"steps": 1}, "must be >= 2"),
         ("guidance", "monte-carlo", {"ess": 1.0}, "must be < 1"),
