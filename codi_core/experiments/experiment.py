@@ -38,7 +38,6 @@ from codi_core.host.assembly import (
     make_predictor,
     plant_factory,
 )
-from codi_core.host.assembly.placement import place, with_parts
 from codi_core.host.choices import Choice, parse_choice
 from codi_core.host.records import PlannedFor
 from codi_core.planning import Planner
@@ -72,10 +71,8 @@ class Experiment:
     def cost(self) -> WeightedCost:
         """The cost that plans are made for."""
         terms = [parse_choice(text, "--cost", weighted=True) for text in self.config.cost]
-        made = make_cost(self.opened.host, self.opened.name, self.opened.task, terms)
-        for part in with_parts((made,)):
-            place(part, self.resources)
-        return made
+        opened = self.opened
+        return make_cost(opened.host, opened.name, opened.task, terms, self.resources)
 
     def planner(self) -> Planner:
         """The planner.

@@ -6,20 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 
 from codi_core.costs import CostFunction, CostTerm, WeightedCost
 from codi_core.host.assembly.names import unknown_for, with_registered
+from codi_core.host.assembly.placement import place
 from codi_core.host.choices import Choice, make_part
 from codi_core.host.plugins import Host
+from codi_core.resources import Resources
 from codi_core.tasks import Task
 
 
-def make_cost(host: Host, name: str, task: Task, terms: Sequence[Choice]) -> WeightedCost:
+def make_cost(
+    host: Host, name: str, task: Task, terms: Sequence[Choice], resources: Resources
+) -> WeightedCost:
     """The weighted sum of the chosen cost terms, for the task ``name``."""
     valid = available_costs(host, name, task)
     made = []
     for term in terms:
         if term.name not in valid:
             raise unknown_for(host.costs, name, term.name, valid)
-        cost = make_part(valid[term.name], f"cost '{term.name}'", options=term.options)
-        made.append(CostTerm(term.name, cost, 1.0 if term.weight is None else term.weight))
+        function = make_part(valid[term.name], f"cost '{term.name}'", options=term.options)
+        place(function, resources)
+        made.append(CostTerm(term.name, function, 1.0 if term.weight is None else term.weight))
     return WeightedCost(tuple(made))
 
 

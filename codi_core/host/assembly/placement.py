@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 from torch import nn
 
-from codi_core.costs import WeightedCost
 from codi_core.resources import Resources
 
 
@@ -20,13 +19,11 @@ def place(part: object, resources: Resources) -> None:
 
 
 def with_parts(parts: Iterable[object]) -> list[object]:
-    """The parts, the terms of their weighted costs, and what their attributes hold."""
+    """The parts, and what their attributes hold."""
     found: list[object] = []
     for part in parts:
         found.append(part)
-        if isinstance(part, WeightedCost):
-            found += [term.cost for term in part.terms]
-        elif attrs.has(type(part)):
+        if attrs.has(type(part)):
             fields: Any = attrs.fields(type(part))  # type: ignore[arg-type]
             found += [getattr(part, field.name) for field in fields]
     return found

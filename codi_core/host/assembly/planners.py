@@ -66,7 +66,7 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
     predictor = make_predictor(opened, choice.predictor, resources)
     product = ProductPolicy(make_factors(opened, choice.policy, choice.checkpoint, resources))
     _check_fit(product, opened.parts)
-    for part in with_parts((cost, guidance, sampler)):
+    for part in with_parts((guidance, sampler)):
         place(part, resources)
     made = MethodParts(
         product,
