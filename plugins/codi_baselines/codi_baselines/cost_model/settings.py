@@ -6,9 +6,8 @@ from typing import Literal
 
 import attrs
 
-from codi_baselines.settings import BaselineSettings
-from codi_core.defaults import NOISE_MEAN, NOISE_STD
-from codi_core.quantities import finite, not_negative, positive, whole
+from codi_baselines.settings import BaselineSettings, shared_option
+from codi_core.quantities import whole
 from codi_core.training.settings import DATA, NETWORK, OPTIMISATION, training_option
 
 DEMONSTRATIONS, POLICY = "demonstrations", "policy"
@@ -54,13 +53,7 @@ class CostModelSettings(BaselineSettings):
         type=whole(1),
         metavar="N",
     )
-    held_out: float = training_option(
-        DATA,
-        "share of the episodes that is held out to measure the loss",
-        0.02,
-        type=not_negative,
-        metavar="SHARE",
-    )
+    held_out: float = shared_option("held_out")
     target: Literal["expected-cost", "log-mean-exp"] = training_option(
         OPTIMISATION,
         "what is regressed: E[J | a_t], as Eq. 47 prints, or -λ log E[exp(-J/λ) | a_t], the "
@@ -82,20 +75,8 @@ class CostModelSettings(BaselineSettings):
         type=whole(1),
         metavar="N",
     )
-    noise_mean: float = training_option(
-        NETWORK,
-        "mean of ln sigma in training",
-        NOISE_MEAN,
-        type=finite,
-        metavar="X",
-    )
-    noise_std: float = training_option(
-        NETWORK,
-        "standard deviation of ln sigma in training",
-        NOISE_STD,
-        type=positive,
-        metavar="X",
-    )
+    noise_mean: float = shared_option("noise_mean")
+    noise_std: float = shared_option("noise_std")
 
     @property
     def model_temperature(self) -> float | None:
