@@ -54,6 +54,11 @@ class ProductPolicy:
         return self.layout.sigma_range
 
     @property
+    def device(self) -> torch.device:
+        """Where flat joint chunks are."""
+        return self.factors[0].policy.normaliser.mean.device
+
+    @property
     def action(self) -> ActionSpec:
         """The first factor's action specification; all agree on horizon, rate and offset."""
         return self.factors[0].policy.spec.action

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import torch
@@ -14,12 +14,24 @@ from codi_core.data import DemonstrationDataset, Segments, segments
 from codi_core.errors import DatasetError, UsageError
 from codi_core.execution.devices import to_device
 from codi_core.host.assembly import OpenTask
-from codi_core.planning import Observation
+from codi_core.planning import NoiseSource, Observation, PlanContext
 from codi_core.policies import ProductPolicy
 from codi_core.tasks.task import Restore
 
 ACTION = "action"
 """The feature with the actions of all agents, in order."""
+
+
+class RecordedStates(Protocol):
+    """States that rollouts begin in: those of demonstrations."""
+
+    def __len__(self) -> int: ...
+
+    def states(self, rows: Tensor) -> Any:
+        """The task's state estimate in the recorded states (n,), of n worlds."""
+
+    def observation(self, rows: Tensor) -> Observation:
+        """The joint observation there, named tensors (n, H, ...)."""
 
 
 @attrs.frozen(eq=False)
@@ -91,30 +103,46 @@ class JointDemonstrations:
 
     def states(self, rows: Tensor) -> Any:
         """The task's state estimate in the windows (n,), of n worlds."""
-        return to_device(self._restored(rows)[0], self._device)
+        return to_device(self._restored(rows)[0], self.product.device)
 
     def observation(self, rows: Tensor) -> Observation:
         """The joint observation of the windows (n,), named tensors (n, H, ...)."""
         past, _ = self.windows.frames(rows.cpu())
         _, seen = self._restored(past.flatten())
         return {
-            name: torch.unflatten(value, 0, past.shape).to(self._device)
+            name: torch.unflatten(value, 0, past.shape).to(self.product.device)
             for name, value in seen.items()
         }
 
     def chunks(self, rows: Tensor) -> Tensor:
         """What was done from the windows (n,) on: flat joint chunks, normalised, (n, D)."""
         _, ahead = self.windows.frames(rows.cpu())
-        actions = self.windows.actions[ahead].to(self._device)
+        actions = self.windows.actions[ahead].to(self.product.device)
         return self.product.encode(actions.split_with_sizes(self.product.layout.action_sizes, -1))
 
     def _restored(self, frames: Tensor) -> tuple[Any, Observation]:
         rows = frames.cpu()
         return self.restore({name: values[rows] for name, values in self.features.items()})
 
-    @property
-    def _device(self) -> torch.device:
-        return self.product.factors[0].policy.normaliser.mean.device
+
+def plans_in(
+    recorded: RecordedStates, rows: Tensor, product: ProductPolicy, noise: tuple[int, int]
+) -> PlanContext:
+    """Plans that begin in recorded states, with noise that belongs to each of them.
+
+    Args:
+        recorded: the states.
+        rows: which ones, (n,).
+        product: the base policies.
+        noise: the seed and the random stream.
+    """
+    seed, stream = noise
+    return PlanContext(
+        NoiseSource([(seed, row, stream) for row in rows.tolist()], product.device),
+        recorded.observation(rows),
+        product.layout,
+        recorded.states(rows),
+    )
 
 
 def _restorable(feature: str) -> bool:

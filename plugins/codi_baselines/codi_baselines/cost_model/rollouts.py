@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from codi_baselines.cost_model.network import conditioning
-from codi_baselines.demonstrations import JointDemonstrations
+from codi_baselines.demonstrations import JointDemonstrations, plans_in
 from codi_core.composition import make_evaluate
 from codi_core.composition.particles import sample_many
 from codi_core.costs import CostFunction
 from codi_core.errors import CheckpointError
 from codi_core.files.durable import to_json
-from codi_core.planning import Diagnostics, NoiseSource, PlanContext
+from codi_core.planning import Diagnostics, PlanContext
 from codi_core.planning.noise import stream
 from codi_core.predictors import Predictor
 from codi_core.samplers import Sampler
@@ -118,17 +118,10 @@ class RollingOut:
         return make_evaluate(product, self.predictor, self.cost, context)(chunks).float()
 
     def _context(self, states: Tensor) -> PlanContext:
-        """Plans in the windows (n,), with noise that belongs to each of them."""
-        product = self.demonstrations.product
-        device = product.factors[0].policy.normaliser.mean.device
-        keys = [(self.seed, state, STREAM) for state in states.tolist()]
-        return PlanContext(
-            NoiseSource(keys, device),
-            self.demonstrations.observation(states),
-            product.layout,
-            self.demonstrations.states(states),
-            diagnostics=self.diagnostics,
-        )
+        """Plans in the windows (n,), which count and time together."""
+        product, noise = self.demonstrations.product, (self.seed, STREAM)
+        context = plans_in(self.demonstrations, states, product, noise)
+        return attrs.evolve(context, diagnostics=self.diagnostics)
 
     def _rollouts(self, states: Tensor, chunks: Tensor | None, costs: Tensor) -> Rollouts:
         seconds = {name: round(value, 1) for name, value in self.diagnostics.seconds.items()}

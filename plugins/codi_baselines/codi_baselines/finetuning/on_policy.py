@@ -134,7 +134,7 @@ class OnPolicySource:
     def _drawn(self, generator: torch.Generator, size: int) -> Examples:
         """Examples from all that is kept: states evenly, and those of a state by their weights."""
         sizes = [len(part.lessons.weights) for part in self._collected]
-        device = self.rollouts.device
+        device = self.rollouts.product.device
         place = torch.randint(sum(sizes), (size,), generator=generator, device=device)
         weights = torch.cat([part.lessons.weights for part in self._collected])[place]
         pick = torch.multinomial(weights, 1, generator=generator).squeeze(-1)

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, Protocol
-
 import attrs
 import torch
 from torch import Tensor
 
+from codi_baselines.demonstrations import RecordedStates, plans_in
 from codi_core.composition import make_evaluate
 from codi_core.composition.particles import sample_many
 from codi_core.costs import CostFunction
 from codi_core.guidance.weights import finite_mean
-from codi_core.planning import Evaluate, NoiseSource, Observation, PlanContext
+from codi_core.planning import Evaluate, Observation, PlanContext
 from codi_core.planning.noise import stream
 from codi_core.policies import BasePolicy, ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.samplers import Sampler
 
 STREAM = stream("codi-baselines fine-tuning")
-
-
-class RecordedStates(Protocol):
-    """States that rollouts begin in: those of demonstrations."""
-
-    def __len__(self) -> int: ...
-
-    def states(self, rows: Tensor) -> Any:
-        """The task's state estimate in the recorded states (n,), of n worlds."""
-
-    def observation(self, rows: Tensor) -> Observation:
-        """The joint observation there, named tensors (n, H, ...)."""
 
 
 @attrs.frozen(eq=False)
@@ -61,7 +47,7 @@ class RolledOut:
         return self.context.diagnostics.counts.get("rollouts", 0)
 
 
-@attrs.frozen(eq=False, slots=False)
+@attrs.frozen(eq=False)
 class Rollouts:
     """Where a policy is sampled, and what says what its samples cost.
 
@@ -79,23 +65,13 @@ class Rollouts:
     cost: CostFunction
     sampler: Sampler
 
-    @cached_property
-    def device(self) -> torch.device:
-        """Where policies are sampled."""
-        return self.product.factors[0].policy.normaliser.mean.device
-
     def at(self, rows: Tensor, seed: int) -> RolledOut:
         """Begin in these recorded states (S,), with noise that derives from a seed."""
         factor = self.product.factors[0]
-        joint = self.recorded.observation(rows)
-        context = PlanContext(
-            NoiseSource([(seed, row, STREAM) for row in rows.tolist()], self.device),
-            joint,
-            self.product.layout,
-            self.recorded.states(rows),
-        )
+        context = plans_in(self.recorded, rows, self.product, (seed, STREAM))
         recent = slice(-factor.policy.spec.history, None)
-        seen = {name: value[:, recent] for name, value in factor.observe(joint).items()}
+        joint = factor.observe(context.observation)
+        seen = {name: value[:, recent] for name, value in joint.items()}
         evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
         return RolledOut(context, seen, evaluate, self.sampler)
 

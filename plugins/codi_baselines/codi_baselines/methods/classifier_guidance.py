@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 from codi_baselines.cost_model.checkpoint import load_cost_model
 from codi_baselines.cost_model.guidance import CostModelGuidance
@@ -34,9 +33,8 @@ def classifier_guidance(
     Raises:
         CheckpointError: no cost model is there, or it was trained for something else.
     """
-    path = find_trained(parts, method, None if checkpoint is None else Path(checkpoint))
+    path = find_trained(parts, method, checkpoint)
     product = parts.product
-    device = product.factors[0].policy.normaliser.mean.device
-    model = load_cost_model(path, product).to(device)
+    model = load_cost_model(path, product).to(product.device)
     guidance = CostModelGuidance(model, product, parts.temperature, scale, lowest, highest)
     return CoordinatedPolicy(product, guidance, parts.sampler, parts.predictor, parts.cost)
