@@ -7,6 +7,7 @@ from codi_core.tasks.metrics import EpisodeRecord, Metrics
 from codi_core.tasks.plant import Plant
 from codi_core.tasks.policies import FactorLayout, PolicyOffer
 from codi_core.tasks.renderer import Renderer, Trace
+from codi_core.tasks.restoring import recorded_feature
 from codi_core.tasks.simulator import Simulator
 from codi_core.tasks.task import PlanSettings, Task, TaskParts
 
@@ -30,4 +31,5 @@ __all__ = [
     "VirtualClock",
     "WallClock",
     "check_rows",
+    "recorded_feature",
 ]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from codi_core.errors import DatasetError
 from codi_core.planning import Observation
 from codi_core.policies import observation_feature
+from codi_core.tasks import recorded_feature
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.state import FrankaState, holding, tcp_in_world
+
+_feature = partial(recorded_feature, of="franka-handoff")
 
 _BY_JOINT = ("joint_position", "joint_velocity")
 _PLAIN = ("gripper_width", "cube_position", "cube_quaternion", "cube_velocity")
@@ -60,12 +63,3 @@ def hold(state: FrankaState) -> tuple[Tensor, ...]:
     width = torch.where(holding(state, tcp_in_world(state, bases)), 0.0, state.gripper_width)
     still = torch.zeros_like(state.joint_position[..., :6])
     return torch.cat((still, width.unsqueeze(-1)), -1).unbind(1)
-
-
-def _feature(frames: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in frames:
-        raise DatasetError(
-            f"the frames have no '{name}': take joint demonstrations (codi-collect --joint) or a "
-            "recording (codi-run --record) of franka-handoff"
-        )
-    return frames[name]

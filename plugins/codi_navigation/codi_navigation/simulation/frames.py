@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from codi_core.errors import DatasetError
 from codi_core.planning import Observation
 from codi_core.policies import observation_feature
-from codi_core.tasks import EpisodeKey
+from codi_core.tasks import EpisodeKey, recorded_feature
 from codi_navigation.maps.shapes import Map, Maps
 from codi_navigation.observation import SHAPES
 from codi_navigation.routing import RoutesOnMap
@@ -21,6 +22,9 @@ from codi_navigation.vehicles import Team
 
 GOAL = "state.goal"
 """The feature that says where the robots of a frame were to go, (2 N) [m]."""
+
+
+_feature = partial(recorded_feature, of="the task with as many robots")
 
 
 class Restorer:
@@ -97,12 +101,3 @@ def hold(state: NavigationState) -> tuple[Tensor, ...]:
         state: of B worlds.
     """
     return torch.zeros_like(state.velocity).unbind(1)
-
-
-def _feature(frames: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in frames:
-        raise DatasetError(
-            f"the frames have no '{name}': take joint demonstrations (codi-collect --joint) or a "
-            "recording (codi-run --record) of the task with as many robots"
-        )
-    return frames[name]
