@@ -13,6 +13,7 @@ from codi_baselines.grids.file import read_grid_file
 from codi_core.cli.bench import main
 from codi_core.commands.errors import INTERRUPTED
 from codi_core.errors import UsageError
+from tests.baselines.interrupted import interrupt_the_second_wave
 from tests.core.plugin_path import ROOT, install_bad_costs, install_example
 
 FILE = """
@@ -106,17 +107,7 @@ def test_a_row_that_breaks_is_named_and_the_others_are_shown(
 def test_an_interruption_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from codi_core.experiments import grid
-
-    calls, run_wave = [], grid.run_wave
-
-    def tired(*arguments: Any, **options: Any) -> Any:
-        calls.append(options["numbers"])
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return run_wave(*arguments, **options)
-
-    monkeypatch.setattr(grid, "run_wave", tired)
+    calls = interrupt_the_second_wave(monkeypatch)
     assert main(["grid", "rows.toml", "--output", "out"]) == INTERRUPTED
     assert (
         "interrupted after 2 episodes, which are in 'out'; go on with the same options and: "

@@ -18,6 +18,7 @@ from codi_baselines.paper.figures import COMPARISONS
 from codi_baselines.paper.rows import ROWS
 from codi_core.cli.bench import main
 from codi_core.commands.errors import INTERRUPTED
+from tests.baselines.interrupted import interrupt_the_second_wave
 from tests.core.plugin_path import ROOT, environment, install, install_example
 
 TASK = ["paper", "--task", "paper-points"]
@@ -101,17 +102,7 @@ def test_rows_have_the_options_that_they_stand_for() -> None:
 def test_it_goes_on_where_it_was_interrupted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from codi_core.experiments import grid
-
-    calls, run_wave = [], grid.run_wave
-
-    def tired(*arguments: Any, **options: Any) -> Any:
-        calls.append(options["numbers"])
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return run_wave(*arguments, **options)
-
-    monkeypatch.setattr(grid, "run_wave", tired)
+    calls = interrupt_the_second_wave(monkeypatch)
     assert main([*FAST, *FEW, "--output", "out"]) == INTERRUPTED
     assert "codi-bench paper --resume --output out" in capsys.readouterr().err
     assert "| CoDi | " in Path("out/table.md").read_text()  # of what there is
