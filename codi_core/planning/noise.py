@@ -7,14 +7,14 @@ the same noise whether it is planned alone or with others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
+from codi_core.planning.streams import streams_on
 
 StreamKey = tuple[int, int, int]
 """(seed, episode, replan): what the noise of one world's plan derives from.
@@ -54,15 +54,6 @@ def stream(name: str) -> int:
     return number
 
 
-def _generator(key: Sequence[int], device: torch.device) -> torch.Generator:
-    # SeedSequence mixes the key, so that neighbouring episodes have unrelated streams. PyTorch's
-    # generator on the CPU keeps 32 bits of the seed, the one on CUDA all 64.
-    state = np.random.SeedSequence([part % 2**32 for part in key]).generate_state(2, np.uint32)
-    generator = torch.Generator(device=device)
-    generator.manual_seed(int(state[0]) << 32 | int(state[1]))
-    return generator
-
-
 class NoiseSource:
     """Standard normal noise for B worlds, one stream for each.
 
@@ -73,50 +64,33 @@ class NoiseSource:
 
     def __init__(self, keys: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self._generators = [_generator(key, self.device) for key in keys]
-        self._drawing = [True] * len(self._generators)
+        self._streams = streams_on(keys, self.device)
 
     @property
     def worlds(self) -> int:
         """The number of worlds B."""
-        return len(self._generators)
+        return self._streams.worlds
 
     def normal(self, *shape: int) -> Tensor:
         """Draw independent standard normal values, shape (B, *shape), float32."""
-        return self._fill(shape, "normal_")
+        return self._streams.normal(shape)
 
     def uniform(self, *shape: int) -> Tensor:
         """Draw independent values uniform on [0, 1), shape (B, *shape), float32."""
-        return self._fill(shape, "uniform_")
+        return self._streams.uniform(shape)
 
     def replace(self, worlds: Sequence[int], others: NoiseSource) -> None:
         """Let some worlds draw from the streams of another source from now on.
 
         Args:
             worlds: their numbers.
-            others: one stream for each of them.
+            others: one stream for each of them, on the same device. It is drawn from no more.
         """
-        for world, generator in zip(worlds, others._generators, strict=True):
-            self._generators[world] = generator
+        self._streams.replace(worlds, others._streams)
 
-    @contextmanager
-    def only(self, worlds: Tensor) -> Iterator[None]:
+    def only(self, worlds: Tensor) -> AbstractContextManager[None]:
         """Inside, draw for some worlds only: (B,) booleans. The others get zeros.
 
         What is computed for some worlds of a batch must leave the streams of the rest alone.
         """
-        before = self._drawing
-        self._drawing = [bool(draws) for draws in worlds.tolist()]
-        try:
-            yield
-        finally:
-            self._drawing = before
-
-    def _fill(self, shape: tuple[int, ...], kind: str) -> Tensor:
-        make = torch.empty if all(self._drawing) else torch.zeros
-        out = make((self.worlds, *shape), device=self.device)
-        # The loop is over worlds, never over samples: one fill draws all samples of a world.
-        for row, generator, draws in zip(out, self._generators, self._drawing, strict=True):
-            if draws:
-                getattr(row, kind)(generator=generator)
-        return out
+        return self._streams.only(worlds)

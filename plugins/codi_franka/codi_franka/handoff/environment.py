@@ -201,12 +201,12 @@ class FrankaEnvironment(Environment):
         streams = NoiseSource([(key.seed, key.episode, _NOISE_STREAM) for key in episodes])
         starts = torch.stack([_start(*each) for each in zip(episodes, options, strict=True)])
         chosen = _index(rows)
+        cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
         self.streams.replace(range(len(episodes)) if rows is None else rows.tolist(), streams)
         self.goal[chosen] = [(*each.goal, CUBE_SIZE / 2) for each in options]
         self.left_only[chosen] = left_only(starts[:, :2]).numpy()
         self.failed[chosen] = self.succeeded[chosen] = False
         self.bent[chosen] = 0.0
-        cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
         self.simulator.set_state(self._at_rest(starts), rows, cube)
         return self._look(self.simulator.step(self._still(len(starts)), 0, rows), rows)
 
