@@ -9,7 +9,7 @@ from codi_baselines.finetuning.dpmd import MirrorDescent
 from codi_baselines.finetuning.expo import EditAndDistil
 from codi_baselines.finetuning.on_policy import Collecting
 from codi_baselines.finetuning.sdac import NOISY, SIGMA, STEP, ActionRange, SoftActorCritic
-from codi_baselines.finetuning.training import EQUAL_RATIOS
+from codi_baselines.sampling import EQUAL_RATIOS
 from codi_core.samplers import DpmSolverSampler, KarrasSchedule
 from codi_core.testing import Oracle, energy_distance, linear_cost, mode_shares
 from tests.baselines.tuned import Bowl, drawn, normal, rollouts, trainer, unit_gaussian

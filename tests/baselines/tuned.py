@@ -7,7 +7,7 @@ from torch import nn
 from codi_baselines.finetuning.on_policy import OnPolicySource
 from codi_baselines.finetuning.residual import residual_policy
 from codi_baselines.finetuning.rollouts import Rollouts
-from codi_baselines.finetuning.training import EQUAL_RATIOS
+from codi_baselines.sampling import EQUAL_RATIOS
 from codi_core.policies import (
     ActionSpec,
     DiffusionPolicy,

@@ -24,8 +24,8 @@ from codi_core.predictors import Predictor
 from codi_core.samplers import Sampler
 from codi_core.training.checkpoint import read_metadata, read_tensors, write_tensors
 
-ROWS = 4096
-"""Chunks that are rolled out at once."""
+ROWS, DRAWN = 4096, 1024
+"""Chunks that are rolled out, or drawn, at once."""
 
 STREAM = stream("codi-baselines cost model")
 
@@ -91,7 +91,7 @@ class RollingOut:
         order = torch.randperm(len(self.demonstrations), generator=generator)
         rows = order[:states].sort().values
         chunks, costs = [], []
-        for part in torch.split(rows, max(1, ROWS // samples)):
+        for part in torch.split(rows, max(1, DRAWN // samples)):
             # Rolled out as they are kept, so that costs belong to the very chunks.
             drawn = self._draw(part, samples, sampler).half()
             chunks.append(drawn)

@@ -18,12 +18,12 @@ from codi_baselines.cost_model.rollouts import RollingOut, Rollouts, kept
 from codi_baselines.cost_model.settings import DEMONSTRATIONS, CostModelSettings
 from codi_baselines.demonstrations import JointDemonstrations
 from codi_baselines.purpose import Purpose
+from codi_baselines.sampling import few_calls
 from codi_core.commands.output import say
 from codi_core.data import split_episodes
 from codi_core.errors import DatasetError
 from codi_core.experiments import Experiment
 from codi_core.policies import Normaliser
-from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.training.parts import TrainingParts
 
 ROLLOUTS = "rollouts.safetensors"
@@ -94,13 +94,11 @@ def _roll_out(settings: CostModelSettings, rolling: RollingOut, experiment: Expe
         say(f"rolling out the chunks of {len(rolling.demonstrations)} demonstrated states")
         made = rolling.demonstrated()
     else:
-        config = experiment.config
-        levels = (config.sigma_max, config.sigma_min, config.rho)
-        schedule = KarrasSchedule(settings.sampling_steps, *(float(part or 0) for part in levels))
         say(
             f"drawing and rolling out {settings.samples} chunks in each of {settings.states} states"
         )
-        made = rolling.sampled(settings.states, settings.samples, AncestralSampler(schedule))
+        sampler = few_calls(experiment.config, settings.sampling_steps)
+        made = rolling.sampled(settings.states, settings.samples, sampler)
     say(", ".join(f"{name} {value:.0f} s" for name, value in made.seconds.items()))
     return made
 

@@ -23,15 +23,10 @@ from codi_baselines.finetuning.settings import (
     SoftActorCriticSettings,
 )
 from codi_baselines.purpose import Purpose
-from codi_core.experiments import Experiment
+from codi_baselines.sampling import few_calls
 from codi_core.policies import DiffusionPolicy
-from codi_core.samplers import DpmSolverSampler, KarrasSchedule
 from codi_core.training.checkpoint import describe
 from codi_core.training.parts import TrainingParts
-
-EQUAL_RATIOS = 1e3
-"""A ``rho`` so large that a Karras schedule's levels are in equal ratios: then the samples of a
-unit Gaussian have its standard deviation up to 3 % in 6 to 10 calls."""
 
 ROWS = 4096
 """Demonstrated chunks that are looked at together."""
@@ -54,7 +49,7 @@ def fine_tuning_parts(settings: FineTuningSettings) -> TrainingParts[DiffusionPo
         product,
         experiment.predictor(),
         experiment.cost(),
-        _sampler(settings, experiment),
+        few_calls(experiment.config, settings.sampling_steps),
     )
     method = _method(settings, base, demonstrations)
     collecting = Collecting(settings.refresh, settings.states, settings.samples, settings.kept)
@@ -84,17 +79,6 @@ def fine_tuning_parts(settings: FineTuningSettings) -> TrainingParts[DiffusionPo
             "rollouts": lambda averaged: float(source.rolled_out),
         },
     )
-
-
-def _sampler(settings: FineTuningSettings, experiment: Experiment) -> DpmSolverSampler:
-    """Over the noise levels of the plans, in few calls that keep the samples' spread.
-
-    Ancestral steps lose much of it, and a policy that learns from its own samples would lose it
-    again and again.
-    """
-    config = experiment.config
-    levels = (float(config.sigma_max or 0), float(config.sigma_min or 0))  # resolved: no None
-    return DpmSolverSampler(KarrasSchedule(settings.sampling_steps, *levels, EQUAL_RATIOS))
 
 
 def _method(
