@@ -3,6 +3,13 @@
 Several noise-free chunks of one state, one of which was made noisy, say more about a noisy chunk
 than that one does: each of them may have been it, with the weight that Bayes' rule gives. The mean
 over these weights has the same conditional expectation as the single sample, and less variance.
+
+What all chunks of a state cost guides none of them, and it varies much more from state to state
+than what one chunk costs more than another one. With several chunks a state, a state's mean is
+therefore taken out, which leaves the gradient of what is regressed as it is, and errors are
+measured in the state's own spread: else states where a mistake costs much drown those where arms
+have to be told apart by little. Both are taken over the *other* chunks, so that they don't depend
+on the one that was made noisy.
 """
 
 from __future__ import annotations
@@ -49,14 +56,17 @@ class CostModelLoss:
         temperature: λ, or None for Eq. 47.
         noise_mean: mean of ln sigma, as in the training of policies.
         noise_std: standard deviation of ln sigma.
+        resolution: differences between the chunks of a state that are far below that are not to be
+            learnt, in units of the costs.
     """
 
     temperature: float | None
     noise_mean: float
     noise_std: float
+    resolution: float = 0.1
 
     def __call__(self, model: CostModel, batch: CostBatch, generator: torch.Generator) -> Tensor:
-        """The loss in units of the costs' standard deviation, ()."""
+        """The loss, a mean of errors in units of the states' spreads, ()."""
         count, several, _ = batch.chunks.shape
         device = batch.chunks.device
         chosen = torch.randint(several, (count,), generator=generator, device=device)
@@ -66,13 +76,34 @@ class CostModelLoss:
         clean = batch.chunks[torch.arange(count, device=device), chosen]
         noisy = clean + sigma * torch.empty_like(clean).normal_(generator=generator)
         weights = posterior_log_weights(noisy, sigma, batch.chunks)
+        base, scale = self._others(batch.costs, chosen, model.spread)
         found = model(noisy, sigma.squeeze(-1), model.encode(batch.conditioning))
         if self.temperature is None:
-            missed: Tensor = (found - (weights.exp() * batch.costs).sum(-1)) / model.spread
+            value = (weights.exp() * batch.costs).sum(-1) - base
+            missed: Tensor = (found - value) / scale
             return missed.square().mean()
-        value = log_mean_exp(batch.costs, weights, self.temperature)
+        value = log_mean_exp(batch.costs, weights, self.temperature) - base
         excess = clipped_exponential_loss((found - value) / self.temperature)
-        return excess.mean() * self.temperature / model.spread
+        # Errors far below λ count by their squares, as above, and those beyond it by their size.
+        ratio = self.temperature / scale
+        return (excess * ratio * ratio.clamp_min(1.0)).mean()
+
+    def _others(self, costs: Tensor, chosen: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """What is taken out of each state's costs (n, m), and what errors are measured in, (n,).
+
+        Args:
+            costs: (n, m).
+            chosen: which chunk of each state was made noisy, (n,).
+            spread: of all costs, for states with one chunk each.
+        """
+        several = costs.shape[-1]
+        if several == 1:
+            return costs.new_zeros(()), spread
+        others = torch.arange(several, device=costs.device) != chosen.unsqueeze(-1)
+        share = others.to(costs) / (several - 1)
+        mean = (share * costs).sum(-1)
+        variance = (share * (costs - mean.unsqueeze(-1)).square()).sum(-1)
+        return mean, (variance + self.resolution**2).sqrt()
 
 
 def posterior_log_weights(noisy: Tensor, sigma: Tensor, chunks: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 
 from codi_baselines.settings import BaselineSettings, shared_option
-from codi_core.quantities import whole
+from codi_core.quantities import positive, whole
 from codi_core.training.settings import DATA, NETWORK, OPTIMISATION, training_option
 
 DEMONSTRATIONS, POLICY = "demonstrations", "policy"
@@ -35,23 +35,31 @@ class CostModelSettings(BaselineSettings):
     states: int = training_option(
         DATA,
         "how many demonstrated states the base policies are sampled at",
-        25_000,
+        50_000,
         type=whole(1),
         metavar="N",
     )
     samples: int = training_option(
         DATA,
         "how many samples are drawn at each",
-        4,
+        16,
         type=whole(1),
         metavar="N",
     )
     sampling_steps: int = training_option(
         DATA,
         "denoising steps of such a sample",
-        8,
+        6,
         type=whole(1),
         metavar="N",
+    )
+    resolution: float = training_option(
+        DATA,
+        "differences between the costs of a state's samples that are far below that are not "
+        "learnt, in units of the cost",
+        0.1,
+        type=positive,
+        metavar="X",
     )
     held_out: float = shared_option("held_out")
     target: Literal["expected-cost", "log-mean-exp"] = training_option(

@@ -56,7 +56,12 @@ def cost_model_parts(settings: CostModelSettings) -> TrainingParts[CostModel, Co
 
     return TrainingParts(
         model.to(settings.device),
-        CostModelLoss(settings.model_temperature, settings.noise_mean, settings.noise_std),
+        CostModelLoss(
+            settings.model_temperature,
+            settings.noise_mean,
+            settings.noise_std,
+            settings.resolution,
+        ),
         train,
         save,
         {
@@ -143,6 +148,8 @@ def _model(
         depth=settings.depth,
     )
     costs = train.costs[train.states].double()
+    if costs.shape[-1] > 1:  # a state's mean is taken out of what is learnt
+        costs = costs - costs.mean(-1, keepdim=True)
     model.mean.copy_(costs.mean())
     model.spread.copy_(costs.std(correction=0).clamp_min(1e-6))
     return model
