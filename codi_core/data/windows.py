@@ -76,7 +76,7 @@ class Segments:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing to restore."""
 
-    def to(self, device: str) -> Segments:
+    def to(self, device: torch.device | str) -> Segments:
         """The same windows with their data on another device."""
         return attrs.evolve(
             self,

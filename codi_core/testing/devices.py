@@ -6,6 +6,7 @@ in a wrapper. Operations that on a GPU refuse tensors of two devices refuse them
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from codi_core.testing.requirement import ConformanceError, require
 SECOND = torch.device("meta")
 """The second device's name: the only one that every build of PyTorch knows beside the CPU."""
 
+_AUTOCAST = torch.autocast
+
 INDEXED = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
 """What takes indices on the CPU on a GPU, too."""
 
@@ -37,8 +40,15 @@ def second_device() -> Iterator[torch.device]:
     ``with second_device() as device:`` then make and move everything to ``device`` as to a GPU.
     What forgets a tensor raises a :class:`DeviceError`, or what PyTorch raises for a GPU.
     """
-    generator = mock.patch.object(torch, "Generator", _Generator)
-    with _Operations(), _Functions(), generator:  # type: ignore[no-untyped-call]
+    with (
+        warnings.catch_warnings(),
+        _Operations(),  # type: ignore[no-untyped-call]
+        _Functions(),
+        mock.patch.object(torch, "Generator", _Generator),
+        mock.patch.object(torch, "autocast", _autocast),
+        mock.patch("torch.optim.optimizer._get_fused_kernels_supported_devices", _fused),
+    ):
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
         yield SECOND
 
 
@@ -134,7 +144,7 @@ class _Functions(TorchFunctionMode):
                 kwargs.setdefault("dtype", args[0].dtype)
                 return torch.tensor(*args[1:], **kwargs).to(SECOND)
             if func is Tensor.tolist:
-                return args[0].inside.tolist()
+                return args[0].cpu().tolist()
             if func in (Tensor.numpy, Tensor.__array__):
                 raise DeviceError("NumPy reads the CPU's tensors only: call .cpu() first")
         return func(*args, **kwargs)
@@ -147,6 +157,16 @@ class _Generator(torch.Generator):
         place = torch.device(device)
         place = torch.device("cpu") if place == SECOND else place
         return super().__new__(cls, place)  # type: ignore[call-arg]
+
+
+def _autocast(device_type: str, *args: Any, **kwargs: Any) -> torch.autocast:
+    """Autocasting for either device; the second one's operations keep their types."""
+    return _AUTOCAST("cpu" if device_type == SECOND.type else device_type, *args, **kwargs)
+
+
+def _fused() -> list[str]:
+    """The devices that have optimisers of one kernel."""
+    return ["cpu", SECOND.type]
 
 
 def _operate(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -207,4 +227,5 @@ def _outside(value: Any) -> Any:
 def _inside(value: Any) -> Any:
     if isinstance(value, _Elsewhere):
         return value.inside
-    return torch.device("cpu") if value == SECOND else value
+    second = isinstance(value, torch.device) and value == SECOND
+    return torch.device("cpu") if second else value

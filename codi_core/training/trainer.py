@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from codi_core.defaults import BATCH_SIZE, LEARNING_RATE, WARM_UP, WEIGHT_DECAY
 from codi_core.errors import CheckpointError, CodiError
+from codi_core.execution.devices import to_device
 from codi_core.files.durable import write_durably
 from codi_core.training.curve import CurvePoint, LossCurve
 from codi_core.training.ema import EMASettings, ExponentialMovingAverage
@@ -42,7 +43,10 @@ class BatchSource(Protocol[BatchT_co]):
         """
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved :meth:`state`; the model has been restored already."""
+        """Go on from a saved :meth:`state`; the model has been restored already.
+
+        Its tensors are on the model's device.
+        """
 
 
 @runtime_checkable
@@ -237,7 +241,7 @@ class Trainer(Generic[ModelT, BatchT]):
         """Save everything that resuming needs, atomically."""
         # In memory first: torch doesn't say what is wrong with a disk.
         content = io.BytesIO()
-        torch.save(self._state(), content)
+        torch.save(to_device(self._state(), "cpu"), content)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_durably(self.state_path, content.getbuffer())
 
@@ -268,7 +272,7 @@ class Trainer(Generic[ModelT, BatchT]):
             raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
         with stream:
             try:
-                state = torch.load(stream, weights_only=True, map_location=self._device)
+                state = torch.load(stream, weights_only=True, map_location="cpu")
                 missing = self._state().keys() - state.keys()
             except torch.OutOfMemoryError:
                 raise
@@ -310,12 +314,12 @@ class Trainer(Generic[ModelT, BatchT]):
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["generator"].cpu())
-        torch.set_rng_state(state["global_generator"].cpu())
+        self._generator.set_state(state["generator"])
+        torch.set_rng_state(state["global_generator"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self._running, self._counted = state["running"], state["counted"]
+        self._running, self._counted = state["running"].to(self._device), state["counted"]
         self._held_out_loss = state["held_out_loss"]
-        self._source.restore(state["source"])
+        self._source.restore(to_device(state["source"], self._device))
 
     def _train_one_step(self) -> None:
         batch = self._source.sample(self._generator, self.settings.batch_size)

@@ -94,7 +94,9 @@ class JointDemonstrations:
             torch.from_numpy(dataset.episode_starts),
             product,
             {name: torch.from_numpy(dataset.arrays[name]) for name in names},
-            segments(dataset, layout.horizon, names, ACTION, layout.history, layout.offset),
+            segments(dataset, layout.horizon, names, ACTION, layout.history, layout.offset).to(
+                product.device
+            ),
             restore,
         )
 
@@ -107,7 +109,7 @@ class JointDemonstrations:
 
     def observation(self, rows: Tensor) -> Observation:
         """The joint observation of the windows (n,), named tensors (n, H, ...)."""
-        past, _ = self.windows.frames(rows.cpu())
+        past, _ = self.windows.frames(rows.to(self.product.device))
         _, seen = self._restored(past.flatten())
         return {
             name: torch.unflatten(value, 0, past.shape).to(self.product.device)
@@ -116,8 +118,8 @@ class JointDemonstrations:
 
     def chunks(self, rows: Tensor) -> Tensor:
         """What was done from the windows (n,) on: flat joint chunks, normalised, (n, D)."""
-        _, ahead = self.windows.frames(rows.cpu())
-        actions = self.windows.actions[ahead].to(self.product.device)
+        _, ahead = self.windows.frames(rows.to(self.product.device))
+        actions = self.windows.actions[ahead]
         return self.product.encode(actions.split_with_sizes(self.product.layout.action_sizes, -1))
 
     def _restored(self, frames: Tensor) -> tuple[Any, Observation]:

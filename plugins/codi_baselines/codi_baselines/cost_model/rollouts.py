@@ -32,7 +32,7 @@ STREAM = stream("codi-baselines cost model")
 
 @attrs.frozen(eq=False)
 class Rollouts:
-    """Chunks of a state each, and what they cost there.
+    """Chunks of a state each, and what they cost there; on the CPU, wherever they were made.
 
     Attributes:
         states: the windows of the demonstrations in whose states they begin, (S,).
@@ -125,7 +125,8 @@ class RollingOut:
 
     def _rollouts(self, states: Tensor, chunks: Tensor | None, costs: Tensor) -> Rollouts:
         seconds = {name: round(value, 1) for name, value in self.diagnostics.seconds.items()}
-        return Rollouts(states, chunks, costs, dict(self.diagnostics.counts), seconds)
+        kept_chunks = None if chunks is None else chunks.cpu()
+        return Rollouts(states, kept_chunks, costs.cpu(), dict(self.diagnostics.counts), seconds)
 
 
 def kept(path: Path, what: Mapping[str, Any], roll_out: Callable[[], Rollouts]) -> Rollouts:
@@ -145,7 +146,7 @@ def kept(path: Path, what: Mapping[str, Any], roll_out: Callable[[], Rollouts]) 
     tensors = {"states": made.states, "chunks": made.chunks, "costs": made.costs}
     write_tensors(
         path,
-        {name: value.cpu() for name, value in tensors.items() if value is not None},
+        {name: value for name, value in tensors.items() if value is not None},
         {"of": wanted, "counts": made.counts, "seconds": made.seconds},
     )
     return made

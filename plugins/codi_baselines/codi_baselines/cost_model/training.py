@@ -124,11 +124,12 @@ def _examples(
             "episodes, or look at the cost"
         )
     chunks = None if rollouts.chunks is None else rollouts.chunks.to(device)
+    windows = rollouts.states.to(device)
 
     def chunks_of(states: Tensor) -> Tensor:
         if chunks is not None:
             return chunks[states].float()
-        return demonstrations.chunks(rollouts.states[states.cpu()]).unsqueeze(1)
+        return demonstrations.chunks(windows[states]).unsqueeze(1)
 
     examples = CostExamples(
         rolling.observed(rollouts.states), chunks_of, costs.to(device), known[~apart].to(device)
