@@ -9,12 +9,23 @@ from attrs import validators
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 def _float32() -> torch.dtype:
     import torch  # commands that only print help do without
 
     return torch.float32
+
+
+def can_branch_on(tensor: Tensor) -> bool:
+    """Whether a branch on the tensor's values costs nothing, as on the CPU.
+
+    On a GPU it would wait for all that is queued there, and tensors on ``meta`` have no values. So
+    shortcuts that some values allow are taken on the CPU alone; elsewhere everything is computed,
+    with the same result.
+    """
+    return tensor.device.type == "cpu"
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from codi_core.errors import CostError
 from codi_core.planning import PlanContext
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Prediction, Predictor
+from codi_core.resources import can_branch_on
 
 
 def make_evaluate(
@@ -45,7 +46,7 @@ class PlanCost:
         diagnostics = self.context.diagnostics
         with diagnostics.stage("cost"):
             values = _checked(self.cost(prediction.trajectory), flat, self.cost)
-            diagnostics.count("nan_costs", int(torch.isnan(values).sum()))
+            diagnostics.count("nan_costs", torch.isnan(values).sum())
             failed = self._failed(prediction)
             if failed is not None:
                 values = values.masked_fill(failed, torch.inf)
@@ -85,20 +86,20 @@ class PlanCost:
         return prediction
 
     def _failed(self, prediction: Prediction) -> Tensor | None:
-        """Which predictions failed, counted; None if none did."""
+        """Which predictions failed, counted; None if none is known to have."""
         if prediction.valid is None:
             return None
         failed = ~prediction.valid
-        count = int(failed.sum())
+        count = failed.sum()
         self.context.diagnostics.count("failed_predictions", count)
-        return failed if count else None
+        return None if can_branch_on(count) and not count else failed
 
     def _count_lost(self, found: CostTerms) -> None:
         """Count the samples that lack the value of a term."""
         lost = torch.isnan(found.values)
-        if bool(lost.any()):
+        if not can_branch_on(lost) or bool(lost.any()):
             worlds = attrs.evolve(found, values=lost.float()).total()
-            self.context.diagnostics.count("nan_costs", int((worlds > 0).sum()))
+            self.context.diagnostics.count("nan_costs", (worlds > 0).sum())
 
 
 def _forbid(found: CostTerms, failed: Tensor, agents: int) -> CostTerms:
@@ -128,6 +129,8 @@ def _check_terms(found: CostTerms, flat: Tensor, agents: int) -> None:
         ("world", found.world, found.worlds),
         ("members", found.members, agents),
     ):
+        if not can_branch_on(numbers):
+            continue  # a check is not worth waiting for the device
         if numbers.numel() and not 0 <= int(numbers.min()) <= int(numbers.max()) < limit:
             raise CostError(
                 f"the {what} of the cost's terms must be from 0 to {limit - 1}; they are from "

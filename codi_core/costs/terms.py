@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import CostError
+from codi_core.resources import can_branch_on
 
 
 @attrs.frozen(eq=False)
@@ -88,8 +89,12 @@ class CostTerms:
         for place, rows in enumerate(others, start=1):
             # A term of fewer agents repeats one, which must not count twice.
             member = self.members[:, place, None]
-            new = (self.members[:, :place] != member).all(-1).nonzero().squeeze(-1)
-            share.index_add_(0, rows[new], self.values[new])
+            new = (self.members[:, :place] != member).all(-1)
+            if can_branch_on(new):
+                chosen = new.nonzero().squeeze(-1)
+                share.index_add_(0, rows[chosen], self.values[chosen])
+            else:
+                share.index_add_(0, rows, torch.where(new.unsqueeze(-1), self.values, 0.0))
         return torch.unflatten(share, 0, (self.worlds, agents))
 
     def within(self, agents: int, hops: int, groups: Tensor | None = None) -> Tensor:

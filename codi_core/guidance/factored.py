@@ -121,4 +121,4 @@ def _record(diagnostics: Diagnostics, terms: CostTerms, weights: SampleWeights) 
     """Note what the cost did to the samples of one denoising step; means over the blocks."""
     diagnostics.record("effective_sample_size", weights.effective_sample_size().mean(-1))
     diagnostics.record("sample_cost", finite_mean(terms.total()))
-    diagnostics.count("unguided_steps", int((~weights.usable).any(-1).sum()))
+    diagnostics.count("unguided_steps", (~weights.usable).any(-1).sum())

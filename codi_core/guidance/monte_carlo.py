@@ -64,4 +64,4 @@ def record_weights(diagnostics: Diagnostics, cost: Tensor, weights: SampleWeight
     """Note what the cost did to the samples of one denoising step."""
     diagnostics.record("effective_sample_size", weights.effective_sample_size())
     diagnostics.record("sample_cost", finite_mean(cost))
-    diagnostics.count("unguided_steps", int((~weights.usable).sum()))
+    diagnostics.count("unguided_steps", (~weights.usable).sum())

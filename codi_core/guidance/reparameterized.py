@@ -52,7 +52,7 @@ class ReparameterizedGuidance(Guidance):
                 score = self._score(cost, drawn.log_weights, point, context)
             shift = sigma.reshape(-1, 1).square() * score
             usable = torch.isfinite(shift).all(-1, keepdim=True)
-            context.diagnostics.count("lost_gradients", int((~usable).sum()))
+            context.diagnostics.count("lost_gradients", (~usable).sum())
             return denoised.detach() + torch.where(usable, shift, 0.0)
 
         return guided

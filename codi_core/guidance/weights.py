@@ -6,6 +6,8 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_core.resources import can_branch_on
+
 
 @attrs.frozen
 class SampleWeights:
@@ -34,7 +36,7 @@ class SampleWeights:
 def finite_mean(cost: Tensor) -> Tensor:
     """The mean of the finite costs (B, M) of each world, (B,); 0 where there is none."""
     mean = cost.mean(-1)
-    if bool(torch.isfinite(mean).all()):
+    if can_branch_on(mean) and bool(torch.isfinite(mean).all()):
         return mean
     finite = torch.isfinite(cost)
     return torch.where(finite, cost, 0.0).sum(-1) / finite.sum(-1).clamp_min(1)
@@ -53,7 +55,7 @@ def sample_weights(
             finite loses the sample.
     """
     cost = cost.double()
-    if log_weights is None and bool(torch.isfinite(cost).all()):
+    if log_weights is None and can_branch_on(cost) and bool(torch.isfinite(cost).all()):
         return _all_usable(cost, temperature)
     given = torch.zeros_like(cost) if log_weights is None else log_weights.double()
     kept = ~torch.isnan(cost) & (cost > -torch.inf) & torch.isfinite(given)

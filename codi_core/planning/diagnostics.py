@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import attrs
 from torch import Tensor
 
+from codi_core.resources import can_branch_on
+
 
 @attrs.define
 class Diagnostics:
@@ -17,22 +19,39 @@ class Diagnostics:
 
     Attributes:
         series: named values, one (B,) tensor per denoising step, in the order of the steps.
-        counts: named counters of events, such as samples lost to a NaN cost.
         seconds: wall time [s] per stage of the plan.
     """
 
     series: dict[str, list[Tensor]] = attrs.field(factory=lambda: defaultdict(list))
-    counts: Counter[str] = attrs.field(factory=Counter)
     seconds: dict[str, float] = attrs.field(factory=lambda: defaultdict(float))
+    _counts: Counter[str] = attrs.field(factory=Counter)
+    _uncounted: list[tuple[str, Tensor]] = attrs.field(factory=list)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Named counters of events, such as samples lost to a NaN cost.
+
+        To look at them waits for the device that counts.
+        """
+        pending, self._uncounted = self._uncounted, []
+        for name, amount in pending:
+            self._add(name, int(amount))
+        return self._counts
 
     def record(self, name: str, value: Tensor) -> None:
         """Append a (B,) value, measured at the present denoising step."""
         self.series[name].append(value)
 
-    def count(self, name: str, amount: int = 1) -> None:
-        """Add to a counter. A zero amount leaves no entry."""
+    def count(self, name: str, amount: int | Tensor = 1) -> None:
+        """Add to a counter. A zero amount leaves no entry; one on a GPU is read later."""
+        if isinstance(amount, Tensor) and not can_branch_on(amount):
+            self._uncounted.append((name, amount))
+        else:
+            self._add(name, int(amount))
+
+    def _add(self, name: str, amount: int) -> None:
         if amount:
-            self.counts[name] += amount
+            self._counts[name] += amount
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -202,14 +202,21 @@ class _Columns:
         self.members = members
         self.even = len({block.stop - block.start for block in blocks}) == 1
         self.whole = self.even and members == tuple(range(len(blocks)))
-        self._rows = torch.tensor(members)
+        self._rows: dict[torch.device, Tensor] = {}
 
     def stacked(self, flat: Tensor) -> Tensor:
         """From flat joint chunks (..., D) to (G, ..., n)."""
         if not self.even:
             return torch.stack([flat[..., self.blocks[index]] for index in self.members])
         parts = torch.unflatten(flat, -1, (len(self.blocks), -1)).movedim(-2, 0)
-        return parts if self.whole else parts.index_select(0, self._rows.to(flat.device))
+        return parts if self.whole else parts.index_select(0, self._rows_on(flat.device))
+
+    @torch.inference_mode(False)  # they outlive the plan that asks first
+    def _rows_on(self, device: torch.device) -> Tensor:
+        """The members' numbers on a device; copied once, as each copy would wait for it."""
+        if device not in self._rows:
+            self._rows[device] = torch.tensor(self.members, device=device)
+        return self._rows[device]
 
 
 def _joined(groups: Sequence[_Columns], parts: Sequence[Tensor]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 import torch
 from torch import Tensor
@@ -47,14 +49,18 @@ class CorrelatedPosterior(PosteriorApproximation):
 
     def _root(self, width: int, context: PlanContext, like: Tensor) -> Tensor:
         """The symmetric root of R for each value of an action on its own, (width, width)."""
-        cache, key = context.cache, ("correlated", self.steps, width)
-        if key not in cache:
-            horizon = context.layout.horizon
-            at = torch.arange(horizon, dtype=torch.float64, device=context.noise.device)
-            gap = (at.unsqueeze(0) - at.unsqueeze(1)).abs()
-            values, vectors = torch.linalg.eigh(torch.exp(-gap / self.steps))
-            root = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
-            each = torch.eye(width // horizon).to(root)
-            cache[key] = torch.kron(root, each).to(like)
-        made: Tensor = cache[key]
-        return made
+        horizon = context.layout.horizon
+        return _correlated_root(self.steps, horizon, width // horizon, like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _correlated_root(
+    steps: float, horizon: int, values: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """The symmetric root of R for that many values in each action, made on the CPU."""
+    at = torch.arange(horizon, dtype=torch.float64)
+    gap = (at.unsqueeze(0) - at.unsqueeze(1)).abs()
+    squares, vectors = torch.linalg.eigh(torch.exp(-gap / steps))
+    root = (vectors * squares.clamp_min(0).sqrt()) @ vectors.mT
+    return torch.kron(root, torch.eye(values, dtype=torch.float64)).to(device, dtype)

@@ -48,6 +48,6 @@ def base_samples(
         raise SpecificationError(
             f"base samples can't start at noise level {first:g}: the plan's are [{low:g}, {high:g}]"
         )
-    levels = falling_levels(torch.tensor(first, device=context.noise.device), low, steps)
+    levels = falling_levels(torch.full((), first, device=context.noise.device), low, steps)
     noisy = first * context.noise.normal(count, context.layout.size)
     return sampler.integrate(denoiser, noisy, Descent(levels), context)

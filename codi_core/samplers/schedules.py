@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 
 import attrs
 import torch
@@ -58,16 +59,22 @@ class KarrasSchedule(Schedule):
 
     def levels(self, device: torch.device | str = "cpu") -> Tensor:
         """The levels in falling order with a final zero, (steps + 1,), float32."""
-        ramp = torch.linspace(0, 1, self.steps, dtype=torch.float64)
-        # Relative to sigma_max: no power overflows, whatever rho is.
-        ratio = (self.sigma_min / self.sigma_max) ** (1 / self.rho)
-        levels = self.sigma_max * (1 + ramp * (ratio - 1)) ** self.rho
-        levels = levels.clamp_min(self.sigma_min)  # a small rho makes the ratio vanish
-        return torch.cat([levels, levels.new_zeros(1)]).to(device, torch.float32)
+        return _karras_levels(self, torch.device(device)).clone()
 
     def starting_at(self, sigma_max: float, steps: int) -> KarrasSchedule:
         """The same spacing from another first level in another number of steps."""
         return attrs.evolve(self, sigma_max=sigma_max, steps=steps)
+
+
+@lru_cache(maxsize=64)  # a copy to a device would wait for all that is queued there
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _karras_levels(schedule: KarrasSchedule, device: torch.device) -> Tensor:
+    ramp = torch.linspace(0, 1, schedule.steps, dtype=torch.float64)
+    # Relative to sigma_max: no power overflows, whatever rho is.
+    ratio = (schedule.sigma_min / schedule.sigma_max) ** (1 / schedule.rho)
+    levels = schedule.sigma_max * (1 + ramp * (ratio - 1)) ** schedule.rho
+    levels = levels.clamp_min(schedule.sigma_min)  # a small rho makes the ratio vanish
+    return torch.cat([levels, levels.new_zeros(1)]).to(device, torch.float32)
 
 
 def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:

@@ -61,7 +61,7 @@ class WarmStartSampler(Sampler):
             self._levels(self.schedule.sigma_max, context).unsqueeze(-1),
             self._levels(self.sigma_warm, context).unsqueeze(-1),
         )
-        context.diagnostics.count("cold_replans", int(forget.sum()))
+        context.diagnostics.count("cold_replans", forget.sum())
         noisy = centre + levels[0].unsqueeze(-1) * context.noise.normal(size)
         return self.first.integrate(denoiser, noisy, Descent(levels, context), context)
 

@@ -52,6 +52,7 @@ from codi_core.testing.propagation import (
 from codi_core.testing.requirement import ConformanceError
 from codi_core.testing.task_conformance import check_task
 from codi_core.testing.trajectories import TrajectoryFamily, TrajectoryProblem, cosines
+from codi_core.testing.waits import device_waits
 
 __all__ = [
     "ConformanceError",
@@ -91,6 +92,7 @@ __all__ = [
     "conditioned_product",
     "cosines",
     "coupling_cost",
+    "device_waits",
     "energy_distance",
     "gaussian_divergence",
     "graph_cost",

@@ -153,10 +153,18 @@ class _Functions(TorchFunctionMode):
 class _Generator(torch.Generator):
     """A generator for either device."""
 
+    _place: torch.device
+
     def __new__(cls, device: torch.device | str = "cpu") -> _Generator:
         place = torch.device(device)
-        place = torch.device("cpu") if place == SECOND else place
-        return super().__new__(cls, place)  # type: ignore[call-arg]
+        made = super().__new__(cls, _inside(place))  # type: ignore[call-arg]
+        made._place = place
+        return made
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        """Where it seems to be."""
+        return self._place
 
 
 def _autocast(device_type: str, *args: Any, **kwargs: Any) -> torch.autocast:

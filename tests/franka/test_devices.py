@@ -11,8 +11,9 @@ import torch
 from codi_core import experiments
 from codi_core.execution.devices import to_device
 from codi_core.planning import NoiseSource, PlanContext
+from codi_core.planning.streams import CounterStreams, seed_of
 from codi_core.tasks import EpisodeKey
-from codi_core.testing import check_device
+from codi_core.testing import check_device, device_waits, second_device
 from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
@@ -119,6 +120,45 @@ def test_the_task_plans_there_with_its_own_settings(predictor) -> None:
         return planner.plan(context).chunks
 
     check_device(run)
+
+
+def counted_streams(keys, device):
+    """The streams that CUDA has."""
+    return CounterStreams([seed_of(key) for key in keys], device)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"guidance": "library"}, {"method": "best-of"}],
+    ids=str,
+)
+def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
+    monkeypatch.setattr("codi_core.planning.noise.streams_on", counted_streams)
+    with second_device() as device:
+        experiment = experiments.prepare(
+            "franka-handoff",
+            device=str(device),
+            samples=4,
+            steps=2,
+            sampler="warm-start:steps=2",
+            **options,
+        )
+        planner, step = experiment.planner(), experiment.environment().reset(KEYS)
+        observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
+
+        def context(**changes):
+            noise = NoiseSource([(key.seed, key.episode, 0) for key in KEYS], device)
+            seen, state = to_device(observation, device), to_device(step.state, device)
+            return PlanContext(noise, seen, planner.layout, state, **changes)
+
+        # What is the same for all plans is copied by the first ones.
+        before = planner.plan(context())
+        planner.plan(context(previous=before.flat, committed=4))
+        replan = context(previous=before.flat, committed=4)
+        with device_waits() as waits:
+            plan = planner.plan(replan)
+        assert waits == []
+        assert bool(torch.isfinite(plan.flat).all())
 
 
 def test_advance_stays_where_the_state_is() -> None:

@@ -5,11 +5,27 @@ rotation. A rotation vector is axis times angle [rad]. The 6-D representation ho
 columns of the rotation matrix (Zhou et al., 2019).
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 _SMALL_ANGLE = 1e-4
 """[rad] Below this, series replace quotients that lose their digits."""
+
+
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """Numbers of the program as a tensor with the type and device of another.
+
+    They are copied to a device once: each copy would wait for all that is queued there.
+    """
+    return _made(values, like.dtype, like.device)
+
+
+@cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _made(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def quaternion_multiply(a: Tensor, b: Tensor) -> Tensor:

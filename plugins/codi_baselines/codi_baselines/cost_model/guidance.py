@@ -56,7 +56,7 @@ class CostModelGuidance(Guidance):
             step = torch.where(acts, sigma.square() * (self.scale / self.temperature), 0.0)
             shift = step.reshape(-1, *[1] * (noisy.ndim - 1)) * gradient
             usable = torch.isfinite(shift).all(-1, keepdim=True)
-            context.diagnostics.count("lost_gradients", int((~usable).sum()))
+            context.diagnostics.count("lost_gradients", (~usable).sum())
             return denoised - torch.where(usable, shift, 0.0)
 
         return guided

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from codi_core.predictors import Prediction, Predictor
+from codi_core.resources import can_branch_on
 from codi_franka.action import RATE_HZ
-from codi_franka.devices import can_branch_on
 from codi_franka.geometry import (
+    constant,
     quaternion_exp,
     quaternion_from_matrix,
     quaternion_multiply,
@@ -192,7 +193,7 @@ class KinematicPredictor(Predictor):
     def _near(self, gap: Tensor) -> Tensor:
         """Whether a cube is between the fingers, from hand minus cube (B, N, 3, M, K)."""
         radius, height = self.settings.grasp_radius, self.settings.grasp_height
-        reach = gap.new_tensor([radius, radius, height])[:, None, None]
+        reach = constant((radius, radius, height), gap)[:, None, None]
         return (gap.abs() < reach).all(2)
 
     def _ever_touched(self, start: _Start, hands: Tensor, closing: Tensor) -> bool:
@@ -246,7 +247,7 @@ class KinematicPredictor(Predictor):
         held = holding(state, position, self.settings.held_distance)
         return _Start(
             bases=bases,
-            shoulders=bases.points_to_world(position.new_tensor([0.0, 0.0, LINKS[0].d])),
+            shoulders=bases.points_to_world(constant((0.0, 0.0, LINKS[0].d), position)),
             hands=hands,
             hand_position=position,
             curvature=curvature(hands.jacobian, self.controller.damping),

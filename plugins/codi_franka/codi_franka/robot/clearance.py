@@ -13,7 +13,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from codi_franka.devices import can_branch_on
+from codi_core.resources import can_branch_on
+from codi_franka.geometry import constant
 from codi_franka.robot.parameters import FLANGE_OFFSET, LINKS, TOOL_OFFSET
 
 TOOL_RADIUS = 0.07
@@ -61,7 +62,7 @@ def arm_clearance(points: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """
     arms = torch.stack(points, -2).unbind(-3)  # (..., 3 points, 3) each
     capsules = [(arm[..., :-1, :], arm[..., 1:, :]) for arm in arms]
-    radii = points[0].new_tensor([TOOL_RADIUS, FOREARM_RADIUS])
+    radii = constant((TOOL_RADIUS, FOREARM_RADIUS), points[0])
     gaps = [
         segment_distance(*(end.unsqueeze(-2) for end in one), *(end.unsqueeze(-3) for end in other))
         for one, other in combinations(capsules, 2)

@@ -11,13 +11,12 @@ the others take over its share; what then still exceeds a velocity limit is scal
 that the hand slows down rather than turns aside.
 """
 
-from functools import cache
-
 import attrs
 import torch
 from torch import Tensor
 
-from codi_franka.devices import can_branch_on
+from codi_core.resources import can_branch_on
+from codi_franka.geometry import constant
 from codi_franka.robot.kinematics import NUM_JOINTS, jacobian
 from codi_franka.robot.parameters import POSITION_LOWER, POSITION_UPPER, VELOCITY_LIMIT
 
@@ -114,9 +113,9 @@ class EndEffectorController:
         Args:
             joint_position: (..., 7) [rad].
         """
-        speed = _constant(VELOCITY_LIMIT, joint_position)
-        lowest = _constant(POSITION_LOWER, joint_position) + self.limit_margin
-        highest = _constant(POSITION_UPPER, joint_position) - self.limit_margin
+        speed = constant(VELOCITY_LIMIT, joint_position)
+        lowest = constant(POSITION_LOWER, joint_position) + self.limit_margin
+        highest = constant(POSITION_UPPER, joint_position) - self.limit_margin
         rate = self.limit_gain / self.period
         below = torch.clamp(rate * (lowest - joint_position), -speed, speed)
         above = torch.clamp(rate * (highest - joint_position), -speed, speed)
@@ -147,8 +146,8 @@ class EndEffectorController:
         held[rows] = stopped | (solution < lower) | (solution > upper)
 
     def _home_pull(self, joint_position: Tensor) -> Tensor:
-        home = _constant(self.home, joint_position)
-        return _constant(self.home_gain, joint_position) * (home - joint_position)
+        home = constant(self.home, joint_position)
+        return constant(self.home_gain, joint_position) * (home - joint_position)
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -162,16 +161,6 @@ def _shorten(vector: Tensor, limit: float) -> Tensor:
 
 def _scale_down(velocity: Tensor) -> Tensor:
     """Scale joint velocities (..., 7) as a whole until each is within its velocity limit."""
-    ratio = (velocity.abs() / _constant(VELOCITY_LIMIT, velocity)).amax(dim=-1, keepdim=True)
+    ratio = (velocity.abs() / constant(VELOCITY_LIMIT, velocity)).amax(dim=-1, keepdim=True)
     shortest = 1.0 + 1e-6  # rounding must not make a scaled joint look as if it were at a limit
     return velocity / (ratio * shortest).clamp_min(1.0)
-
-
-def _constant(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return _made(values, like.dtype, like.device)
-
-
-@cache
-@torch.inference_mode(False)  # it outlives the plan that asks first
-def _made(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=dtype, device=device)

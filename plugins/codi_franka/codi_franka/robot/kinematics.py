@@ -74,7 +74,8 @@ def curvature(model: Tensor, damping: float = 0.0) -> Tensor:
     pairs = torch.linalg.cross(axes, columns, dim=-3)
     second = pairs.triu() + pairs.triu(1).mT
     gram = model @ model.mT + damping**2 * torch.eye(6, dtype=model.dtype, device=model.device)
-    inverse = torch.linalg.solve(gram, model).mT.unsqueeze(-3)  # (..., 1, 7, 6)
+    # Without the check for a singular matrix, for which a GPU would be waited for: none is damped.
+    inverse = torch.linalg.solve_ex(gram, model).result.mT.unsqueeze(-3)  # (..., 1, 7, 6)
     return inverse.mT @ second @ inverse
 
 

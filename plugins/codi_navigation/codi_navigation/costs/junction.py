@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from codi_core.costs import CostTerms, LocalCost
+from codi_core.resources import can_branch_on
 from codi_navigation.maps.shapes import in_frame, signed_distance
 from codi_navigation.prediction.trajectory import NavigationTrajectory
 from codi_navigation.state import NavigationState
@@ -33,7 +34,7 @@ class JunctionCost(LocalCost):
         cost = torch.zeros_like(trajectory.path[0, 0])
         for passage in state.maps.passages.unbind(1):
             waits = must_wait(state, passage)
-            if not bool(waits.any()):
+            if can_branch_on(waits) and not bool(waits.any()):
                 continue
             gap = signed_distance(trajectory.points, passage[:, None, None])
             share = (gap < self.apron).to(cost.dtype).mean(0)

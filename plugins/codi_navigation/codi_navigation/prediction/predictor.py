@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from codi_core.predictors import Prediction, Predictor
+from codi_core.resources import can_branch_on
 from codi_navigation.prediction.neighbours import Pairs, neighbours
 from codi_navigation.prediction.trajectory import NavigationTrajectory
 from codi_navigation.state import NavigationState
@@ -91,10 +92,13 @@ class _Known:
 def near_obstacles(state: NavigationState, reach: float, most: int) -> Tensor:
     """The obstacles nearest to each robot, (B, N, k, 6), k at most ``most``.
 
-    k is as large as the robot with the most obstacles within ``reach`` of its rim needs.
+    k is as large as the robot with the most obstacles within ``reach`` of its rim needs, or, where
+    looking would wait for a device, as large as it may be.
     """
     gaps = state.maps.distances(state.position) - state.radius.unsqueeze(-1)  # (B, N, O)
-    near = int((gaps < reach).sum(-1).max()) if gaps.shape[-1] else 0
+    near = gaps.shape[-1]
+    if near and can_branch_on(gaps):
+        near = int((gaps < reach).sum(-1).max())
     chosen = gaps.topk(min(near, most), dim=-1, largest=False).indices
     shapes = state.maps.obstacles.unsqueeze(1).expand(-1, state.robots, -1, -1)
     return shapes.gather(2, chosen.unsqueeze(-1).expand(-1, -1, -1, 6))
