@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import attrs
 from torch import Tensor
 
 from codi_core.composition import CoordinatedPolicy
+from codi_core.execution.devices import to_device
 from codi_core.experiments import Experiment
 from codi_core.guidance import Guidance
-from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
+from codi_core.planning import (
+    NoiseSource,
+    Observation,
+    Plan,
+    PlanContext,
+    Planner,
+    StreamKey,
+)
 from codi_core.policies import ProductPolicy
 from codi_core.samplers import AncestralSampler, KarrasSchedule
 from codi_core.tasks import Step
@@ -32,10 +43,21 @@ def make_planner(
 def plan(planner: Planner, step: Step, number: int, seed: int) -> Plan:
     """Plan from what is seen in each world."""
     keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
+    return planner.plan(context_of(planner, keys, with_history(step), step.state))
+
+
+def context_of(
+    planner: Planner,
+    keys: Sequence[StreamKey],
+    observation: Observation,
+    state: Any,
+    device: str = "cpu",
+) -> PlanContext:
+    """A plan on a device, from what is seen on the CPU."""
     # A copy of the state: nothing that the predictor keeps for a state may help the next plan.
-    state = attrs.evolve(step.state)
-    context = PlanContext(NoiseSource(keys), with_history(step), planner.layout, state)
-    return planner.plan(context)
+    there = to_device(attrs.evolve(state), device)
+    noise = NoiseSource(keys, device)
+    return PlanContext(noise, to_device(observation, device), planner.layout, there)
 
 
 def with_history(step: Step) -> dict[str, Tensor]:

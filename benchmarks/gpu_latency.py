@@ -1,0 +1,397 @@
+"""What a GPU gains: each figure on the device beside the one of one CPU core, from the same call.
+
+    python benchmarks/gpu_latency.py --json runs/gpu_latency.json
+    python benchmarks/gpu_latency.py --device cpu --samples 16 --worlds 4 --agents 8 16
+
+Plans are made from pure noise, in states some control steps into a task. A time is the median of
+several, each between two synchronisations, after a warm-up. On a GPU one more plan is made under
+``torch.cuda.set_sync_debug_mode``, which tells where the host would wait, and one under the
+profiler, which counts kernels. Training is that of a policy of the shipped size on random data,
+some steps, extrapolated to the steps of the shipped checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from plans import context_of, make_planner, with_history
+from reporting import CONSOLE, options, save, spread, table, verdict
+from torch import Tensor
+from torch.autograd import DeviceType
+
+from codi_core import experiments
+from codi_core.data import Segments
+from codi_core.execution.devices import check_device, to_device
+from codi_core.execution.world_selection import of_worlds
+from codi_core.experiments import Experiment
+from codi_core.guidance import FactoredGuidance, Guidance, MonteCarloGuidance
+from codi_core.planning import Observation, Planner
+from codi_core.policies import DiffusionPolicy, PolicySpec
+from codi_core.policies.diffusion import denoising_loss
+from codi_core.posteriors import CorrelatedPosterior, IsotropicPosterior
+from codi_core.tasks import EpisodeKey
+from codi_core.training import Trainer, TrainerSettings
+from codi_franka.action import ACTION_SPEC
+from codi_franka.observation import SHAPES
+
+LATENCY_BAR_MS, TEAM_BAR_MS, TRAINING_BAR_S = 25.0, 200.0, 240.0
+GAIN_BAR, EXPONENT_BAR = 30.0, 1.1
+SHIPPED_STEPS, SHIPPED_BATCH, SHIPPED_WINDOWS, SHIPPED_WIDTHS = 16_000, 256, 490_000, (64, 128)
+"""What the shipped policy of an arm was trained with."""
+BASELINE_SECONDS = 12.0
+"""No CPU baseline is repeated for longer."""
+
+Run = Callable[[], object]
+
+
+@attrs.frozen(eq=False)
+class Scene:
+    """Worlds in the middle of a task, on the CPU.
+
+    Attributes:
+        experiment: the task.
+        state: of B worlds.
+        observation: what is seen there, (B, 1, ...) each.
+        worlds: B.
+    """
+
+    experiment: Experiment
+    state: Any
+    observation: Observation
+    worlds: int
+
+    def repeated(self, worlds: int) -> Scene:
+        """As many worlds, which begin alike in turn."""
+        rows = torch.arange(worlds) % self.worlds
+        seen = {name: value[rows] for name, value in self.observation.items()}
+        return Scene(self.experiment, of_worlds(self.state, rows), seen, worlds)
+
+    def planning(self, guidance: Guidance, steps: int, device: str) -> Run:
+        """What plans in these worlds, each time with noise of its own."""
+        planner = make_planner(_on(self.experiment, device), guidance, steps)
+        numbers = iter(range(1_000_000))
+
+        def run() -> object:
+            number = next(numbers)
+            keys = [(0, world, number) for world in range(self.worlds)]
+            context = context_of(planner, keys, self.observation, self.state, device)
+            return planner.plan(context)
+
+        return run
+
+    def evaluating(self, samples: int, device: str) -> Run:
+        """What predicts chunks that the base policies might draw; without a cost."""
+        experiment = _on(self.experiment, device)
+        product, predictor = experiment.product(), experiment.predictor()
+        generator = torch.Generator().manual_seed(0)
+        flat = torch.randn(self.worlds, samples, product.size, generator=generator).to(device)
+        chunks, state = product.decode(flat), to_device(self.state, device)
+        return lambda: predictor.predict(state, chunks)
+
+
+def _on(experiment: Experiment, device: str) -> Experiment:
+    return attrs.evolve(experiment, config=attrs.evolve(experiment.config, device=device))
+
+
+def driven(experiment: Experiment, worlds: int, steps: int, guidance: Guidance) -> Scene:
+    """Drive worlds for some control steps, by plans on the CPU."""
+    environment = experiment.environment()
+    step = environment.reset([EpisodeKey(0, world) for world in range(worlds)])
+    planner: Planner = make_planner(experiment, guidance, 8)
+    for number in range(steps):
+        if number % 4 == 0:
+            keys = [(0, world, number) for world in range(worlds)]
+            made = planner.plan(context_of(planner, keys, with_history(step), step.state))
+        step = environment.step(tuple(chunk[:, number % 4] for chunk in made.chunks))
+    return Scene(experiment, step.state, with_history(step), worlds)
+
+
+# -- timing -------------------------------------------------------------------------------------
+
+
+def timed(run: Run, device: str, repeats: int, seconds: float = np.inf) -> dict[str, float]:
+    """Milliseconds of a run, after one or two that do not count."""
+    run()
+    found: list[float] = []
+    began = time.perf_counter()
+    if device != "cpu":
+        run()
+    while len(found) < repeats and (not found or time.perf_counter() - began < seconds):
+        _settle(device)
+        start = time.perf_counter()
+        run()
+        _settle(device)
+        found.append(1e3 * (time.perf_counter() - start))
+    return spread(found)
+
+
+def _settle(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def inspected(run: Run, device: str) -> dict[str, Any]:
+    """How many kernels a run takes on a GPU, how long they alone take, and where the host waits."""
+    if torch.device(device).type != "cuda":
+        return {}
+    torch.cuda.reset_peak_memory_stats()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        run()
+        torch.cuda.set_sync_debug_mode("default")
+    waits = [
+        f"{each.filename}:{each.lineno}" for each in caught if "synchroniz" in str(each.message)
+    ]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize()
+    kernels = [each for each in profile.events() if each.device_type == DeviceType.CUDA]
+    return {
+        "waits": sorted(set(waits)),
+        "kernels": len(kernels),
+        "kernels_ms": sum(each.time_range.elapsed_us() for each in kernels) / 1e3,
+        "peak_mib": torch.cuda.max_memory_allocated() / 2**20,
+    }
+
+
+def compared(
+    make: Callable[[str], Run], given: argparse.Namespace, make_baseline: Callable[[str], Run]
+) -> dict[str, Any]:
+    """A run on the device and on the CPU; the baseline may be smaller."""
+    run = make(given.device)
+    row = {"device_ms": timed(run, given.device, given.repeats), **inspected(run, given.device)}
+    row["cpu_ms"] = timed(make_baseline("cpu"), "cpu", given.repeats, BASELINE_SECONDS)
+    return row
+
+
+# -- what is measured ---------------------------------------------------------------------------
+
+
+def handover(given: argparse.Namespace) -> dict[str, Any]:
+    """One world with many samples, and many worlds."""
+    experiment = experiments.prepare("franka-handoff")
+    temperature = experiment.config.temperature
+
+    def guidance(samples: int) -> Guidance:
+        return MonteCarloGuidance(IsotropicPosterior(), samples, temperature)
+
+    scene = driven(experiment, min(4, given.worlds), given.drive, guidance(16))
+    one, many = scene.repeated(1), scene.repeated(given.worlds)
+    few = scene.repeated(min(8, given.worlds))
+
+    def predicts(device: str) -> Run:
+        return one.evaluating(given.samples, device)
+
+    def replans(device: str) -> Run:
+        return one.planning(guidance(given.samples), 16, device)
+
+    throughput = compared(
+        lambda device: many.planning(guidance(64), 8, device),
+        given,
+        lambda device: few.planning(guidance(64), 8, device),
+    )
+    throughput["worlds_s"] = 1e3 * many.worlds / throughput["device_ms"]["median"]
+    throughput["cpu_worlds_s"] = 1e3 * few.worlds / throughput["cpu_ms"]["median"]
+    throughput["gain"] = throughput["worlds_s"] / throughput["cpu_worlds_s"]
+    return {
+        "predictor": compared(predicts, given, predicts) | {"difference": difference(one, given)},
+        "replan": compared(replans, given, replans),
+        "worlds": throughput,
+    }
+
+
+def difference(scene: Scene, given: argparse.Namespace) -> float:
+    """How far the device's predicted hands are from the CPU's, at most [m]."""
+
+    def hands(device: str) -> Tensor:
+        found: Any = scene.evaluating(given.samples, device)()
+        return found.trajectory.hand_position.cpu()
+
+    return float((hands(given.device) - hands("cpu")).abs().max())
+
+
+def teams(given: argparse.Namespace) -> dict[str, Any]:
+    """Replans of navigation-swap, by the number of robots."""
+    rows = {}
+    for agents in given.agents:
+        options = {"agents": agents, "stop_at_contact": False}
+        experiment = experiments.prepare("navigation-swap", options)
+        guidance = FactoredGuidance(CorrelatedPosterior(), 64, experiment.config.temperature)
+        scene = driven(experiment, 1, 1, guidance)
+
+        def replans(device: str, scene: Scene = scene, guidance: Guidance = guidance) -> Run:
+            return scene.planning(guidance, 8, device)
+
+        rows[agents] = compared(replans, given, replans)
+    return rows
+
+
+def exponent(rows: dict[int, Any], column: str) -> float | None:
+    """The slope of log time over log N."""
+    if len(rows) < 2:
+        return None
+    times = [row[column]["median"] for row in rows.values()]
+    return float(np.polyfit(np.log(list(rows)), np.log(times), 1)[0])
+
+
+def training(given: argparse.Namespace) -> dict[str, Any]:
+    """Steps of a training, and how long the shipped one would take."""
+    row = {
+        "device_step_ms": _training_step(given.device, given.training_steps, given.windows),
+        "cpu_step_ms": _training_step("cpu", max(2, given.training_steps // 20), given.windows),
+    }
+    return row | {
+        f"{where}_s_extrapolated": row[f"{where}_step_ms"] * SHIPPED_STEPS / 1e3
+        for where in ("device", "cpu")
+    }
+
+
+def _training_step(device: str, steps: int, frames: int) -> float:
+    """The median milliseconds of ten steps, over as many as there are."""
+    torch.manual_seed(0)
+    policy = DiffusionPolicy.build(PolicySpec(ACTION_SPEC, SHAPES), "unet", widths=SHIPPED_WIDTHS)
+    number = torch.arange(frames)
+    windows = Segments(
+        {name: torch.randn(frames, *shape) for name, shape in SHAPES.items()},
+        torch.randn(frames, ACTION_SPEC.dimension),
+        number,
+        torch.zeros_like(number),
+        torch.full_like(number, frames - 1),
+        ACTION_SPEC.horizon,
+    ).to(device)
+    settings = TrainerSettings(10**9, SHIPPED_BATCH, log_every=10**9, evaluate_every=10**9)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            policy.to(device), denoising_loss, windows, settings, Path(folder) / "training"
+        )
+        chunk = max(1, min(10, steps // 3))
+        ticks = [_trained(trainer, chunk, device) for _ in range(1 + steps // chunk)]
+    return float(np.median(ticks[1:])) / chunk
+
+
+def _trained(trainer: Trainer[Any, Any], steps: int, device: str) -> float:
+    """Milliseconds of so many more steps, without the saving that ends them."""
+    ends: list[float] = []
+    goal = trainer.step + steps
+
+    def stop() -> bool:
+        if trainer.step == goal:
+            _settle(device)
+            ends.append(time.perf_counter())
+        return trainer.step == goal
+
+    _settle(device)
+    began = time.perf_counter()
+    trainer.run(stop=stop)
+    return 1e3 * (ends[0] - began)
+
+
+# -- the report ---------------------------------------------------------------------------------
+
+
+def main() -> int:
+    given = _given()
+    check_device(given.device)
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    figures: dict[str, Any] = {"device": _name(given.device)}
+    for part in (handover, teams, training):
+        if part.__name__ in given.parts:
+            figures[part.__name__] = part(given)
+            CONSOLE.print(f"{part.__name__}: {time.perf_counter() - began:.0f} s", highlight=False)
+            save(given.json, figures)
+    figures["seconds"] = time.perf_counter() - began
+    _report(figures, given)
+    save(given.json, figures)
+    return 0
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+def _report(figures: dict[str, Any], given: argparse.Namespace) -> None:
+    hands, teams_of = figures.get("handover", {}), figures.get("teams", {})
+    names = {
+        "predictor": f"predictor alone, M {given.samples}, one world",
+        "replan": f"replan, M {given.samples}, 16 steps, one world",
+        "worlds": f"replan, M 64, 8 steps, {given.worlds} worlds (CPU: {min(8, given.worlds)})",
+    }
+    rows = [(names[name], row) for name, row in hands.items()]
+    rows += [(f"{agents} robots, M 64, 8 steps", row) for agents, row in teams_of.items()]
+    table(
+        f"{figures['device']} beside one CPU core [ms]",
+        ["", "median", "p95", "kernels", "kernels' own", "waits", "MiB", "CPU median"],
+        [_cells(name, row) for name, row in rows],
+    )
+    for row in (row for _, row in rows if row.get("waits")):
+        CONSOLE.print("waits:", *row["waits"], sep="\n  ", highlight=False)
+    if hands:
+        _verdicts_of_handovers(hands)
+    if teams_of:
+        slope = exponent(teams_of, "device_ms")
+        figures["exponent"], figures["cpu_exponent"] = slope, exponent(teams_of, "cpu_ms")
+        largest = max(teams_of)
+        took = teams_of[largest]["device_ms"]["median"]
+        verdict(f"{largest} robots in {took:.0f} ms, at most {TEAM_BAR_MS:g}", took <= TEAM_BAR_MS)
+        if slope is not None:
+            verdict(f"exponent {slope:.2f}, at most {EXPONENT_BAR}", slope <= EXPONENT_BAR)
+    if "training" in figures:
+        _verdict_of_training(figures["training"])
+
+
+def _cells(name: str, row: dict[str, Any]) -> list[object]:
+    own = [row.get("kernels", "-"), row.get("kernels_ms", "-")]
+    beside = [len(row["waits"]) if "waits" in row else "-", round(row.get("peak_mib", 0)) or "-"]
+    took = row["device_ms"]
+    return [name, took["median"], took["p95"], *own, *beside, row["cpu_ms"]["median"]]
+
+
+def _verdicts_of_handovers(hands: dict[str, Any]) -> None:
+    for name in ("predictor", "replan"):
+        took = hands[name]["device_ms"]["median"]
+        verdict(f"{name} in {took:.1f} ms, at most {LATENCY_BAR_MS:g}", took <= LATENCY_BAR_MS)
+    worlds = hands["worlds"]
+    verdict(
+        f"{worlds['worlds_s']:.0f} worlds a second, {worlds['cpu_worlds_s']:.1f} on one CPU core: "
+        f"{worlds['gain']:.0f} times as many, at least {GAIN_BAR:g}",
+        worlds["gain"] >= GAIN_BAR,
+    )
+
+
+def _verdict_of_training(row: dict[str, Any]) -> None:
+    took = row["device_s_extrapolated"]
+    verdict(
+        f"a training step in {row['device_step_ms']:.2f} ms (CPU {row['cpu_step_ms']:.0f} ms): "
+        f"{SHIPPED_STEPS} steps would take {took:.0f} s, at most {TRAINING_BAR_S:g}",
+        took <= TRAINING_BAR_S,
+    )
+
+
+def _given() -> argparse.Namespace:
+    parser = options(__doc__)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--parts", nargs="+", default=["handover", "teams", "training"])
+    parser.add_argument("--samples", type=int, default=1024, help="M of one world")
+    parser.add_argument("--worlds", type=int, default=256)
+    parser.add_argument("--agents", type=int, nargs="+", default=[128, 512, 1024], metavar="N")
+    parser.add_argument("--drive", type=int, default=40, help="control steps before measuring")
+    parser.add_argument("--training-steps", type=int, default=300)
+    parser.add_argument("--windows", type=int, default=SHIPPED_WINDOWS)
+    parser.add_argument("--repeats", type=int, default=20)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
