@@ -37,9 +37,14 @@ def to_device(value: Any, device: torch.device | str) -> Any:
     It looks into mappings, tuples, lists, attrs classes and data classes; whatever else it finds
     stays as it is.
     """
+    return with_tensors(value, lambda tensor: tensor.to(device))
+
+
+def with_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same structure with its tensors changed; it looks where :func:`to_device` does."""
     if isinstance(value, torch.Tensor):
-        return value.to(device)
-    return _changed(value, lambda part: to_device(part, device))
+        return change(value)
+    return _changed(value, lambda part: with_tensors(part, change))
 
 
 def copied(value: Any) -> Any:

@@ -38,6 +38,17 @@ class Diagnostics:
             self._add(name, int(amount))
         return self._counts
 
+    def copied(self) -> Diagnostics:
+        """What was recorded and counted, in memory of its own; without the times."""
+        return Diagnostics(
+            series=defaultdict(
+                list,
+                {name: [value.clone() for value in values] for name, values in self.series.items()},
+            ),
+            counts=self._counts.copy(),
+            uncounted=[(name, amount.clone()) for name, amount in self._uncounted],
+        )
+
     def record(self, name: str, value: Tensor) -> None:
         """Append a (B,) value, measured at the present denoising step."""
         self.series[name].append(value)

@@ -10,6 +10,7 @@ import torch
 
 from codi_core import experiments
 from codi_core.execution.devices import to_device
+from codi_core.execution.graphs import GraphedPlanner
 from codi_core.planning import NoiseSource, PlanContext
 from codi_core.planning.streams import CounterStreams, seed_of
 from codi_core.tasks import EpisodeKey
@@ -28,6 +29,7 @@ from codi_franka.state import FrankaState, hands_in_base
 from codi_franka.task import COSTS, HandoffTask
 from franka.scenes import OPEN, random_chunks, random_states, state
 from franka.stand_in import StandIn
+from tests.core.tape import tape
 
 KEYS = [EpisodeKey(0, 0), EpisodeKey(0, 1)]
 
@@ -159,6 +161,32 @@ def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
             plan = planner.plan(replan)
         assert waits == []
         assert bool(torch.isfinite(plan.flat).all())
+
+
+def test_replans_can_be_recorded_as_a_graph(monkeypatch) -> None:
+    """The tape has a graph's rules: nothing but tensors in the same memory changes in a replay."""
+    monkeypatch.setattr("codi_core.planning.noise.streams_on", counted_streams)
+    with second_device() as device:
+        experiment = experiments.prepare(
+            "franka-handoff", device=str(device), samples=4, steps=1, sampler="ancestral"
+        )
+        planner, step = experiment.planner(), experiment.environment().reset(KEYS)
+        graphed = GraphedPlanner(planner, tape)
+
+        def context(number):
+            noise = NoiseSource([(0, world, number) for world in range(2)], device)
+            turned = torch.tensor([number % 2, 1 - number % 2])
+            seen = {name: value[turned].unsqueeze(1) for name, value in step.observation.items()}
+            state = step.state.of_worlds(turned)
+            return PlanContext(
+                noise, to_device(seen, device), planner.layout, to_device(state, device)
+            )
+
+        graphed.plan(context(0))
+        for number in (1, 2):
+            found, expected = graphed.plan(context(number)), planner.plan(context(number))
+            assert torch.allclose(found.flat, expected.flat, atol=1e-5)
+            assert found.diagnostics.counts == expected.diagnostics.counts
 
 
 def test_advance_stays_where_the_state_is() -> None:

@@ -1,0 +1,176 @@
+"""Plans as CUDA graphs: recorded once, and replayed without Python or launches one by one.
+
+A plan consists of thousands of small kernels, each of which takes longer to launch than to run. A
+CUDA graph launches them all at once. It always reads and writes the same memory, so what a plan
+depends on is copied there before, and its result is copied out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_core.execution.devices import with_tensors
+from codi_core.planning import Diagnostics, NoiseSource, Plan, PlanContext, Planner
+
+Replay = Callable[[], object]
+"""Makes a recorded plan again, in the same memory."""
+
+MOST = 8
+"""So many sizes of batches are kept recorded; the one that came first goes first."""
+
+
+def cuda_graph(run: Callable[[], Plan]) -> tuple[Plan, Replay]:
+    """Record a run as a CUDA graph.
+
+    Args:
+        run: always reads the same memory, and waits for the device no more after its first call.
+
+    Returns:
+        Its plan, and what makes that plan anew.
+
+    Raises:
+        RuntimeError: something in it can't be recorded.
+    """
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        run()  # copies constants, loads kernels
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            run()  # a wait is found here, before it spoils a recording
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        plan = run()
+    return plan, graph.replay
+
+
+class GraphedPlanner(Planner):
+    """Records the plans of another planner, one for each size of batch, and replays them.
+
+    Plans are as they are without, but that nobody measures how long their stages take. What can't
+    be recorded, or has a deadline, is planned as usual; a warning says why.
+
+    Args:
+        planner: makes the plans. Besides tensors, its state estimates always hold the same.
+        record: records a run.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        record: Callable[[Callable[[], Plan]], tuple[Plan, Replay]] = cuda_graph,
+    ) -> None:
+        self.planner = planner
+        self.layout = planner.layout
+        self._record = record
+        self._recordings: dict[Hashable, _Recording | None] = {}
+
+    def plan(self, context: PlanContext) -> Plan:
+        """Plan by a replay, from the observation and the state in ``context``."""
+        if context.deadline is not None:
+            return self.planner.plan(context)
+        signature = _signature(context)
+        if signature not in self._recordings:
+            if len(self._recordings) == MOST:
+                del self._recordings[next(iter(self._recordings))]
+            self._recordings[signature] = self._recorded(context)
+        recording = self._recordings[signature]
+        return self.planner.plan(context) if recording is None else recording.plan_from(context)
+
+    @torch.inference_mode(False)  # recordings outlive the plan that asks first
+    def _recorded(self, context: PlanContext) -> _Recording | None:
+        kept = _Inputs.of(context)
+        try:
+            plan, replay = self._record(lambda: self.planner.plan(kept.context()))
+        except RuntimeError as error:
+            reason = str(error).strip().split("\n")[0]
+            warnings.warn(f"plans are made without CUDA graphs: {reason}", stacklevel=3)
+            return None
+        return _Recording(kept, plan, replay)
+
+
+@attrs.frozen(eq=False)
+class _Inputs:
+    """What plans depend on, in memory that stays.
+
+    Attributes:
+        given: a context that has it.
+    """
+
+    given: PlanContext
+
+    @classmethod
+    def of(cls, context: PlanContext) -> _Inputs:
+        """Copies of a context's tensors, and streams that stand where its noise does."""
+        noise = NoiseSource([(0, 0, 0)] * context.worlds, context.noise.device)
+        noise.replace(range(context.worlds), context.noise)
+        copies = with_tensors(_dependencies(context), Tensor.clone)
+        return cls(attrs.evolve(context, noise=noise, **copies))
+
+    def context(self) -> PlanContext:
+        """A plan from them; the state is another object, so that nobody takes it for known."""
+        return attrs.evolve(
+            self.given,
+            state=with_tensors(self.given.state, lambda tensor: tensor.view_as(tensor)),
+            diagnostics=Diagnostics(),
+            cache={},
+        )
+
+    def become(self, context: PlanContext) -> None:
+        """Take over what another plan depends on."""
+        mine, others = _tensors(self.given), _tensors(context)
+        for kept, other in zip(mine, others, strict=True):
+            kept.copy_(other)
+        self.given.noise.replace(range(context.worlds), context.noise)
+
+
+@attrs.frozen(eq=False)
+class _Recording:
+    """One recorded plan."""
+
+    inputs: _Inputs
+    plan: Plan
+    replay: Replay
+
+    def plan_from(self, context: PlanContext) -> Plan:
+        """The plan of a context, in memory of its own."""
+        self.inputs.become(context)
+        self.replay()
+        chunks = tuple(chunk.clone() for chunk in self.plan.chunks)
+        return Plan(chunks, self.plan.flat.clone(), self.plan.diagnostics.copied())
+
+
+def _dependencies(context: PlanContext) -> dict[str, Any]:
+    """What holds the tensors that a plan depends on, but for its noise."""
+    return {
+        "observation": dict(context.observation),
+        "state": context.state,
+        "previous": context.previous,
+    }
+
+
+def _tensors(context: PlanContext) -> Sequence[Tensor]:
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    with_tensors(_dependencies(context), note)
+    return found
+
+
+def _signature(context: PlanContext) -> Hashable:
+    """What plans of one recording share."""
+    sizes = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in _tensors(context))
+    return context.worlds, context.committed, context.sigma_range, context.previous is None, sizes
