@@ -199,7 +199,7 @@ def test_a_policy_for_another_robot_is_refused_by_the_field_that_differs(tmp_pat
         policies(tmp_path / "x.safetensors")
 
 
-@pytest.mark.parametrize("offer", ["single-agent", "joint"])
+@pytest.mark.parametrize("offer", ["single-agent", "joint", "single-agent-200", "joint-200"])
 def test_the_shipped_checkpoints_load(offer: str) -> None:
     product = prepare(TASK, policy=offer).product()
     assert product.sigma_range[0] <= 0.05

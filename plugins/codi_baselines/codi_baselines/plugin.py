@@ -86,10 +86,12 @@ def _classifier_guidance(
     method: str,
     parts: MethodParts,
     checkpoint: str | None = None,
-    scale: float = 1.0,
-    lowest: float = 0.0,
+    scale: float = 0.1,
+    lowest: float = 0.2,
     highest: float = math.inf,
 ) -> Planner:
+    # Scale and lowest level were searched on the handover: a model's errors outweigh what its
+    # gradient, divided by λ = 0.002, says about small differences.
     from codi_baselines.methods.classifier_guidance import classifier_guidance
 
     return classifier_guidance(method, parts, checkpoint, scale, lowest, highest)

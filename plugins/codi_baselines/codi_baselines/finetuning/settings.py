@@ -31,7 +31,7 @@ class FineTuningSettings(BaselineSettings):
     sampling_steps: int = _count("denoising steps of a sample", 8)
     measured_states: int = _count("states in which E[J] of the policy is measured", 128)
     measured_samples: int = _count("samples in each of them for that", 4)
-    steps: int = shared_option("steps", 5000)
+    steps: int = shared_option("steps", 3000)
     learning_rate: float = shared_option("learning_rate", 3e-4)
     warm_up: int = shared_option("warm_up", 100)
     ema_maximum: float = shared_option("ema_maximum", 0.995)
@@ -52,6 +52,7 @@ class MirrorDescentSettings(FineTuningSettings):
         UsageError: a value out of range.
     """
 
+    learning_rate: float = shared_option("learning_rate", 1e-3)
     normalise: float | None = training_option(
         METHOD,
         "take the running mean and spread out of the costs, clip them to ±3, and divide them by "
@@ -77,6 +78,8 @@ class SoftActorCriticSettings(FineTuningSettings):
 
     samples: int = _count("samples in each of them; each gets one noise level", 4)
     kept: int = _count("how many times' samples are learnt from", 8)
+    learning_rate: float = shared_option("learning_rate", 1e-4)
+    keep_every: int = shared_option("keep_every", 100)
     reverse_samples: int = training_option(
         METHOD,
         "K, reverse samples that the target at a noisy chunk is made of",
@@ -100,6 +103,7 @@ class EditAndDistilSettings(FineTuningSettings):
     """
 
     samples: int = _count("samples in each of them; each is edited", 8)
+    learning_rate: float = shared_option("learning_rate", 1e-3)
     edits: int = training_option(
         METHOD,
         "perturbations that an edit is made of",
@@ -110,7 +114,7 @@ class EditAndDistilSettings(FineTuningSettings):
     edit_scale: float = training_option(
         METHOD,
         "their standard deviation, in units of normalised actions",
-        0.05,
+        0.1,
         type=positive,
         metavar="X",
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from codi_baselines.cost_model.checkpoint import load_cost_model
 from codi_baselines.cost_model.guidance import CostModelGuidance
 from codi_baselines.methods.trained import find_trained
@@ -15,10 +13,10 @@ from codi_core.planning import Planner
 def classifier_guidance(
     method: str,
     parts: MethodParts,
-    checkpoint: str | None = None,
-    scale: float = 1.0,
-    lowest: float = 0.0,
-    highest: float = math.inf,
+    checkpoint: str | None,
+    scale: float,
+    lowest: float,
+    highest: float,
 ) -> Planner:
     """The planner of a method that a cost model guides.
 
@@ -26,7 +24,7 @@ def classifier_guidance(
         method: "cg-joint" or "cg-product".
         parts: what the planner is made from.
         checkpoint: of the cost model; None looks among the shipped ones.
-        scale: see :class:`CostModelGuidance`, as for the others.
+        scale: what the gradient is multiplied with; 1 is Eq. 49.
         lowest: the lowest noise level that is guided.
         highest: the highest one.
 
