@@ -99,10 +99,18 @@ class PlantError(CodiError):
     """A plant that failed, does not answer, or whose time went wrong."""
 
 
-class CostError(CodiError):
-    """A cost function that raised, or returned something that is not a (B, M) tensor."""
+class PartError(CodiError):
+    """A part of a plan, such as a posterior or a predictor, that raised."""
 
     exit_code = 2
+
+
+class NotFiniteError(PartError):
+    """A part of a plan that returned numbers that are not finite."""
+
+
+class CostError(PartError):
+    """A cost function that raised, or returned something that is not a (B, M) tensor."""
 
 
 class EpisodeError(CodiError):

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from codi_core.commands.errors import guarded, print_warning
+from codi_core.commands.registered import run_registered
 from codi_core.errors import UsageError
-from codi_core.host.choices import make_part
 from codi_core.host.plugins import load_plugins
 from codi_core.version import __version__
 
@@ -34,8 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         valid = ", ".join(jobs.names()) or "none is installed; codi-baselines brings some"
         raise UsageError(f"which job? write {PROG} JOB; valid: {valid}")
     record = jobs.get(arguments[0])
-    job = make_part(record.factory, f"benchmark '{record.name}'")
-    return int(job(arguments[1:]))
+    return run_registered(record, f"benchmark '{record.name}'", arguments[1:])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from codi_core.commands.errors import guarded, print_warning
-from codi_core.host.choices import make_part
+from codi_core.commands.registered import run_registered
 from codi_core.host.plugins import load_plugins
 from codi_core.version import __version__
 
@@ -26,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\ncodi COMMAND --help shows a command's options.")
         return 0
     record = host.commands.get(arguments[0])
-    command = make_part(record.factory, f"command '{record.name}'")
-    return int(command(arguments[1:]))
+    return run_registered(record, f"command '{record.name}'", arguments[1:])
 
 
 if __name__ == "__main__":

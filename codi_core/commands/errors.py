@@ -18,8 +18,8 @@ from codi_core.commands.output import mute, spell_out
 from codi_core.errors import (
     OUT_OF_MEMORY,
     CodiError,
-    CostError,
     EpisodeError,
+    PartError,
     is_out_of_memory,
 )
 
@@ -40,10 +40,10 @@ class Main(Protocol):
 def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Wrap a command's ``main`` so that what the user can mend ends in a message.
 
-    A :class:`CodiError` prints its message and exits with its code. The error of a cost, or of what
-    broke every episode, shows the traceback of the user's code. Ctrl-C exits with 130.
-    Where the memory does not suffice, a message says so. Anything else is a bug and keeps its
-    traceback.
+    A :class:`CodiError` prints its message and exits with its code. The error of a part that
+    raised, or of what broke every episode, shows the traceback of the user's code. Ctrl-C exits
+    with 130. Where the memory does not suffice, a message says so. Anything else is a bug and keeps
+    its traceback.
     """
 
     @functools.wraps(main)
@@ -55,7 +55,7 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
             _flush()
             return code
         except CodiError as error:
-            if isinstance(error, (CostError, EpisodeError)) and error.__cause__ is not None:
+            if isinstance(error, (PartError, EpisodeError)) and error.__cause__ is not None:
                 sys.stderr.write(user_traceback(error.__cause__))
             print_error(str(error))
             return error.exit_code

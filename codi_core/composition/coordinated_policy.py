@@ -7,11 +7,11 @@ import torch
 from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.composition.plan_cost import make_evaluate
 from codi_core.costs import CostFunction
-from codi_core.guidance import Guidance
+from codi_core.guidance import Guidance, guide_checked
 from codi_core.planning import Plan, PlanContext, Planner, prepare
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
-from codi_core.samplers import Sampler
+from codi_core.samplers import Sampler, sample_checked
 
 
 class CoordinatedPolicy(Planner):
@@ -52,6 +52,6 @@ class CoordinatedPolicy(Planner):
             denoiser = self.product.denoiser(context.observation)
             prepare(denoiser, self.sampler.schedule.levels(context.noise.device)[:-1])
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
-            guided = self.guidance.guide(denoiser, evaluate, context)
-            flat = self.sampler.sample(guided, self.product.size, context)
+            guided = guide_checked(self.guidance, denoiser, evaluate, context)
+            flat = sample_checked(self.sampler, guided, self.product.size, context)
         return Plan(self.product.decode(flat), flat, context.diagnostics)

@@ -25,7 +25,15 @@ from codi_core.planning import (
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
-from codi_core.samplers import ANCESTRAL, Sampler, Schedule, SingleCallSampler, Visit, level_column
+from codi_core.samplers import (
+    ANCESTRAL,
+    Sampler,
+    Schedule,
+    SingleCallSampler,
+    Visit,
+    level_column,
+    sample_checked,
+)
 
 PARTS = 4
 """In how many parts :class:`BestOf` draws its samples, if it may have to stop at a deadline."""
@@ -42,7 +50,7 @@ def sample_many(
     def side_by_side(noisy: Tensor, sigma: Tensor) -> Tensor:
         return denoiser(torch.unflatten(noisy, -1, (count, size)), sigma).flatten(1)
 
-    drawn_together = sampler.sample(side_by_side, count * size, context)
+    drawn_together = sample_checked(sampler, side_by_side, count * size, context)
     return torch.unflatten(drawn_together, -1, (count, size))
 
 

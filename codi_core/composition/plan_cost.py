@@ -9,8 +9,10 @@ from torch import Tensor
 from codi_core.costs import CostFunction, CostTerms, local_terms, require_locality
 from codi_core.errors import CostError
 from codi_core.planning import PlanContext
+from codi_core.planning.checks import Calling
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Prediction, Predictor
+from codi_core.predictors.checks import check_prediction, check_trajectory
 from codi_core.resources import can_branch_on
 
 
@@ -45,7 +47,7 @@ class PlanCost:
         prediction = self._predict(flat)
         diagnostics = self.context.diagnostics
         with diagnostics.stage("cost"):
-            values = _checked(self.cost(prediction.trajectory), flat, self.cost)
+            values = self._judge(prediction, flat)
             diagnostics.count("nan_costs", torch.isnan(values).sum())
             failed = self._failed(prediction)
             if failed is not None:
@@ -62,12 +64,28 @@ class PlanCost:
         require_locality(self.cost)
         prediction = self._predict(flat)
         with self.context.diagnostics.stage("cost"):
-            found = local_terms(self.cost, prediction.trajectory)
-            self._check(found, flat)
+            found = self._judge_terms(prediction, flat)
             self._count_lost(found)
             failed = self._failed(prediction)
             if failed is not None:
                 found = _forbid(found, failed, self.product.agents)
+        return found
+
+    def _judge(self, prediction: Prediction, flat: Tensor) -> Tensor:
+        try:
+            return _checked(self.cost(prediction.trajectory), flat, self.cost)
+        except CostError:
+            # The cost may have been given something that no cost can judge.
+            check_trajectory(prediction.trajectory, flat.shape[:2], self.predictor)
+            raise
+
+    def _judge_terms(self, prediction: Prediction, flat: Tensor) -> CostTerms:
+        try:
+            found = local_terms(self.cost, prediction.trajectory)
+            self._check(found, flat)
+        except CostError:
+            check_trajectory(prediction.trajectory, flat.shape[:2], self.predictor)
+            raise
         return found
 
     def _check(self, found: CostTerms, flat: Tensor) -> None:
@@ -81,9 +99,11 @@ class PlanCost:
     def _predict(self, flat: Tensor) -> Prediction:
         diagnostics = self.context.diagnostics
         with diagnostics.stage("predict"):
-            prediction = self.predictor.predict(self.context.state, self.product.decode(flat))
+            chunks = self.product.decode(flat)
+            with Calling(self.predictor, ".predict()"):
+                prediction = self.predictor.predict(self.context.state, chunks)
         diagnostics.count("rollouts", flat.shape[0] * flat.shape[1])
-        return prediction
+        return check_prediction(prediction, flat.shape[:2], self.predictor)
 
     def _failed(self, prediction: Prediction) -> Tensor | None:
         """Which predictions failed, counted; None if none is known to have."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from codi_core.costs.base import CostFunction
 from codi_core.costs.terms import CostTerms
 from codi_core.costs.weighted import WeightedCost
-from codi_core.errors import CostError, LocalityError
+from codi_core.errors import CostError, LocalityError, is_out_of_memory
 
 
 class LocalCost(CostFunction):
@@ -25,8 +26,12 @@ class LocalCost(CostFunction):
         """
 
     def __call__(self, trajectory: Any) -> Tensor:
-        """The sum of the terms, (B, M)."""
-        return self.terms(trajectory).total()
+        """The sum of the terms, (B, M).
+
+        Raises:
+            CostError: they are not terms.
+        """
+        return _checked(self.terms(trajectory), type(self).__name__).total()
 
 
 def local_terms(cost: CostFunction, trajectory: Any) -> CostTerms:
@@ -65,15 +70,31 @@ def _terms(cost: CostFunction, trajectory: Any, name: str) -> CostTerms:
     assert isinstance(cost, LocalCost)
     try:
         found: object = cost.terms(trajectory)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
         raise CostError(f"cost '{name}' raised {type(error).__name__}: {error}") from error
+    return _checked(found, name)
+
+
+def _checked(found: object, name: str) -> CostTerms:
     if not isinstance(found, CostTerms):
         raise CostError(f"the terms of cost '{name}' are {type(found).__name__}, not CostTerms")
+    tensors: tuple[object, ...] = (found.values, found.world, found.members)
+    if not all(isinstance(part, Tensor) for part in tensors):
+        kinds = ", ".join(type(part).__name__ for part in tensors)
+        raise CostError(f"the terms of cost '{name}' have {kinds}; they must be tensors")
     shapes = [tuple(part.shape) for part in (found.values, found.world, found.members)]
     count = shapes[0][:1]
     if [len(shape) for shape in shapes] != [2, 1, 2] or {s[:1] for s in shapes} != {count}:
         raise CostError(
             f"the terms of cost '{name}' have values {shapes[0]}, world {shapes[1]} and members "
             f"{shapes[2]}; they must be (T, M), (T,) and (T, k)"
+        )
+    kinds = f"{found.values.dtype}, {found.world.dtype} and {found.members.dtype}"
+    if found.values.is_complex() or {found.world.dtype, found.members.dtype} != {torch.int64}:
+        raise CostError(
+            f"the terms of cost '{name}' have values, world and members of the types {kinds}; "
+            "they must be real numbers, int64 and int64"
         )
     return found

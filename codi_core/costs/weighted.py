@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codi_core.costs.base import CostFunction
-from codi_core.errors import CostError, SpecificationError
+from codi_core.errors import CodiError, CostError, SpecificationError, is_out_of_memory
 
 
 @attrs.frozen
@@ -70,11 +70,16 @@ class WeightedCost(CostFunction):
 def evaluate_term(term: CostTerm, trajectory: Any) -> Tensor:
     """Evaluate one term, naming it in whatever goes wrong."""
     try:
-        value = term.cost(trajectory)
+        value: object = term.cost(trajectory)
+    except CodiError:
+        raise
     except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
         raise CostError(f"cost '{term.name}' raised {type(error).__name__}: {error}") from error
-    if not isinstance(value, torch.Tensor):
+    if not isinstance(value, torch.Tensor) or value.is_complex():
+        kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
         raise CostError(
-            f"cost '{term.name}' returned {type(value).__name__}: it must return a (B, M) tensor"
+            f"cost '{term.name}' returned {kind}: it must return a (B, M) tensor of real numbers"
         )
     return value

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from codi_core.errors import EpisodeError
+from codi_core.errors import EpisodeError, SpecificationError
 from codi_core.evaluation.statistics import wilson_interval
+from codi_core.files.durable import to_json
 from codi_core.tasks.metrics import EpisodeRecord, Metrics
 
 WARNINGS = (
@@ -68,13 +70,57 @@ def run_metrics(
 
 def _summary(task_metrics: Metrics, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
     try:
-        return task_metrics.summary(records)
+        found: object = task_metrics.summary(records)
     except Exception as error:
         raise EpisodeError(
             f"{type(task_metrics).__name__} cannot summarise these episodes ("
             f"{type(error).__name__}: {error}): it has a fault, or the records are another "
             "version's or were changed"
         ) from error
+    if not isinstance(found, dict):
+        raise SpecificationError(
+            f"{type(task_metrics).__name__}.summary() returned a {type(found).__name__}; it must "
+            "be a dict of metrics"
+        )
+    return found
+
+
+def check_record(scored: object, source: str) -> EpisodeRecord:
+    """Check what every record of an episode needs.
+
+    Args:
+        scored: what the task's metrics made of an episode.
+        source: how messages call what made it.
+
+    Raises:
+        SpecificationError: something is missing, of another type, or can't be written as JSON.
+    """
+    if not isinstance(scored, Mapping):
+        raise SpecificationError(
+            f"{source} returned a {type(scored).__name__}; it must be a record, a dict of values"
+        )
+    for name in ("success", "completion_time_s"):
+        if name not in scored:
+            raise SpecificationError(
+                f"{source} returned a record without '{name}', which every record needs"
+            )
+    success, seconds = scored["success"], scored["completion_time_s"]
+    if not isinstance(success, bool | np.bool_):
+        raise SpecificationError(
+            f"{source} returned a record whose 'success' is {success!r}; it must be true or false"
+        )
+    if success and not (isinstance(seconds, Real) and 0 <= float(seconds) < np.inf):
+        raise SpecificationError(
+            f"{source} returned a success whose 'completion_time_s' is {seconds!r}; it must be a "
+            "number of seconds"
+        )
+    try:
+        to_json(scored)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(
+            f"{source} returned a record that can't be written as JSON: {error}"
+        ) from error
+    return dict(scored)
 
 
 def completion_times(records: Sequence[EpisodeRecord], limit: float) -> list[float]:

@@ -19,6 +19,7 @@ from codi_core.errors import (
     UsageError,
     is_out_of_memory,
 )
+from codi_core.evaluation.metrics import check_record
 from codi_core.execution import ControlStep, PlanWorker, RecedingHorizon, Replan, Rollout
 from codi_core.execution.plan_maker import reason_of
 from codi_core.execution.settings import MEASURED
@@ -170,18 +171,8 @@ class WaveRunner:
         return self.delays.get(numbers[0]) if len(numbers) == 1 else None
 
     def _record(self, number: int, trace: Trace, failure: str | None) -> EpisodeRecord:
-        scored = self.metrics.episode(trace, 1.0 / self.loop.settings.rate_hz)
-        for name in ("success", "completion_time_s"):
-            if name not in scored:
-                raise SpecificationError(
-                    f"{type(self.metrics).__name__}.episode() returned a record without '{name}', "
-                    "which every record needs"
-                )
-        if scored["success"] and scored["completion_time_s"] is None:
-            raise SpecificationError(
-                f"{type(self.metrics).__name__}.episode() returned a success without its "
-                "'completion_time_s'"
-            )
+        made = self.metrics.episode(trace, 1.0 / self.loop.settings.rate_hz)
+        scored = check_record(made, f"{type(self.metrics).__name__}.episode()")
         record = {"episode": number, **scored}
         if failure is not None:
             record |= {"success": False, "completion_time_s": None, "error": failure}

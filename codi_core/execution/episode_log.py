@@ -8,9 +8,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_core.errors import SpecificationError
 from codi_core.execution.devices import copied
 from codi_core.execution.endings import Endings, Events
 from codi_core.execution.rollout import Replan, Rollout
+from codi_core.planning import Observation
 from codi_core.tasks.environment import Step
 
 
@@ -41,12 +43,38 @@ class EpisodeLog:
         """
         # Simulators hand out live views; what happened must not change afterwards.
         events = {name: np.array(value) for name, value in step.events.items()}
+        self._check(events, step.observation)
         for _ in range(rows):
             self._events.append(events)
             self._endings.note(events)
         self._missed += rows - 1
         state, observation = copied(step.state), copied(step.observation)
         return attrs.evolve(step, state=state, observation=observation, events=events)
+
+    def _check(self, events: Events, observation: Observation) -> None:
+        """Check that there is a row a world, and that events stay as they began.
+
+        Raises:
+            SpecificationError: it is not so; the message names the event or observation.
+        """
+        for name, before in (self._events[0] if self._events else events).items():
+            if name not in events:
+                raise SpecificationError(
+                    f"the event '{name}' of earlier control steps is missing: there are "
+                    f"{', '.join(events) or 'none'}"
+                )
+            shape = events[name].shape
+            if shape != (self._worlds, *before.shape[1:]):
+                raise SpecificationError(
+                    f"the event '{name}' has the shape {shape}; it must have a row for each of "
+                    f"{self._worlds} worlds, and the same sizes at each control step"
+                )
+        for name, tensor in observation.items():
+            if tensor.shape[:1] != (self._worlds,):
+                raise SpecificationError(
+                    f"the observation '{name}' has the shape {tuple(tensor.shape)}; it must have a "
+                    f"row for each of {self._worlds} worlds"
+                )
 
     def fail(self, reasons: Mapping[int, str]) -> None:
         """End the episodes of worlds with the latest row, for these reasons."""

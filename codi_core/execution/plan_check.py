@@ -7,11 +7,15 @@ from torch import Tensor
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import ChunkLayout, Plan
+from codi_core.planning.checks import check_values, described
 
+REMEDY = (
+    "against a guidance that diverges, raise the temperature, scale the cost down, or take a "
+    "guidance that needs no gradient"
+)
 NOT_FINITE = (
     "are not finite: either a base policy or its observation is not finite, or the guidance "
-    "diverged; against the latter, raise the temperature, scale the cost down, or take a guidance "
-    "that needs no gradient"
+    f"diverged; {REMEDY}"
 )
 
 
@@ -32,26 +36,20 @@ def check_plan(plan: object, layout: ChunkLayout, worlds: int, name: str) -> Ten
     """
     if not isinstance(plan, Plan):
         raise SpecificationError(f"{name}.plan() returned a {type(plan).__name__}, not a Plan")
+    chunks: object = plan.chunks
+    if not isinstance(chunks, list | tuple):
+        raise SpecificationError(
+            f"{name} planned {described(chunks)} for chunks; there must be a tuple of one an agent"
+        )
     if len(plan.chunks) != len(layout.action_sizes):
         raise SpecificationError(
             f"{name} planned chunks for {len(plan.chunks)} agents; there are "
             f"{len(layout.action_sizes)}"
         )
     for agent, (chunk, size) in enumerate(zip(plan.chunks, layout.action_sizes, strict=True)):
-        _check_values(f"agent {agent}'s chunk", chunk, (worlds, layout.horizon, size), name)
-    _check_values("the flat joint chunk", plan.flat, (worlds, layout.size), name)
+        shape = (worlds, layout.horizon, size)
+        check_values(chunk, shape, name, f" planned agent {agent}'s chunk")
+    check_values(plan.flat, (worlds, layout.size), name, " planned the flat joint chunk")
     actions = torch.cat([chunk.flatten(1) for chunk in plan.chunks], 1)
     finite = torch.isfinite(actions).all(1) & torch.isfinite(plan.flat).all(1)
     return finite.cpu()
-
-
-def _check_values(what: str, found: object, expected: tuple[int, ...], name: str) -> None:
-    if not isinstance(found, Tensor) or not found.is_floating_point():
-        kind = found.dtype if isinstance(found, Tensor) else type(found).__name__
-        raise SpecificationError(
-            f"{name} planned {what} as {kind}; it must be a tensor of floating-point numbers"
-        )
-    if tuple(found.shape) != expected:
-        raise SpecificationError(
-            f"{name} planned {what} with the shape {tuple(found.shape)}; it must be {expected}"
-        )

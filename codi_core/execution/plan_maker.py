@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 
-from codi_core.errors import OUT_OF_MEMORY, CodiError, PlanError, is_out_of_memory
+from codi_core.errors import (
+    OUT_OF_MEMORY,
+    CodiError,
+    NotFiniteError,
+    PlanError,
+    SpecificationError,
+    UsageError,
+    is_out_of_memory,
+)
 from codi_core.execution.devices import to_device
 from codi_core.execution.history import History
-from codi_core.execution.plan_check import NOT_FINITE, check_plan
+from codi_core.execution.plan_check import NOT_FINITE, REMEDY, check_plan
 from codi_core.execution.plan_request import PlanReply, PlanRequest
 from codi_core.execution.world_selection import is_divisible, of_worlds
 from codi_core.planning import Diagnostics, NoiseSource, Observation, Plan, PlanContext, Planner
+from codi_core.planning.checks import described, looking_at_values
 from codi_core.tasks.task import Advance
 
 
@@ -45,12 +55,15 @@ class PlanMaker:
         Raises:
             Exception: what the planner or the task raised, if it did so for all worlds.
             PlanError: no world's actions are finite.
-            SpecificationError: the plan does not fit the planner's layout.
+            SpecificationError: the plan does not fit the planner's layout, or parts of the planner
+                do not fit together.
         """
         began = time.perf_counter()
         numbers = self._numbers(request)
         try:
             plan, reasons = self._attempt(request)
+        except (UsageError, SpecificationError):
+            raise  # it is so for every world
         except Exception as error:
             if len(numbers) == 1 or not is_divisible(request.state):
                 raise
@@ -73,10 +86,29 @@ class PlanMaker:
         plan = _own(plan)
         if bool(finite.all()):
             return plan, [None] * context.worlds
+        broken = [
+            number for number, fine in zip(self._numbers(request), finite, strict=True) if not fine
+        ]
+        reason = f"the actions that {self.name} planned {self._why_not_finite(request, broken)}"
         if not bool(finite.any()):
-            raise PlanError(f"the actions that {self.name} planned {NOT_FINITE}")
-        reason = f"the actions that {self.name} planned {NOT_FINITE}"
+            raise PlanError(reason)
         return _zeroed(plan, ~finite), [None if fine else reason for fine in finite.tolist()]
+
+    def _why_not_finite(self, request: PlanRequest, broken: Sequence[int]) -> str:
+        """Where numbers that aren't finite came from first, as the end of a sentence.
+
+        The plan of the broken worlds is made again to find out, with the same noise.
+        """
+        if is_divisible(request.state):
+            request = request.of_worlds(torch.tensor(broken))
+        try:
+            with looking_at_values():
+                self.planner.plan(self._context(request))
+        except NotFiniteError as error:
+            return f"are not finite: {error}; {REMEDY}"
+        except Exception:
+            pass  # derivatives, for instance, can't be taken while values are looked at
+        return NOT_FINITE
 
     def _one_by_one(
         self, request: PlanRequest, numbers: list[int], error: Exception
@@ -122,7 +154,7 @@ class PlanMaker:
         # A history needs the observations on the way; a single one is foreseen in one call.
         pieces = request.ahead[0].shape[1] if history.length > 1 else 1
         for piece in zip(*(chunk.chunk(pieces, 1) for chunk in request.ahead), strict=True):
-            state, observation = self.advance(state, piece)
+            state, observation = _foreseen(self.advance(state, piece))
             history.push(observation)
         return state, history.stacked()
 
@@ -133,6 +165,16 @@ class PlanMaker:
             torch.zeros(1, layout.horizon, size, device=device) for size in layout.action_sizes
         )
         return Plan(chunks, torch.zeros(1, layout.size, device=device), Diagnostics())
+
+
+def _foreseen(found: object) -> tuple[Any, Observation]:
+    """What a task foresees, checked."""
+    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], Mapping):
+        raise SpecificationError(
+            f"the task's `advance` returned {described(found)}; it must be a pair, the state and "
+            "the named observations that follow from it"
+        )
+    return found
 
 
 def reason_of(error: BaseException) -> str:

@@ -27,6 +27,7 @@ from codi_core.experiments.collection_settings import (
 from codi_core.files.durable import to_json, write_durably
 from codi_core.files.interrupts import uninterrupted
 from codi_core.host.assembly import OpenTask
+from codi_core.host.choices import make_part
 from codi_core.resources import Resources
 from codi_core.tasks import Demonstrator, EpisodeKey, EpisodeRecord
 
@@ -207,7 +208,10 @@ def _demonstrator(opened: OpenTask, settings: CollectionSettings) -> Demonstrato
         what = "joint demonstrations" if settings.joint else "demonstrations"
         raise UsageError(f"task '{opened.name}' has no {what} to collect")
     threads = settings.physics_threads or os.cpu_count() or 1
-    return make(Resources(threads=threads, seed=settings.seed))
+    resources = Resources(threads=threads, seed=settings.seed)
+    what = f"the demonstrator of task '{opened.name}'"
+    demonstrator: Demonstrator = make_part(make, what, resources, kind=Demonstrator)
+    return demonstrator
 
 
 def _counted(records: Sequence[EpisodeRecord]) -> list[EpisodeRecord]:

@@ -44,9 +44,11 @@ class InstalledTask:
             UsageError: a missing or unknown option, or a value that it refuses.
         """
         from codi_core.host.assembly import OpenTask
+        from codi_core.tasks import TaskParts
 
         made = make_options(self.task.Options, options or {}, self.name)
-        parts = make_part(self.task.parts, f"task '{self.name}'", made)
+        what = f"task '{self.name}'"
+        parts = make_part(self.task.parts, what, made, kind=TaskParts)
         opened = OpenTask(self.host, self.name, self.task, made, parts)
         for message in opened.shadowed():
             self.warn(message)

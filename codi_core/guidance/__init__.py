@@ -1,6 +1,6 @@
 """Guidance terms: denoiser in, guided denoiser out (Eq. 12-19)."""
 
-from codi_core.guidance.base import Chain, Guidance, NoGuidance
+from codi_core.guidance.base import Chain, Guidance, NoGuidance, guide_checked
 from codi_core.guidance.factored import FactoredGuidance
 from codi_core.guidance.hybrid import HybridGuidance, coarse_to_fine
 from codi_core.guidance.library import LibraryGuidance
@@ -20,6 +20,7 @@ __all__ = [
     "ReparameterizedGuidance",
     "SampleWeights",
     "coarse_to_fine",
+    "guide_checked",
     "least_temperature",
     "sample_weights",
 ]

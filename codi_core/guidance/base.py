@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from codi_core.planning import Denoiser, Evaluate, PlanContext
+from codi_core.planning.checks import Calling, CheckedDenoiser
 
 
 class Guidance(ABC):
@@ -44,5 +45,20 @@ class Chain(Guidance):
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser that all terms guided."""
         for term in self.terms:
-            denoiser = term.guide(denoiser, evaluate, context)
+            denoiser = guide_checked(term, denoiser, evaluate, context)
         return denoiser
+
+
+def guide_checked(
+    guidance: Guidance, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext
+) -> Denoiser:
+    """The denoiser that a guidance guides, which looks at its shapes: for planners.
+
+    Raises:
+        SpecificationError: it is no denoiser; or, when it is called, it returns something else
+            than a chunk for each of its own.
+        PartError: the guidance raised.
+    """
+    with Calling(guidance, ".guide()"):
+        guided = guidance.guide(denoiser, evaluate, context)
+    return guided if guided is denoiser else CheckedDenoiser(guided, guidance, ".guide()")

@@ -23,7 +23,7 @@ from codi_core.planning import (
     PlanContext,
 )
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
+from codi_core.posteriors import PosteriorApproximation, PosteriorQuery, draw_checked
 
 
 @attrs.frozen
@@ -82,7 +82,7 @@ class FactoredGuidance(Guidance):
             denoised = denoiser(noisy, sigma)
         with context.diagnostics.stage("draw"):
             query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
-            drawn = self.posterior.draw(query, self.samples)
+            drawn = draw_checked(self.posterior, query, self.samples)
         terms = evaluate.terms(drawn.samples)
         cost, log_weights = near_cost(terms, self.hops, context.layout), drawn.log_weights
         if log_weights is not None:

@@ -7,7 +7,7 @@ import torch
 from attrs import validators
 from torch import Tensor
 
-from codi_core.guidance.base import Guidance
+from codi_core.guidance.base import Guidance, guide_checked
 from codi_core.guidance.library import LibraryGuidance
 from codi_core.guidance.monte_carlo import MonteCarloGuidance
 from codi_core.planning import Denoiser, Evaluate, PlanContext
@@ -38,8 +38,8 @@ class HybridGuidance(Guidance):
 
     def guide(self, denoiser: Denoiser, evaluate: Evaluate, context: PlanContext) -> Denoiser:
         """The denoiser that the guidance of the noise level's side guides."""
-        far = self.far.guide(denoiser, evaluate, context)
-        near = self.near.guide(denoiser, evaluate, context)
+        far = guide_checked(self.far, denoiser, evaluate, context)
+        near = guide_checked(self.near, denoiser, evaluate, context)
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
             above = sigma > self.switch

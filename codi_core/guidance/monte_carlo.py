@@ -12,7 +12,7 @@ from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import SampleWeights, finite_mean, sample_weights
 from codi_core.planning import Denoiser, Diagnostics, Evaluate, PlanContext
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
+from codi_core.posteriors import PosteriorApproximation, PosteriorQuery, draw_checked
 
 
 @attrs.frozen
@@ -44,7 +44,7 @@ class MonteCarloGuidance(Guidance):
                 denoised = denoiser(noisy, sigma)
             with context.diagnostics.stage("draw"):
                 query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
-                drawn = self.posterior.draw(query, self.samples)
+                drawn = draw_checked(self.posterior, query, self.samples)
             cost = evaluate(drawn.samples)
             temperature = least_temperature(cost, self.temperature, self.ess, drawn.log_weights)
             weights = sample_weights(cost, temperature, drawn.log_weights)

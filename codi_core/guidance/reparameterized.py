@@ -14,7 +14,7 @@ from codi_core.guidance.temperature import least_temperature
 from codi_core.guidance.weights import sample_weights
 from codi_core.planning import Denoiser, Evaluate, PlanContext
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
+from codi_core.posteriors import PosteriorApproximation, PosteriorQuery, draw_checked
 
 
 @attrs.frozen
@@ -47,7 +47,7 @@ class ReparameterizedGuidance(Guidance):
                     denoised = denoiser(point, sigma)
                 with context.diagnostics.stage("draw"):
                     query = PosteriorQuery(point, sigma, denoised, denoiser, context)
-                    drawn = self.posterior.draw(query, self.samples)
+                    drawn = draw_checked(self.posterior, query, self.samples)
                 cost = evaluate(drawn.samples)
                 score = self._score(cost, drawn.log_weights, point, context)
             shift = sigma.reshape(-1, 1).square() * score

@@ -5,12 +5,20 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
-from codi_core.errors import CodiError, PluginError, SpecificationError, UsageError
+from codi_core.errors import (
+    CodiError,
+    PluginError,
+    SpecificationError,
+    UsageError,
+    is_out_of_memory,
+)
 from codi_core.host.registry import nearest_first
 
 
@@ -120,6 +128,7 @@ def make_part(
     factory: Callable[..., Any],
     what: str,
     *args: Any,
+    kind: type | None = None,
     options: Mapping[str, Any] | None = None,
     **given: Any,
 ) -> Any:
@@ -129,21 +138,47 @@ def make_part(
         factory: the record's factory.
         what: how messages call the part, such as "cost 'goal'".
         args: positional arguments that the host passes.
-        options: keyword arguments that the user gave.
+        kind: the class of what the factory must make; None for anything.
+        options: keyword arguments that the user gave; None for a part that has no options.
         given: keyword arguments that the host passes.
 
     Raises:
         UsageError: an option that the factory doesn't take or that it lacks, a value of another
             kind than the option is annotated with, or one that the factory refuses.
         PluginError: something that the part needs is not installed.
-        SpecificationError: the factory is none, or raised.
+        SpecificationError: the factory is none, raised, or made something else.
     """
-    options = options or {}
-    if not callable(factory):
-        raise SpecificationError(f"{what} cannot be made: {factory!r} is no function or class")
+    _check_factory(factory, what, kind)
     _check_options(factory, what, len(args), options, given)
+    options = options or {}
+    made = _called(partial(factory, *args, **given, **options), what, options)
+    if kind is not None and not isinstance(made, kind):
+        found = f"the class {made.__name__}" if isinstance(made, type) else _kind_of(made)
+        raise SpecificationError(
+            f"{what} cannot be made: its factory made {found}; it must make an instance of "
+            f"{kind.__name__}"
+        )
+    return made
+
+
+def check_attribute(part: object, name: str, kind: type, what: str) -> None:
+    """Check that a part has what its interface promises besides its methods.
+
+    Raises:
+        SpecificationError: the attribute is missing, or something else.
+    """
+    found = getattr(part, name, None)
+    if not isinstance(found, kind):
+        raise SpecificationError(
+            f"{what} can't be used: the `{name}` of its {type(part).__name__} is "
+            f"{_kind_of(found)}; it must be an instance of {kind.__name__}"
+        )
+
+
+def _called(factory: Callable[[], Any], what: str, options: Mapping[str, Any]) -> Any:
+    """What the factory makes, with these options."""
     try:
-        return factory(*args, **given, **options)
+        return factory()
     except ImportError as error:
         raise PluginError(f"{what} cannot be made, something it needs is missing: {error}") from (
             error
@@ -151,6 +186,8 @@ def make_part(
     except (CodiError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a part that calls sys.exit() has broken, too
+        if is_out_of_memory(error):
+            raise
         if options and isinstance(error, (ValueError, TypeError)):
             shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise UsageError(f"{what} refuses {shown}: {error}") from error
@@ -159,14 +196,35 @@ def make_part(
         ) from error
 
 
+def _kind_of(value: object) -> str:
+    return "nothing" if value is None else f"an instance of {type(value).__name__}"
+
+
+def _check_factory(factory: object, what: str, kind: type | None) -> None:
+    """Check that something can be made: also a part itself may be callable, as costs are."""
+    if not callable(factory):
+        raise SpecificationError(f"{what} cannot be made: {factory!r} is no function or class")
+    if kind is not None and isinstance(factory, kind):
+        raise SpecificationError(
+            f"{what} cannot be made: an instance of {type(factory).__name__} is registered where a "
+            "factory belongs; register the class"
+        )
+    if isinstance(factory, ABCMeta) and inspect.isabstract(factory):
+        lacking = ", ".join(sorted(factory.__abstractmethods__))
+        raise SpecificationError(
+            f"{what} cannot be made: its class {factory.__name__} is abstract; it lacks {lacking}"
+        )
+
+
 def _check_options(
     factory: Callable[..., Any],
     what: str,
     passed: int,
-    options: Mapping[str, Any],
+    asked: Mapping[str, Any] | None,
     given: Mapping[str, Any],
 ) -> None:
     """Check the user's options against what the factory takes beside the host's arguments."""
+    options = asked or {}
     for name, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{what} refuses {name}={value!r}: it must be a finite number")
@@ -182,16 +240,32 @@ def _check_options(
     }
     for name, parameter in takes.items():
         if parameter.default is parameter.empty and name not in options:
-            raise UsageError(f"{what} needs its option '{name}': write NAME:{name}=VALUE")
+            raise _lacking(name, factory, what, asked is not None)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     for name, value in options.items():
         if name not in takes:
             valid = ", ".join(nearest_first(name, takes)) or "none"
             raise UsageError(f"{what} has no option '{name}'; its options: {valid}")
-        wanted = _unlike(value, takes[name].annotation)
-        if wanted:
-            raise UsageError(f"{what} refuses {name}={value!r}: it must be {wanted}")
+        fitting = _unlike(value, takes[name].annotation)
+        if fitting:
+            raise UsageError(f"{what} refuses {name}={value!r}: it must be {fitting}")
+
+
+def _lacking(
+    name: str, factory: Callable[..., Any], what: str, optional: bool
+) -> UsageError | SpecificationError:
+    """The error for an argument that a factory needs and that nobody gives."""
+    if not optional:
+        return SpecificationError(
+            f"{what} cannot be made: its factory needs an argument '{name}', which nobody gives: "
+            "give it a default"
+        )
+    hint = ""
+    if inspect.isfunction(factory):
+        kind = what.split(" '")[0]
+        hint = f"; if {factory.__name__}() is the {kind} itself, register a class for it"
+    return UsageError(f"{what} needs its option '{name}': write NAME:{name}=VALUE{hint}")
 
 
 _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "None": "none"}

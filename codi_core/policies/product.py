@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import ChunkLayout, Denoiser, Observation, prepare
+from codi_core.planning.checks import Calling, CheckedDenoiser, check_finite, described
 from codi_core.policies.base import ActionSpec
 from codi_core.policies.factor import Factor
 
@@ -92,12 +93,14 @@ class ProductPolicy:
         )
 
     def _group_denoiser(self, members: Sequence[int], observation: Observation) -> Denoiser:
-        views = [self.factors[index].observe(observation) for index in members]
+        views = [_observed(self.factors[index], observation) for index in members]
         policy = self.factors[members[0]].policy
         # The plan's history is the longest that any factor wants.
         recent = slice(-policy.spec.history, None)
         stacked = {name: torch.cat([view[name][:, recent] for view in views]) for name in views[0]}
-        return policy.denoiser(stacked)
+        with Calling(policy, ".denoiser()"):
+            denoiser = policy.denoiser(stacked)
+        return CheckedDenoiser(denoiser, policy, ".denoiser()")
 
     def _grouped(self) -> tuple[_Columns, ...]:
         """The columns of the factors that share a policy, one entry per policy."""
@@ -185,6 +188,30 @@ class _ProductDenoiser:
             rows = part(group.stacked(noisy).flatten(0, 1), levels)
             found.append(torch.unflatten(rows, 0, (count, -1)))
         return _joined(self.groups, found)
+
+
+def _observed(factor: Factor, observation: Observation) -> Observation:
+    """What a factor's policy reads, checked against what the policy says that it reads."""
+    name = f"the observation map of the agents {factor.agents}"
+    with Calling(name, ""):
+        view: object = factor.observe(observation)
+    if not isinstance(view, Mapping):
+        raise SpecificationError(
+            f"{name} returned {described(view)}; it must be named tensors (B, H, ...)"
+        )
+    spec = factor.policy.spec
+    for key, shape in spec.observation.items():
+        if key not in view:
+            found = ", ".join(view) or "nothing"
+            raise SpecificationError(f"{name} returned {found}, without the '{key}' that is read")
+        value: object = view[key]
+        if not isinstance(value, Tensor) or value.shape[2:] != shape:
+            sizes = ", ".join(map(str, ("worlds", "history", *shape)))
+            raise SpecificationError(
+                f"{name} returned '{key}' as {described(value)}; it must be a tensor ({sizes})"
+            )
+        check_finite(value, name, f" returned '{key}'")
+    return view
 
 
 class _Columns:

@@ -1,6 +1,11 @@
 """Posterior approximations: draws of a given a_t (Eq. 16)."""
 
-from codi_core.posteriors.base import PosteriorApproximation, PosteriorQuery, PosteriorSamples
+from codi_core.posteriors.base import (
+    PosteriorApproximation,
+    PosteriorQuery,
+    PosteriorSamples,
+    draw_checked,
+)
 from codi_core.posteriors.correlated import CorrelatedPosterior
 from codi_core.posteriors.covariance import DataCovariancePosterior, JacobianPosterior
 from codi_core.posteriors.denoised import DenoisedPosterior
@@ -16,4 +21,5 @@ __all__ = [
     "PosteriorApproximation",
     "PosteriorQuery",
     "PosteriorSamples",
+    "draw_checked",
 ]

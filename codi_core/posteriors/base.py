@@ -8,6 +8,7 @@ import attrs
 from torch import Tensor
 
 from codi_core.planning import Denoiser, PlanContext
+from codi_core.planning.checks import Calling, check_kind, check_values
 
 
 @attrs.frozen
@@ -53,3 +54,25 @@ class PosteriorApproximation(ABC):
     @abstractmethod
     def draw(self, query: PosteriorQuery, count: int) -> PosteriorSamples:
         """Draw ``count`` samples per world."""
+
+
+def draw_checked(
+    posterior: PosteriorApproximation, query: PosteriorQuery, count: int
+) -> PosteriorSamples:
+    """What a posterior draws, with a look at its shapes: for guidances, whoever's posterior it is.
+
+    Raises:
+        SpecificationError: it drew something else than ``count`` samples per world.
+        PartError: it raised.
+    """
+    with Calling(posterior, ".draw()"):
+        drawn = posterior.draw(query, count)
+    check_kind(drawn, PosteriorSamples, posterior, ".draw()")
+    worlds, size = query.noisy.shape
+    device = query.noisy.device
+    shape = (worlds, count, size)
+    check_values(drawn.samples, shape, posterior, ".draw() returned samples", device)
+    if drawn.log_weights is not None:
+        what = ".draw() returned log-weights"
+        check_values(drawn.log_weights, shape[:2], posterior, what, device, finite=False)
+    return drawn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -17,7 +16,7 @@ class Prediction:
     Attributes:
         trajectory: the task's typed trajectory. Its tensors start with (B, M, K, ...); a class
             that keeps some in another order, because that is faster, says so in ``AXES``
-            (see :func:`axes_of`).
+            (see :func:`~codi_core.predictors.axes_of`).
         valid: (B, M) booleans, False where the prediction failed (a diverged simulation) or must
             not come true (an object that nothing can pick up again, a robot where its policy has
             never been).
@@ -26,23 +25,6 @@ class Prediction:
 
     trajectory: Any
     valid: Tensor | None = None
-
-
-DEFAULT_AXES = "B M K"
-
-
-def axes_of(trajectory: object, field: str) -> tuple[str, ...]:
-    """The names of the leading axes of the tensors in a trajectory's field.
-
-    B are worlds, M samples, K control steps and N agents; a number is the axis' size, and another
-    letter says nothing. What a trajectory's class does not name in ``AXES`` starts with B M K,
-    where an axis of size 1 stands for all; what it names "" is not meant to be read by others::
-
-        class Paths:
-            AXES: ClassVar[Mapping[str, str]] = {"path": "K 3 B N M", "state": "B", "pairs": ""}
-    """
-    declared: Mapping[str, str] = getattr(type(trajectory), "AXES", {})
-    return tuple(declared.get(field, DEFAULT_AXES).split())
 
 
 class Predictor(ABC):

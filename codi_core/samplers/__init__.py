@@ -1,6 +1,6 @@
 """Samplers and noise schedules (Eq. 11)."""
 
-from codi_core.samplers.base import Integrator, Sampler, level_column
+from codi_core.samplers.base import Integrator, Sampler, level_column, sample_checked
 from codi_core.samplers.base_samples import ANCESTRAL, STEPS, base_samples
 from codi_core.samplers.heun import HeunSampler
 from codi_core.samplers.schedules import KarrasSchedule, Schedule, falling_levels
@@ -32,4 +32,5 @@ __all__ = [
     "base_samples",
     "falling_levels",
     "level_column",
+    "sample_checked",
 ]

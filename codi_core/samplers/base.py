@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from codi_core.planning import Denoiser, Descent, PlanContext
+from codi_core.planning.checks import Calling, check_values
 from codi_core.samplers.schedules import Schedule
 
 
@@ -60,6 +61,20 @@ class Integrator(Sampler):
         levels = self.schedule.levels(context.noise.device)
         noisy = levels[0] * context.noise.normal(size)
         return self.integrate(denoiser, noisy, Descent(levels, context), context)
+
+
+def sample_checked(sampler: Sampler, denoiser: Denoiser, size: int, context: PlanContext) -> Tensor:
+    """What a sampler draws, with a look at its shape: for planners, whoever's sampler it is.
+
+    Raises:
+        SpecificationError: it is no chunk of ``size`` values per world.
+        PartError: the sampler raised.
+    """
+    with Calling(sampler, ".sample()"):
+        flat = sampler.sample(denoiser, size, context)
+    shape, device = (context.worlds, size), context.noise.device
+    check_values(flat, shape, sampler, ".sample() returned chunks", device)
+    return flat
 
 
 def level_column(level: Tensor, like: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import attrs
@@ -73,6 +75,43 @@ class Environment(ABC):
     @abstractmethod
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one action an agent, (B, A_i) each, for one control period."""
+
+
+def check_step(step: object, name: str) -> Step:
+    """An instant, checked: it has a time, tensors that are observed, and events.
+
+    Args:
+        step: what an environment or a plant has returned.
+        name: how messages call it.
+
+    Raises:
+        SpecificationError: it is something else.
+    """
+    if not isinstance(step, Step):
+        raise SpecificationError(f"{name} observed {_described(step)}; it must be a Step")
+    found: tuple[tuple[str, object, type], ...] = (
+        ("time", step.time, Real),
+        ("observation", step.observation, Mapping),
+        ("events", step.events, Mapping),
+    )
+    for field, value, kind in found:
+        if not isinstance(value, kind):
+            what = "a number of seconds" if field == "time" else "a mapping by names"
+            raise SpecificationError(
+                f"{name} observed a Step whose {field} is {_described(value)}; it must be {what}"
+            )
+    if not math.isfinite(step.time):
+        raise SpecificationError(f"{name} observed a Step at the time {step.time}")
+    for key, tensor in step.observation.items():
+        if not isinstance(tensor, Tensor):
+            raise SpecificationError(
+                f"{name} observed '{key}' as {_described(tensor)}; it must be a tensor (B, ...)"
+            )
+    return step
+
+
+def _described(value: object) -> str:
+    return "None" if value is None else f"an instance of {type(value).__name__}"
 
 
 def check_rows(rows: Sequence[int], episodes: Sequence[EpisodeKey], worlds: int) -> None:

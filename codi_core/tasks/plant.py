@@ -15,7 +15,7 @@ from torch import Tensor
 from codi_core.errors import CodiError, PlantError, SpecificationError
 from codi_core.tasks.call_thread import CallThread
 from codi_core.tasks.clock import Clock, WallClock
-from codi_core.tasks.environment import Step
+from codi_core.tasks.environment import Step, check_step
 
 COMING_TO_REST = 10.0
 """How long a plant on the wall clock may take to come to rest [s]."""
@@ -93,12 +93,12 @@ class Plant(ABC):
 
         Raises:
             PlantError: the plant failed, does not answer, or its time went wrong.
+            SpecificationError: what it observed is no :class:`Step`.
         """
         self._check_clock()
         self.clock.wait(until)
-        step = self._answer(self._call(self._observe, until), self._patience)
-        if not isinstance(step, Step):
-            raise PlantError(f"{self.name} observed a {type(step).__name__}; it must be a Step")
+        answer = self._answer(self._call(self._observe, until), self._patience)
+        step = check_step(answer, self.name)
         if not self.clock.virtual:
             self._check_time(step.time)
         return step

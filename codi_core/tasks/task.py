@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -143,6 +144,36 @@ class TaskParts:
     paths: Callable[[Any], Mapping[str, Tensor]] | None = None
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     ragged: frozenset[str] = frozenset()
+
+    def __attrs_post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise SpecificationError(
+                    f"a task's `{name}` must be a {kind.__name__}, not {value!r}"
+                )
+        if self.renderer is not None and not isinstance(self.renderer, Renderer):
+            raise SpecificationError(
+                f"a task's `renderer` must be a Renderer or None, not {self.renderer!r}"
+            )
+        rate: object = self.rate_hz
+        if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+            raise SpecificationError(
+                f"a task's `rate_hz` must be a positive number, not {self.rate_hz!r}"
+            )
+
+
+_KINDS: Mapping[str, type] = {
+    "policies": Mapping,
+    "predictors": Mapping,
+    "default_costs": Mapping,
+    "metrics": Metrics,
+    "settings": PlanSettings,
+    "settings_for": Mapping,
+    "cost_variants": Mapping,
+    "presets": Mapping,
+}
+"""What some of a task's parts must be, by name."""
 
 
 @attrs.frozen

@@ -19,12 +19,13 @@ from codi_core.guidance import Guidance
 from codi_core.planning import Denoiser, Evaluate, Observation, PlanContext
 from codi_core.policies import BasePolicy, PolicySpec
 from codi_core.posteriors import PosteriorApproximation, PosteriorQuery, PosteriorSamples
+from codi_core.predictors.axes import fields
 from codi_core.samplers import Sampler, Schedule
 from codi_core.testing.costs import linear_cost
 from codi_core.testing.policies import single_gaussian
 from codi_core.testing.problem import Problem
 from codi_core.testing.requirement import require
-from codi_core.testing.trajectory_parts import fields, flipped, worlds_and_samples
+from codi_core.testing.trajectory_parts import flipped, worlds_and_samples
 
 WORLDS = 3
 TOLERANCE = 1e-4

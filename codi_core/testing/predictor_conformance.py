@@ -11,6 +11,7 @@ from torch import Tensor
 from codi_core.costs import CostFunction
 from codi_core.execution.world_selection import is_divisible, of_worlds
 from codi_core.predictors import Prediction, Predictor
+from codi_core.predictors.axes import begins_with
 from codi_core.testing.requirement import require
 from codi_core.testing.trajectory_parts import parts
 
@@ -68,13 +69,9 @@ def _read(
     require(read, f"{name}: the {kind} has no tensor that others may read")
     sizes = dict(zip("BMK", chunks[0].shape[:3], strict=True)) | {"N": len(chunks)}
     for key, (tensor, axes) in read.items():
-        fits = tensor.ndim >= len(axes) and all(
-            _fits(axis, size, sizes)
-            for axis, size in zip(axes, tensor.shape[: len(axes)], strict=True)
-        )
         wanted = ", ".join(f"{axis} = {sizes[axis]}" if axis in sizes else axis for axis in axes)
         require(
-            fits,
+            begins_with(tensor.shape, axes, sizes),
             f"{name}: '{key}' of {kind} has the shape {tuple(tensor.shape)}, which does not begin "
             f"with ({wanted}): put it into this order, or declare its own in {kind}.AXES",
         )
@@ -83,13 +80,6 @@ def _read(
     for key, cost in costs.items():
         read[f"cost {key}"] = (cost(prediction.trajectory), ("B", "M"))
     return read
-
-
-def _fits(axis: str, size: int, sizes: Mapping[str, int]) -> bool:
-    if axis.isdigit():
-        return size == int(axis)
-    shared = axis in ("B", "M", "K") and size == 1
-    return axis not in sizes or size == sizes[axis] or shared
 
 
 def _compare(what: str, whole: Read, alone: Read, axis: str, index: int) -> None:

@@ -3,57 +3,37 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import attrs
 from torch import Tensor
 
-from codi_core.predictors import axes_of
+from codi_core.predictors import axes, axes_of
+from codi_core.predictors.axes import fields
 from codi_core.testing.requirement import ConformanceError
 
 Change = Callable[[Tensor], Tensor]
 
 
-def fields(value: Any) -> Mapping[str, Any]:
-    """The parts of mappings, sequences, attrs classes and data classes by their names."""
-    if isinstance(value, Mapping):
-        return value
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return dict(value._asdict())
-    if isinstance(value, list | tuple):
-        return {str(index): part for index, part in enumerate(value)}
-    if attrs.has(type(value)):
-        return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {}
-
-
 def parts(trajectory: Any) -> Iterator[tuple[str, Tensor, tuple[str, ...]]]:
-    """The name, the value and the leading axes of each tensor; private ones are left out."""
-    if isinstance(trajectory, Tensor):
-        yield "trajectory", trajectory, axes_of(trajectory, "")
-        return
-    values = dict(fields(trajectory))
+    """The name, the value and the leading axes of each tensor, those of properties included.
+
+    Private ones, and properties that the class does not name in ``AXES``, are left out.
+    """
     declared = getattr(type(trajectory), "AXES", {})
+    values = dict(fields(trajectory))
     values |= {name: getattr(trajectory, name) for name in declared if name not in values}
-    for name, value in values.items():
-        axes = axes_of(trajectory, name)
-        if axes and not name.startswith("_"):
-            for inner, tensor in _tensors(value, name):
-                yield inner, tensor, axes
+    return axes.parts(trajectory, values)
 
 
 def flipped(trajectory: Any, axis: str) -> Any:
     """The same trajectory with its worlds ("B") or its samples ("M") in reverse order."""
 
-    def flip(axes: tuple[str, ...]) -> Change:
+    def flip(names: tuple[str, ...]) -> Change:
         def change(tensor: Tensor) -> Tensor:
             # What has fewer axes than worlds and samples belongs to all of them.
-            fits = axis in axes and tensor.ndim >= max(2, axes.index(axis) + 1)
-            return tensor.flip(axes.index(axis)) if fits else tensor
+            fits = axis in names and tensor.ndim >= max(2, names.index(axis) + 1)
+            return tensor.flip(names.index(axis)) if fits else tensor
 
         return change
 
@@ -72,17 +52,10 @@ def worlds_and_samples(trajectory: Any) -> tuple[int, int]:
     Raises:
         ConformanceError: no tensor has both.
     """
-    for _, tensor, axes in parts(trajectory):
-        if "B" in axes and "M" in axes and tensor.ndim > max(axes.index("B"), axes.index("M")):
-            return tensor.shape[axes.index("B")], tensor.shape[axes.index("M")]
+    for _, tensor, names in parts(trajectory):
+        if "B" in names and "M" in names and tensor.ndim > max(names.index("B"), names.index("M")):
+            return tensor.shape[names.index("B")], tensor.shape[names.index("M")]
     raise ConformanceError("the example trajectory has no tensor of worlds and samples (B, M, ...)")
-
-
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield name, value
-    for inner, part in fields(value).items():
-        yield from _tensors(part, f"{name}.{inner}")
 
 
 def _mapped(value: Any, change: Change) -> Any:

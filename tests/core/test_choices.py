@@ -67,7 +67,7 @@ def test_a_missing_option_is_named() -> None:
     ("factory", "message"),
     [
         (raising, "cost 'c' cannot be made: KeyError: 'gripper'"),
-        (Abstract, "cost 'c' cannot be made: TypeError: Can't instantiate abstract class"),
+        (Abstract, "cost 'c' cannot be made: its class Abstract is abstract; it lacks act"),
         (3.0, "cost 'c' cannot be made: 3.0 is no function or class"),
     ],
 )

@@ -124,7 +124,8 @@ def test_a_world_without_a_first_plan_gets_zeros() -> None:
     rollout, world, planner = run(nan_for(3))
     assert rollout.lengths.tolist() == [1, 9, 9]
     assert [actions[0] for actions in world.actions] == [0.0] * 8
-    assert planner.batches == [3, 2]  # its episode is over: it is planned for no more
+    # It is planned for alone to see where that began; then its episode is over.
+    assert planner.batches == [3, 1, 2]
 
 
 def test_a_world_that_raises_is_found_and_the_others_get_the_same_noise() -> None:
@@ -173,10 +174,16 @@ def test_a_single_world_whose_first_plan_breaks_is_a_mistake_in_the_first_episod
 
 @pytest.mark.parametrize("kind", [UsageError, SpecificationError])
 def test_mistakes_of_usage_end_the_run_at_any_time(kind: type[Exception]) -> None:
+    planned = []
+
     def breaks(context: PlanContext, marks: Tensor) -> None:
+        planned.append(context.worlds)
         if context.previous is not None:
             raise kind("not so")
 
+    with pytest.raises(kind, match="not so"):
+        run(breaks)
+    assert planned == [3, 3]  # nobody looks for a world that is to blame
     with pytest.raises(kind, match="not so"):
         run(breaks, KEYS[:1])
 
@@ -242,7 +249,10 @@ def test_a_plan_that_fits_is_finite_by_world() -> None:
             plan(chunks=(torch.zeros(3, HORIZON, 1),) * 2),
             r"agent 1's chunk with the shape \(3, 8, 1\); it must be \(3, 8, 2\)",
         ),
-        (plan(flat=torch.zeros(3, 24).long()), "the flat joint chunk as torch.int64; it must be"),
+        (
+            plan(flat=torch.zeros(3, 24).long()),
+            "the flat joint chunk as a tensor of torch.int64 of",
+        ),
         (plan(flat=torch.zeros(2, 24)), r"flat joint chunk with the shape \(2, 24\); .* \(3, 24\)"),
     ],
     ids=["nothing", "agents", "chunk", "type", "flat"],

@@ -93,7 +93,10 @@ def test_a_plant_that_observes_nothing_is_named() -> None:
         def _observe(self, until: float) -> Any:
             return None
 
-    with Blind() as plant, pytest.raises(PlantError, match="Blind observed a NoneType; it must be"):
+    with (
+        Blind() as plant,
+        pytest.raises(SpecificationError, match="Blind observed None; it must be"),
+    ):
         plant.observe(0.0)
 
 

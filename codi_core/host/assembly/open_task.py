@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 
+from codi_core.errors import SpecificationError
+from codi_core.host.assembly.costs import own_costs
 from codi_core.host.assembly.names import shadowed
 from codi_core.host.choices import make_part
 from codi_core.host.plugins import Host
@@ -34,7 +36,7 @@ class OpenTask:
         """What is to be said of plugins' parts that have the names of the task's own ones."""
         host = self.host
         own = (
-            (self.task.costs(), host.costs),
+            (own_costs(self.name, self.task), host.costs),
             (self.parts.predictors, host.predictors),
             (self.parts.policies, host.base_policies),
         )
@@ -53,5 +55,11 @@ def make_task(host: Host, name: str) -> Task:
         PluginError: something that it needs is not installed.
     """
     record = host.tasks.get(name)
-    task: Task = make_part(record.factory, f"task '{name}' of '{host.tasks.origin(name)}'")
+    what = f"task '{name}' of '{host.tasks.origin(name)}'"
+    task: Task = make_part(record.factory, what, kind=Task)
+    for options in (task.Options, task.CollectionOptions):
+        if not attrs.has(options):
+            raise SpecificationError(
+                f"the options of {what} must be an attrs class, not {options!r}"
+            )
     return task

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import attrs
 
 from codi_core.costs import CostFunction
-from codi_core.errors import PluginError, SpecificationError
+from codi_core.errors import SpecificationError
+from codi_core.guidance import Guidance
 from codi_core.host.assembly.open_task import OpenTask
 from codi_core.host.assembly.placement import place, with_parts
 from codi_core.host.assembly.policies import make_factors
 from codi_core.host.assembly.worlds import make_predictor
-from codi_core.host.choices import Choice, make_part
+from codi_core.host.choices import Choice, check_attribute, make_part
 from codi_core.host.plugins import Host
 from codi_core.host.records import MethodParts, PlannedFor
-from codi_core.planning import Planner
+from codi_core.planning import ChunkLayout, Planner
 from codi_core.policies import ProductPolicy
+from codi_core.posteriors import PosteriorApproximation
 from codi_core.resources import Resources
-from codi_core.samplers import KarrasSchedule, Sampler
+from codi_core.samplers import KarrasSchedule, Sampler, Schedule
 from codi_core.tasks import PlanSettings, TaskParts
 
 
@@ -80,38 +81,44 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
         choice.planned_for,
     )
     what = f"method '{method.name}'"
-    planner: Planner = make_part(method.factory, what, made, options=choice.method.options)
-    if not isinstance(planner, Planner):
-        raise PluginError(f"{what} made {type(planner).__name__}, which is no Planner")
+    options = choice.method.options
+    planner: Planner = make_part(method.factory, what, made, kind=Planner, options=options)
+    check_attribute(planner, "layout", ChunkLayout, what)
     return planner
 
 
 def _sampler(host: Host, choice: PlannerChoice) -> Sampler:
     settings = choice.settings
     schedule = KarrasSchedule(settings.steps, settings.sigma_max, settings.sigma_min, settings.rho)
+    what = f"sampler '{choice.sampler.name}'"
     sampler: Sampler = make_part(
         host.samplers.get(choice.sampler.name).factory,
-        f"sampler '{choice.sampler.name}'",
+        what,
+        kind=Sampler,
         options=choice.sampler.options,
         schedule=schedule,
     )
+    check_attribute(sampler, "schedule", Schedule, what)
     return sampler
 
 
-def _guidance(host: Host, choice: PlannerChoice) -> Any:
-    posterior = make_part(
+def _guidance(host: Host, choice: PlannerChoice) -> Guidance:
+    posterior: PosteriorApproximation = make_part(
         host.posteriors.get(choice.posterior.name).factory,
         f"posterior '{choice.posterior.name}'",
+        kind=PosteriorApproximation,
         options=choice.posterior.options,
     )
-    return make_part(
+    guidance: Guidance = make_part(
         host.guidances.get(choice.guidance.name).factory,
         f"guidance '{choice.guidance.name}'",
+        kind=Guidance,
         options=choice.guidance.options,
         posterior=posterior,
         samples=choice.settings.samples,
         temperature=choice.settings.temperature,
     )
+    return guidance
 
 
 def _check_fit(product: ProductPolicy, parts: TaskParts) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codi_core.errors import CheckpointError, PluginError, SpecificationError
+from codi_core.errors import CheckpointError, SpecificationError
 from codi_core.host.assembly.names import suiting, unknown_for
 from codi_core.host.assembly.open_task import OpenTask
 from codi_core.host.assembly.placement import place
-from codi_core.host.choices import Choice, make_part
+from codi_core.host.choices import Choice, check_attribute, make_part
 from codi_core.host.records import BasePolicyRecord
 from codi_core.host.registry import unknown_name
-from codi_core.policies import BasePolicy, Factor, PolicySpec
+from codi_core.policies import BasePolicy, Factor, Normaliser, PolicySpec
 from codi_core.resources import Resources
 from codi_core.tasks import PolicyOffer
 
@@ -122,10 +122,10 @@ def _make_policy(
 ) -> BasePolicy:
     what = f"base policy '{record.name}'"
     policy: BasePolicy = make_part(
-        record.factory, what, spec, checkpoint, resources, options=options
+        record.factory, what, spec, checkpoint, resources, kind=BasePolicy, options=options
     )
-    if not isinstance(policy, BasePolicy):
-        raise PluginError(f"{what} made {type(policy).__name__}, which is no BasePolicy")
+    check_attribute(policy, "spec", PolicySpec, what)
+    check_attribute(policy, "normaliser", Normaliser, what)
     for field in ("horizon", "dimension"):
         wanted, found = getattr(spec.action, field), getattr(policy.spec.action, field)
         if wanted != found:

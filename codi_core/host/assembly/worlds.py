@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from codi_core.errors import PluginError, UsageError
+from codi_core.errors import SpecificationError, UsageError
 from codi_core.host.assembly.names import suitable, unknown_for, with_registered
 from codi_core.host.assembly.open_task import OpenTask
 from codi_core.host.assembly.placement import place
@@ -30,9 +31,9 @@ def make_predictor(opened: OpenTask, choice: Choice, resources: Resources) -> Pr
     if choice.name not in made:
         raise unknown_for(opened.host.predictors, opened.name, choice.name, made)
     what = f"predictor '{choice.name}'"
-    predictor: Predictor = make_part(made[choice.name], what, resources, options=choice.options)
-    if not isinstance(predictor, Predictor):
-        raise PluginError(f"{what} is {type(predictor).__name__}, which is no Predictor")
+    predictor: Predictor = make_part(
+        made[choice.name], what, resources, kind=Predictor, options=choice.options
+    )
     place(predictor, resources)
     return predictor
 
@@ -50,13 +51,23 @@ def make_environment(
             raise UsageError(
                 f"task '{opened.name}' simulates by itself: leave --simulator {simulator} out"
             )
-        return opened.parts.environment(resources)
+        return _environment(opened, resources)
     chosen = simulator or Choice(opened.parts.simulator)
     record = suitable(opened.host.simulators, opened.name, chosen.name)
-    make_simulator = make_part(
-        record.factory, f"simulator '{record.name}'", resources, options=chosen.options
-    )
-    return opened.parts.environment(resources, make_simulator)
+    what = f"simulator '{record.name}'"
+    make_simulator = make_part(record.factory, what, resources, options=chosen.options)
+    if not callable(make_simulator):
+        raise SpecificationError(
+            f"{what} cannot be made: its factory must return a function that makes simulators, not "
+            f"{make_simulator!r}"
+        )
+    return _environment(opened, resources, make_simulator)
+
+
+def _environment(opened: OpenTask, *arguments: Any) -> Environment:
+    what = f"the environment of task '{opened.name}'"
+    made: Environment = make_part(opened.parts.environment, what, *arguments, kind=Environment)
+    return made
 
 
 def plant_factory(opened: OpenTask, driver: Choice, resources: Resources) -> Callable[[], Plant]:
@@ -72,5 +83,6 @@ def plant_factory(opened: OpenTask, driver: Choice, resources: Resources) -> Cal
         f"driver '{record.name}'",
         opened.parts,
         resources,
+        kind=Plant,
         options=driver.options,
     )

@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 
 from codi_core.costs import CostFunction, CostTerm, CostTerms, LocalCost, WeightedCost
-from codi_core.errors import CodiError, PlanError
+from codi_core.errors import CodiError, PartError, PlanError
 from codi_core.execution import check_plan
 from codi_core.execution.plan_check import NOT_FINITE
 from codi_core.host.choices import make_part
@@ -249,6 +249,8 @@ def outcome(case: Case, chosen, options=None, cost=None, **replaced) -> CodiErro
     try:
         result = plan(case, chosen, options, cost, **replaced)
     except CodiError as error:
+        if type(error) is PartError:  # a part of our own that raised
+            raise error from error.__cause__
         return error
     wrong = broken(case, result)
     assert wrong is None, f"{chosen} with {options}: {wrong}"

@@ -14,6 +14,7 @@ from codi_core.errors import (
     CodiError,
     CostError,
     LocalityError,
+    PartError,
     PlanError,
     SpecificationError,
     UsageError,
@@ -266,5 +267,5 @@ def test_a_plan_with_nan_or_of_a_wrong_shape_is_caught():
 
 def test_an_error_without_a_name_is_caught():
     assert outcome(EXTREMES["plain"], PLAIN, guidance=Crashing()) is None
-    with pytest.raises(IndexError):
+    with pytest.raises(PartError, match="IndexError"):
         outcome(EXTREMES["all NaN"], PLAIN, guidance=Crashing())

@@ -14,7 +14,7 @@ from codi_core.guidance.factored import block_shift
 from codi_core.host.records import MethodParts
 from codi_core.planning import Denoiser, Evaluate, LocalEvaluate, PlanContext, Planner
 from codi_core.policies import ProductPolicy
-from codi_core.posteriors import PosteriorApproximation, PosteriorQuery
+from codi_core.posteriors import PosteriorApproximation, PosteriorQuery, draw_checked
 from codi_core.tasks.task import Hold
 
 
@@ -50,7 +50,7 @@ class IndependentGuidance(Guidance):
                 denoised = denoiser(noisy, sigma)
             with context.diagnostics.stage("draw"):
                 query = PosteriorQuery(noisy, sigma, denoised, denoiser, context)
-                drawn = self.posterior.draw(query, self.samples)
+                drawn = draw_checked(self.posterior, query, self.samples)
             cost = self._own_cost(drawn.samples, still, evaluate)
             log_weights = drawn.log_weights
             if log_weights is not None:
