@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from codi_core.errors import PartError
 from codi_core.testing.requirement import ConformanceError, require
 
 SECOND = torch.device("meta")
@@ -62,11 +63,16 @@ def check_device(run: Callable[[str], Any]) -> None:
 
     Raises:
         DeviceError: tensors of the two devices met; the traceback shows where.
+        SpecificationError: what a part of a plan returned is on the wrong device.
         ConformanceError: a result is on the wrong device, or differs.
     """
     expected = tree_leaves(run("cpu"))
     with second_device() as device:
-        found = tree_leaves(run(str(device)))
+        try:
+            found = tree_leaves(run(str(device)))
+        except PartError as error:
+            # The part's name is in the traceback; what met is what counts here.
+            raise error.__cause__ if isinstance(error.__cause__, DeviceError) else error
         require(
             [type(value) for value in expected if not isinstance(value, Tensor)] == []
             and len(expected) == len(found),

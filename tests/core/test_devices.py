@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from codi_core.costs import CostTerm, CostTerms, WeightedCost
+from codi_core.errors import SpecificationError
 from codi_core.guidance import FactoredGuidance
 from codi_core.host.discovery import CORE
 from codi_core.host.plugins import load_plugins
@@ -142,7 +143,7 @@ def test_a_part_that_forgets_the_device_is_found_out():
     check_device(guided(IsotropicPosterior()))
     with pytest.raises(DeviceError, match=r"aten::mul mixes .* of shape \(6,\)"):
         check_device(guided(Forgetful()))
-    with pytest.raises(DeviceError):
+    with pytest.raises(SpecificationError, match=r"samples on the device cpu; it must be on meta"):
         check_device(guided(Forgetful(result=True)))
 
 
