@@ -71,8 +71,9 @@ def check_device(run: Callable[[str], Any]) -> None:
         try:
             found = tree_leaves(run(str(device)))
         except PartError as error:
-            # The part's name is in the traceback; what met is what counts here.
-            raise error.__cause__ if isinstance(error.__cause__, DeviceError) else error
+            if isinstance(error.__cause__, DeviceError):  # what met is what counts here
+                raise error.__cause__ from None
+            raise
         require(
             [type(value) for value in expected if not isinstance(value, Tensor)] == []
             and len(expected) == len(found),

@@ -123,7 +123,7 @@ class Forgetful(PosteriorApproximation):
 
     def draw(self, query, count):
         if self.result:
-            return PosteriorSamples(query.denoised.unsqueeze(1).cpu())
+            return PosteriorSamples(query.denoised.unsqueeze(1).expand(-1, count, -1).cpu())
         widths = torch.ones(query.denoised.shape[-1])
         return PosteriorSamples((query.denoised * widths).unsqueeze(1).expand(-1, count, -1))
 
