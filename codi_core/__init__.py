@@ -12,7 +12,7 @@ from codi_core.late_names import late_names
 from codi_core.version import __version__ as __version__
 
 _EXPORTS = {
-    "codi_core.composition": ("BestOf", "CoordinatedPolicy", "Resampling"),
+    "codi_core.composition": ("BestOf", "CoordinatedPolicy", "Resampling", "Search"),
     "codi_core.costs": ("CostFunction", "CostTerm", "CostTerms", "LocalCost", "WeightedCost"),
     "codi_core.errors": (
         "CodiError",
@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from codi_core.composition import BestOf as BestOf
     from codi_core.composition import CoordinatedPolicy as CoordinatedPolicy
     from codi_core.composition import Resampling as Resampling
+    from codi_core.composition import Search as Search
     from codi_core.costs import CostFunction as CostFunction
     from codi_core.costs import CostTerm as CostTerm
     from codi_core.costs import CostTerms as CostTerms

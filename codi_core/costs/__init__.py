@@ -1,7 +1,7 @@
 """Cost functions J(s, a)."""
 
 from codi_core.costs.base import CostFunction
-from codi_core.costs.local import LocalCost, local_terms, require_locality
+from codi_core.costs.local import LocalCost, has_locality, local_terms, require_locality
 from codi_core.costs.terms import CostTerms
 from codi_core.costs.weighted import CostTerm, WeightedCost
 
@@ -11,6 +11,7 @@ __all__ = [
     "CostTerms",
     "LocalCost",
     "WeightedCost",
+    "has_locality",
     "local_terms",
     "require_locality",
 ]

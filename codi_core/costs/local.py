@@ -56,6 +56,11 @@ def require_locality(cost: CostFunction) -> None:
         raise LocalityError(lacking)
 
 
+def has_locality(cost: CostFunction) -> bool:
+    """Whether a cost is local, or a weighted sum of local costs."""
+    return not _without_locality(cost, type(cost).__name__)
+
+
 def _without_locality(cost: CostFunction, name: str) -> list[str]:
     if isinstance(cost, WeightedCost):
         return [found for term in cost.terms for found in _without_locality(term.cost, term.name)]

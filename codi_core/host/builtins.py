@@ -148,6 +148,11 @@ def codi_methods() -> Iterator[MethodRecord]:
         "M particles resampled by their cost on the way (Feynman-Kac)",
         LatePlanner("codi_core.composition:Resampling", sampler=_noisy_steps()),
     )
+    yield MethodRecord(
+        "search",
+        "selects among cheap base samples agent by agent, then guides from there",
+        LatePlanner("codi_core.composition:Search", sampler=_any_steps(default="dpm-solver")),
+    )
 
 
 def _diffusion(spec: PolicySpec, checkpoint: Path | None, resources: Resources) -> BasePolicy:
@@ -182,9 +187,9 @@ def _integrators(*passed: str) -> dict[str, LateClass]:
     }
 
 
-def _any_steps(*passed: str) -> ByName:
+def _any_steps(*passed: str, default: str = "ancestral") -> ByName:
     """An option for the sampler whose steps a part takes."""
-    return ByName("sampler", _integrators(*passed), "ancestral")
+    return ByName("sampler", _integrators(*passed), default)
 
 
 def _noisy_steps() -> ByName:

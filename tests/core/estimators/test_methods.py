@@ -8,9 +8,11 @@ import attrs
 import pytest
 import torch
 
-from codi_core.composition import BestOf, Resampling
+from codi_core.composition import BestOf, Resampling, Search
 from codi_core.composition.particles import sample_many, systematic
 from codi_core.costs import CostFunction
+from codi_core.guidance import MonteCarloGuidance
+from codi_core.posteriors import IsotropicPosterior
 from codi_core.samplers import (
     AncestralSampler,
     EulerMaruyamaSampler,
@@ -39,7 +41,19 @@ def resampling(problem, samples=32, cost=None, **options):
     )
 
 
-METHODS = [best_of, resampling]
+def search(problem, samples=16, cost=None):
+    return Search(
+        problem.product,
+        SAMPLER.schedule,
+        problem.predictor,
+        cost or problem.cost,
+        MonteCarloGuidance(IsotropicPosterior(), samples, problem.temperature),
+        samples,
+        problem.temperature,
+    )
+
+
+METHODS = [best_of, resampling, search]
 
 
 @pytest.mark.parametrize("kind", [AncestralSampler, EulerMaruyamaSampler])

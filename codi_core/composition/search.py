@@ -1,0 +1,230 @@
+"""Search: select agent by agent among cheap samples of the base policies, then guide from there."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import torch
+from attrs import validators
+from torch import Tensor
+
+from codi_core.composition.levels import at_levels_of, check_levels
+from codi_core.composition.particles import cheapest, take
+from codi_core.composition.plan_cost import PlanCost, make_evaluate
+from codi_core.composition.selection import Candidates, PricedCandidates, select
+from codi_core.costs import CostFunction, has_locality
+from codi_core.errors import SpecificationError
+from codi_core.guidance import Guidance
+from codi_core.planning import ChunkLayout, Denoiser, Descent, Plan, PlanContext, Planner, prepare
+from codi_core.planning.defaults import SAMPLES, TEMPERATURE
+from codi_core.policies import ProductPolicy
+from codi_core.predictors import Predictor
+from codi_core.samplers import ANCESTRAL, DpmSolverSampler, Integrator, Schedule
+from codi_core.samplers.warm_start import shifted_previous
+
+CANDIDATES = 24
+"""C, how many fresh samples of each base policy are candidates unless a budget decides."""
+
+STEPS, MOST_STEPS = 4, 8
+"""Guided steps for two factors, and for many, unless a budget decides."""
+
+LEVEL, MOST_LEVEL = 2.0, 5.0
+"""The noise level that guidance begins at where factors have one neighbour, and the highest one."""
+
+COMPARED = 2
+"""At the end the selected chunk and the guided one are compared."""
+
+
+@attrs.frozen
+class Spending:
+    """What the rollouts of a plan are spent on.
+
+    Attributes:
+        candidates: C, the fresh candidates of each factor.
+        steps: the guided denoising steps.
+    """
+
+    candidates: int
+    steps: int
+
+    @classmethod
+    def usual(cls, factors: int) -> Spending:
+        """24 candidates and 4 √(F - 1) guided steps, from 4 to 8.
+
+        What is selected agent by agent must be mended where several have to move at once, and
+        the more of them there are, the more steps that takes.
+        """
+        return cls(CANDIDATES, min(MOST_STEPS, round(STEPS * math.sqrt(max(1, factors - 1)))))
+
+    @classmethod
+    def of(cls, rollouts: int, factors: int, sweeps: int, samples: int) -> Spending:
+        """Half of a budget for guided steps, at least one, and the rest for candidates.
+
+        Args:
+            rollouts: the budget; what is spent is at most that, and less where factors move at
+                once.
+            factors: F.
+            sweeps: how many turns each factor has in the selection.
+            samples: M, the rollouts of a guided step.
+
+        Raises:
+            SpecificationError: it doesn't suffice for one candidate beside the previous plan.
+        """
+        rest, turns = rollouts - COMPARED, 1 + sweeps * factors
+        steps = max(1, min(rest // 2, rest - 2 * turns) // samples)
+        candidates = (rest - steps * samples) // turns - 1
+        if candidates < 1:
+            least = samples + COMPARED + 2 * turns
+            raise SpecificationError(
+                f"{rollouts} rollouts are too few for a search with M {samples} and {factors} "
+                f"factors of the product policy: it needs at least {least}"
+            )
+        return cls(candidates, steps)
+
+
+@attrs.frozen(eq=False)
+class Search(Planner):
+    """Selects agent by agent, guides from there, and keeps the cheaper of both.
+
+    Each factor has C fresh samples of its base policy and its share of the previous plan as
+    candidates. One joint chunk is drawn out of their C + 1 to the power of F combinations by
+    :func:`~codi_core.composition.selection.select`. It is noised again and denoised under guidance,
+    as by a warm start: that moves all agents at once, and off the candidates. The cheaper of the
+    selected and the guided chunk is the plan.
+
+    Selection alone (``steps`` = 0) leaves π of Eq. 7 invariant. With guidance the plan is a cheap
+    one instead of a draw from π.
+
+    Attributes:
+        product: the product of the base policies (Eq. 13).
+        schedule: the range and the spacing of noise levels.
+        predictor: foresees what joint actions lead to.
+        cost: J(s, a). Where it is local, agents that share no term are selected at once.
+        guidance: guides from what was selected.
+        samples: M, the rollouts of a guided step.
+        temperature: λ of Eq. 6.
+        rollouts: the budget of a plan, see :meth:`Spending.of`; None leaves it to the next two.
+        candidates: C; None stands for :meth:`Spending.usual`.
+        steps: guided denoising steps; None likewise, and 0 selects only.
+        sweeps: how many turns each factor has in the selection.
+        calls: how often the base policies are called for the candidates.
+        start: the noise level that the candidates begin at.
+        sampler: takes the steps of the candidates.
+
+    Raises:
+        SpecificationError: the noise levels leave the base policies' range or leave no room, or
+            the budget is too small.
+    """
+
+    product: ProductPolicy
+    schedule: Schedule
+    predictor: Predictor
+    cost: CostFunction
+    guidance: Guidance
+    samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    temperature: float = attrs.field(default=TEMPERATURE, validator=validators.gt(0))
+    rollouts: int | None = attrs.field(
+        default=None, validator=validators.optional(validators.gt(0))
+    )
+    candidates: int | None = attrs.field(
+        default=None, validator=validators.optional(validators.gt(0))
+    )
+    steps: int | None = attrs.field(default=None, validator=validators.optional(validators.ge(0)))
+    sweeps: int = attrs.field(default=1, validator=validators.ge(0))
+    calls: int = attrs.field(default=4, validator=validators.ge(1))
+    start: float = attrs.field(default=10.0, validator=validators.gt(0))
+    sampler: Integrator = attrs.field(factory=DpmSolverSampler)
+
+    layout: ChunkLayout = attrs.field(init=False)
+    spending: Spending = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_levels(self.product, self.schedule)
+        lowest = min(self.start, LEVEL)
+        if self.schedule.sigma_min >= lowest:
+            raise SpecificationError(
+                f"a search noises again from the noise level {lowest:g} on, but the schedule ends "
+                f"at {self.schedule.sigma_min:g}: lower sigma_min"
+            )
+
+    @layout.default
+    def _layout(self) -> ChunkLayout:
+        return self.product.layout
+
+    @spending.default
+    def _spending(self) -> Spending:
+        factors = len(self.product.blocks)
+        if self.rollouts is not None:
+            given = [name for name in ("candidates", "steps") if getattr(self, name) is not None]
+            if given:
+                raise SpecificationError(
+                    f"a search has both rollouts and {' and '.join(given)}: rollouts decide these"
+                )
+            return Spending.of(self.rollouts, factors, self.sweeps, self.samples)
+        usual = Spending.usual(factors)
+        return Spending(
+            usual.candidates if self.candidates is None else self.candidates,
+            usual.steps if self.steps is None else self.steps,
+        )
+
+    @torch.no_grad()
+    def plan(self, context: PlanContext) -> Plan:
+        """Plan one joint chunk for each of B worlds."""
+        context = at_levels_of(self.schedule, context)
+        with context.diagnostics.stage("plan"):
+            denoiser = self.product.denoiser(context.observation)
+            evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
+            candidates = self._candidates(denoiser, context)
+            local = has_locality(self.cost)
+            make = PricedCandidates.of_local if local else PricedCandidates.of
+            priced = make(candidates, evaluate)
+            flat = select(priced, self.temperature, self.sweeps, context)
+            if self.spending.steps:
+                levels = self._levels(priced.coupling())
+                flat = self._guided(flat, levels, denoiser, evaluate, context)
+        return Plan(self.product.decode(flat), flat, context.diagnostics)
+
+    def _candidates(self, denoiser: Denoiser, context: PlanContext) -> Candidates:
+        """Fresh samples, and the previous plan in the last row where there is a usable one."""
+        schedule = self.schedule.starting_at(min(self.start, self.schedule.sigma_max), self.calls)
+        levels = schedule.levels(context.noise.device)
+        with context.diagnostics.stage("candidates"):
+            prepare(denoiser, levels[:-1])
+            noise = context.noise.normal(self.spending.candidates + 1, self.product.size)
+            rows = self.sampler.integrate(denoiser, levels[0] * noise, Descent(levels), context)
+        previous = shifted_previous(context)
+        if previous is not None:
+            usable = torch.isfinite(previous).all(-1, keepdim=True)
+            rows[:, -1] = torch.where(usable, previous, rows[:, -1])
+        return Candidates(rows, self.layout)
+
+    def _levels(self, coupling: Tensor) -> Tensor:
+        """The noise levels of the guided steps of each world, (steps + 1, B).
+
+        They begin at 2 √n for n neighbours of a factor on average, and from 2 to 5. Selection moves
+        one factor at a time, and so gets stuck where several would have to move together; which is
+        the more often, the more of them bear on each other. Guidance from more noise can undo
+        that, at the price of forgetting more of what was found.
+        """
+        first = (LEVEL * coupling.clamp_min(1.0).sqrt()).clamp_max(MOST_LEVEL)
+        first = first.clamp_max(self.schedule.sigma_max)
+        each = [self.schedule.starting_at(s, self.spending.steps) for s in first.tolist()]
+        return torch.stack([schedule.levels(coupling.device) for schedule in each], -1)
+
+    def _guided(
+        self,
+        selected: Tensor,
+        levels: Tensor,
+        denoiser: Denoiser,
+        evaluate: PlanCost,
+        context: PlanContext,
+    ) -> Tensor:
+        """The cheaper of the selected chunk and of what guidance makes of it, (B, D)."""
+        noisy = selected + levels[0].unsqueeze(-1) * context.noise.normal(self.product.size)
+        guided = self.guidance.guide(denoiser, evaluate, context)
+        found = ANCESTRAL.integrate(guided, noisy, Descent(levels, context), context)
+        both = torch.stack((found, selected), 1)
+        kept = cheapest(evaluate(both))
+        context.diagnostics.record("guided_kept", 1.0 - kept.squeeze(-1).float())
+        return take(both, kept)[:, 0]

@@ -1,0 +1,170 @@
+"""Selection agent by agent: blocked iterated importance resampling.
+
+The product of the base policies needs no joint samples: C chunks of each of F factors stand for
+C^F joint ones. One of these is drawn by Gibbs sampling: given the others' chunks, a factor's chunk
+is drawn among its C candidates with the weights exp(-J/λ).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import torch
+from torch import Tensor
+
+from codi_core.composition.particles import drawn
+from codi_core.costs import CostTerms
+from codi_core.guidance import sample_weights
+from codi_core.guidance.factored import near_cost
+from codi_core.planning import ChunkLayout, Evaluate, LocalEvaluate, Pace, PlanContext
+
+
+@attrs.frozen(eq=False)
+class Candidates:
+    """C chunks of each factor, in the rows of C joint chunks.
+
+    Attributes:
+        rows: (B, C, D). The columns of a factor in row c are its candidate c.
+        layout: whose columns are whose.
+    """
+
+    rows: Tensor
+    layout: ChunkLayout
+
+    @property
+    def factors(self) -> int:
+        """F."""
+        return len(self.layout.blocks)
+
+    def chosen(self, numbers: Tensor) -> Tensor:
+        """The joint chunks (B, D) of one candidate a factor, by their numbers (B, F)."""
+        return self.rows.gather(1, self._columns(numbers).unsqueeze(1)).squeeze(1)
+
+    def varied(self, numbers: Tensor, moving: Tensor) -> Tensor:
+        """All candidates of some factors beside the chosen one of the others, (B, C, D).
+
+        Args:
+            numbers: the chosen candidates, (B, F).
+            moving: the factors that are varied, booleans (B, F).
+        """
+        fixed = self.chosen(numbers).unsqueeze(1)
+        return torch.where(self._columns(moving).unsqueeze(1), self.rows, fixed)
+
+    def _columns(self, values: Tensor) -> Tensor:
+        """From one value a factor, (B, F), to one a column, (B, D)."""
+        widths = [block.stop - block.start for block in self.layout.blocks]
+        return values.repeat_interleave(torch.tensor(widths, device=values.device), -1)
+
+
+@attrs.frozen(eq=False)
+class PricedCandidates:
+    """What the factors choose from, and what their choices cost.
+
+    Attributes:
+        candidates: what there is.
+        cost: J of their rows, (B, C).
+        neighbours: which factors a term of the cost involves together, and each one itself:
+            symmetric booleans (B, F, F). All are where the cost does not say.
+        given_others: the cost of C joint chunks, in which no two neighbours vary, to each factor:
+            from (B, C, D) to (B, F, C), or to (B, 1, C) for all of them. It lacks what does not
+            concern the factor.
+    """
+
+    candidates: Candidates
+    cost: Tensor
+    neighbours: Tensor
+    given_others: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of(cls, candidates: Candidates, evaluate: Evaluate) -> PricedCandidates:
+        """Any cost: J itself decides, and factors move one by one."""
+        cost = evaluate(candidates.rows)
+        shape = (len(cost), candidates.factors, candidates.factors)
+        all_are = torch.ones(shape, dtype=torch.bool, device=cost.device)
+        return cls(candidates, cost, all_are, lambda flat: evaluate(flat).unsqueeze(1))
+
+    @classmethod
+    def of_local(cls, candidates: Candidates, evaluate: LocalEvaluate) -> PricedCandidates:
+        """A local cost: a factor's own terms decide, and those that share none move at once."""
+        terms, layout = evaluate.terms(candidates.rows), candidates.layout
+        return cls(
+            candidates,
+            terms.total(),
+            _neighbours(terms, layout),
+            lambda flat: near_cost(evaluate.terms(flat), 0, layout),
+        )
+
+    def coupling(self) -> Tensor:
+        """How many others a factor has as neighbours, on average, (B,)."""
+        return self.neighbours.sum(-1).float().mean(-1) - 1
+
+
+def _neighbours(terms: CostTerms, layout: ChunkLayout) -> Tensor:
+    """Which factors a term involves together, (B, F, F)."""
+    agents = terms.reached(sum(map(len, layout.agents)), 1).float()
+    covers = agents.new_zeros(len(layout.agents), agents.shape[-1])
+    for factor, members in enumerate(layout.agents):
+        covers[factor, list(members)] = 1.0
+    return covers @ agents @ covers.mT > 0
+
+
+def select(
+    priced: PricedCandidates, temperature: float, sweeps: int, context: PlanContext
+) -> Tensor:
+    """Draw one joint chunk out of the candidates, (B, D).
+
+    First a row is drawn as a whole. Then the factors take turns, ``sweeps`` times, in an order that
+    is random in each world; those that have no cost in common take theirs at once.
+
+    Let the candidates be independent samples of the base policies, but for one row that was drawn
+    from π of Eq. 7. Then what is selected has the distribution π, for any C and number of sweeps:
+    candidates and choices together have the density Π p(candidates) exp(-J(chosen)/λ), up to a
+    factor, and each draw is from one of its conditionals. Without such a row, π is approached as
+    C grows.
+
+    Args:
+        priced: what is drawn from, and what it costs. Where no candidate of a factor has a finite
+            cost, the factor stays as it is.
+        temperature: λ of Eq. 6.
+        sweeps: how many turns each factor has; 0 leaves the whole row.
+        context: the plan. With a deadline there are fewer turns if there is no time for all.
+    """
+    noise, candidates, pace = context.noise, priced.candidates, Pace(context)
+    factors = candidates.factors
+    # All noise is drawn at once: a world has the same one, however many turns others take.
+    first, places = noise.uniform(1), noise.uniform(sweeps, factors, 1)
+    order = noise.uniform(sweeps, factors).argsort(-1)
+    # Without any finite cost it is the last row.
+    numbers = drawn(sample_weights(priced.cost, temperature).tilted, first).expand(-1, factors)
+    for sweep in range(sweeps):
+        turns = take_turns(priced.neighbours, order[:, sweep])
+        for turn in range(int(turns.max()) + 1):
+            if pace.fits() < 1:
+                pace.shorten()
+                return candidates.chosen(numbers)
+            moving = turns == turn
+            cost = priced.given_others(candidates.varied(numbers, moving))
+            weights = sample_weights(cost, temperature)
+            found = drawn(weights.tilted.expand(-1, factors, -1), places[:, sweep]).squeeze(-1)
+            numbers = torch.where(moving & weights.usable, found, numbers)
+    return candidates.chosen(numbers)
+
+
+def take_turns(neighbours: Tensor, order: Tensor) -> Tensor:
+    """The turn at which each factor moves, (B, F): the first one that no neighbour has.
+
+    That is greedy colouring: with at most n other neighbours each, n + 1 turns are enough.
+
+    Args:
+        neighbours: symmetric booleans, (B, F, F).
+        order: the factors in the order in which they choose their turns, (B, F).
+    """
+    worlds = torch.arange(len(order), device=order.device)
+    # taken[b, t, f]: a neighbour of f has turn t.
+    taken, turns = torch.zeros_like(neighbours), torch.zeros_like(order)
+    for factor in order.unbind(-1):
+        turn = taken[worlds, :, factor].int().argmin(-1)
+        turns[worlds, factor] = turn
+        taken[worlds, turn] |= neighbours[worlds, factor]
+    return turns
