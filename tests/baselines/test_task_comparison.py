@@ -120,6 +120,9 @@ def test_each_entry_spends_its_budget_and_not_more(entry: Entry, sampler: str) -
         near = int((levels <= 2.0).sum())
         assert 0 < near < common
         spent = samples * near + int(options["guidance"].rpartition("=")[2])
+    elif entry.spending is Spending.SPLIT:
+        assert (options["method"], samples) == ("search:rollouts=1024", 128)
+        return
     else:
         spent = 1024
     assert spent == 1024

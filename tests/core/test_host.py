@@ -117,7 +117,7 @@ def test_built_in_parts_register_like_everybody() -> None:
         "dpm-solver-sde",
         "warm-start",
     )
-    assert host.methods.names() == ("codi", "base", "best-of", "resampling")
+    assert host.methods.names() == ("codi", "base", "best-of", "resampling", "search")
     assert host.methods.origin("codi") == "codi-core"
 
 
@@ -149,7 +149,7 @@ def test_whatever_a_plugin_raises_while_imported_does_not_end_the_host(
 ) -> None:
     host, said = load(("codi-bad", error))
     assert f"{type(error).__name__}: 3" in said[0]
-    assert host.methods.names() == ("codi", "base", "best-of", "resampling")
+    assert host.methods.names() == ("codi", "base", "best-of", "resampling", "search")
 
 
 def test_strict_mode_makes_a_broken_plugin_fatal() -> None:

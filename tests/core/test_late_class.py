@@ -126,6 +126,15 @@ OPTIONS = {
         "base": {},
         "best-of": {},
         "resampling": {"share": 0.5, "sampler": "ancestral"},
+        "search": {
+            "rollouts": None,
+            "candidates": None,
+            "steps": None,
+            "sweeps": 1,
+            "calls": 4,
+            "start": 10.0,
+            "sampler": "dpm-solver",
+        },
     },
 }
 

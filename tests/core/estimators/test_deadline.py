@@ -8,12 +8,12 @@ import attrs
 import pytest
 import torch
 
-from codi_core.composition import BestOf, Resampling
+from codi_core.composition import BestOf, Resampling, Search
 from codi_core.costs import CostFunction
 from codi_core.guidance import MonteCarloGuidance
 from codi_core.planning import Descent
 from codi_core.policies import ProductPolicy
-from codi_core.posteriors import DenoisedPosterior
+from codi_core.posteriors import DenoisedPosterior, IsotropicPosterior
 from codi_core.samplers import (
     AncestralSampler,
     DpmSolverSampler,
@@ -214,6 +214,30 @@ def test_particles_take_fewer_steps(clock):
     assert torch.equal(free.flat, timed.flat)
 
 
+def search(problem):
+    guidance = MonteCarloGuidance(IsotropicPosterior(), 16, problem.temperature)
+    parts = (problem.product, SCHEDULE, problem.predictor, problem.cost, guidance, 16)
+    return Search(*parts, problem.temperature, candidates=7, steps=6)
+
+
+def test_search_selects_and_guides_as_far_as_there_is_time(clock):
+    """Four calls for the candidates, then one a guided step, 0.1 s each."""
+    problem = slow_problem(clock)
+    planner, selecting = search(problem), 8 * (1 + 2)
+    spent = {}
+    for seconds in (0.85, 0.45, -1.0):
+        plan = planner.plan(context(seconds, problem=problem))
+        spent[seconds] = plan.diagnostics.counts["rollouts"] / 3
+        assert plan.diagnostics.counts["shortened_plans"] == 3
+        assert torch.isfinite(plan.flat).all()
+    assert spent[0.85] == selecting + 4 * 16 + 2
+    assert spent[0.45] == selecting + 16 + 2
+    assert spent[-1.0] == 8 + 16 + 2
+    free, timed = (planner.plan(context(limit, problem=problem)) for limit in (None, 60.0))
+    assert torch.equal(free.flat, timed.flat)
+    assert free.diagnostics.counts["rollouts"] == 3 * (selecting + 6 * 16 + 2)
+
+
 def test_without_a_deadline_no_time_is_read(monkeypatch):
     def forbidden():
         raise AssertionError("the time was read")
@@ -224,6 +248,7 @@ def test_without_a_deadline_no_time_is_read(monkeypatch):
     planners = [problem.coordinated(guidance, sampler) for sampler in SAMPLERS]
     planners.append(BestOf(problem.product, SAMPLERS[0], problem.predictor, problem.cost, 4))
     planners.append(Resampling(problem.product, SCHEDULE, problem.predictor, problem.cost, 4))
+    planners.append(search(problem))
     for planner in planners:
         assert torch.isfinite(planner.plan(problem.context(2)).flat).all()
 

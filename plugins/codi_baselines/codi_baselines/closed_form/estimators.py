@@ -45,7 +45,7 @@ class Estimator:
         label: its name in tables, pictures and on the command line.
         samples: the numbers M that are tried, rising.
         role: what it is compared as.
-        method: the planning method, as for ``--method``.
+        method: the planning method, as for ``--method``; ``{samples}`` in it stands for M.
         posterior: the posterior approximation, as for ``--posterior``, or "exact".
         guidance: the guidance, as for ``--guidance``, or "exact".
         sampler: the sampler, as for ``--sampler``.
@@ -122,7 +122,7 @@ class Estimator:
             samples,
             problem.temperature,
         )
-        choice = parse_choice(self.method, "method")
+        choice = parse_choice(self.method.format(samples=samples), "method")
         planner: Planner = make_part(
             host.methods.get(choice.name).factory,
             f"method '{choice.name}'",
@@ -139,6 +139,9 @@ QUICK = 256
 """The most samples of a quick benchmark."""
 
 FEW, SOME, MANY = (16, 64, 256), (16, 64, 256, 1024), (16, 64, 256, 1024, 4096)
+
+SELECTION = "search:steps=0,candidates={samples}"
+"""Without guidance, which is what has a distribution that is known."""
 
 BUILT_IN = (
     Estimator(EXACT_GUIDANCE, (1,), Role.BOUND, guidance=EXACT, weight=8),
@@ -180,6 +183,10 @@ BUILT_IN = (
     Estimator("isotropic, warm", FEW, sampler=WARM, replans=3, effort=2.5),
     Estimator("best-of", FEW, Role.PEER, "best-of"),
     Estimator("resampling", (4, 16, 64), Role.PEER, "resampling", weight=6),
+    Estimator("selection", (4, 16, 64, 256), Role.PEER, SELECTION),
+    Estimator("selection, 4 sweeps", (4, 16, 64, 256), Role.PEER, f"{SELECTION},sweeps=4"),
+    Estimator("selection, chain", (4, 16, 64), Role.PEER, SELECTION, replans=7),
+    Estimator("search", FEW, Role.PEER, "search"),
 )
 
 

@@ -16,6 +16,9 @@ from codi_core.samplers import KarrasSchedule, WarmStartSampler
 
 WARM = attrs.fields(WarmStartSampler)
 
+SHARES = 8
+"""A method that splits its rollouts by itself guides with one of so many parts a step."""
+
 
 class Spending(StrEnum):
     """Where the rollouts of a plan go."""
@@ -23,6 +26,7 @@ class Spending(StrEnum):
     STEPS = "M at each denoising step"
     PLAN = "M once a plan"
     BOTH = "half of them once a plan, half at the steps below a noise level"
+    SPLIT = "as the method splits them, M = an eighth of them at each guided step"
     NONE = "none"
 
 
@@ -63,8 +67,11 @@ class Entry:
         levels = replan_schedule(chosen, schedule)
         calls, guidance = _calls_a_level(chosen), self.guidance
         samples = rollouts // (levels.steps * calls)
+        method = self.method
         if self.spending is Spending.PLAN:
             samples = rollouts
+        elif self.spending is Spending.SPLIT:
+            samples, method = rollouts // SHARES, f"{method}:rollouts={rollouts}"
         elif self.spending is Spending.BOTH:
             near = calls * int((levels.levels()[:-1] <= _switch(guidance)).sum())
             samples = rollouts // 2 // max(near, 1)
@@ -75,7 +82,7 @@ class Entry:
                 f"({levels.steps} steps): give more, or leave it out with --entries"
             )
         return {
-            "method": self.method,
+            "method": method,
             "posterior": self.posterior,
             "guidance": guidance,
             "sampler": chosen,
@@ -128,6 +135,7 @@ BUILT_IN = (
     Entry("denoised", posterior="denoised:steps=4"),
     Entry("library", Spending.PLAN, guidance="library:steps=4"),
     Entry("best-of", Spending.PLAN, method="best-of"),
+    Entry("search", Spending.SPLIT, method="search", posterior="correlated"),
     Entry("jacobian", posterior="jacobian"),
 )
 """From cheap to expensive in calls of the denoiser: an interrupted comparison has most rows.
