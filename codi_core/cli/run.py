@@ -251,10 +251,12 @@ def _delays(experiment: Experiment, given: argparse.Namespace) -> Mapping[int, S
 
 def _attempt(name: str, write: Callable[[], Path | None]) -> list[Path]:
     """A picture that fails (no display, no codec) must not spoil a run that has its numbers."""
+    from codi_core.execution.plan_maker import reason_of
+
     try:
         path = write()
     except Exception as error:
-        print_warning(f"{name} was not written: {type(error).__name__}: {error}")
+        print_warning(f"{name} was not written: {reason_of(error)}")
         return []
     return [] if path is None else [path]
 

@@ -18,6 +18,7 @@ from codi_core.evaluation.runner import run_missing
 from codi_core.evaluation.waves import OnTick, Wave
 from codi_core.experiments.experiment import Experiment, from_config, prepare
 from codi_core.files.folders import RUN, claimed
+from codi_core.files.pictures import save_figure
 from codi_core.tasks import EpisodeRecord, Trace
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ class Run:
 
     def write_report(self) -> Path:
         """Write ``report.png``; returns its path."""
-        path = self.folder.file("report.png")
-        self.figure().savefig(path, dpi=120)
-        return path
+        return save_figure(self.figure(), self.folder.file("report.png"), dpi=120)
 
     def write_video(self, episodes: Iterable[int] = (0,)) -> Path | None:
         """Write ``video.mp4`` of these episodes; returns its path.

@@ -9,7 +9,8 @@ from pathlib import Path
 import attrs
 
 from codi_core.errors import MissingExtraError
-from codi_core.files.durable import replacing, write_durably
+from codi_core.files.durable import write_durably
+from codi_core.files.pictures import save_figure
 
 COLUMNS = ("step", "loss", "held_out_loss", "learning_rate", "seconds")
 
@@ -127,5 +128,4 @@ def draw_curve(points: list[CurvePoint], path: Path) -> None:
         beside.set(ylabel=name)
         beside.grid(True, alpha=0.3)
     (others[-1] if others else axes).set(xlabel="step")
-    with replacing(path) as stream:
-        figure.savefig(stream, dpi=150, format="png")
+    save_figure(figure, path, dpi=150)

@@ -11,6 +11,7 @@ import attrs
 from codi_baselines.closed_form.estimators import Role
 from codi_baselines.closed_form.table import Row
 from codi_core.errors import MissingExtraError
+from codi_core.files.pictures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,8 +111,7 @@ def write_picture(
     handles, labels = grid[1][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=7, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.8 / height, 1, 1))
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _curve(

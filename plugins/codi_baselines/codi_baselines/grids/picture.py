@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codi_core.errors import MissingExtraError
+from codi_core.files.pictures import save_figure
 
 
 def write_picture(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -47,8 +48,7 @@ def write_picture(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> 
         axes.tick_params(labelsize=8)
     figure.suptitle(f"{title}; in brackets: rollouts a replan", fontsize=10)
     figure.tight_layout()
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _label(row: Mapping[str, Any]) -> str:

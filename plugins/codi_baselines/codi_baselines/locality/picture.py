@@ -12,6 +12,7 @@ from codi_baselines.locality.cells import AGENTS, HOPS, SAMPLES, STIFFNESS
 from codi_baselines.locality.session import Record
 from codi_baselines.locality.teams import GRAPHS
 from codi_core.errors import MissingExtraError
+from codi_core.files.pictures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,8 +91,7 @@ def write_picture(path: Path, records: Sequence[Record]) -> Path:
         ax.set_xlabel(column.title, fontsize=9)
     _legends(figure, grid)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _panel(ax: Axes, column: Column, quantity: str, records: Sequence[Record]) -> None:

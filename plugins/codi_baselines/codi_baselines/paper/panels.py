@@ -11,7 +11,7 @@ from codi_baselines.paper.outcomes import SUCCESS, TIME, Array, Outcome, share, 
 from codi_baselines.paper.statistics import ecdf
 from codi_baselines.paper.styles import bar_of, line_of
 from codi_core.errors import MissingExtraError
-from codi_core.files.durable import replacing
+from codi_core.files.pictures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,9 +98,7 @@ def canvas(count: int, title: str) -> tuple[Figure, list[Axes]]:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; returns its path."""
-    with replacing(path) as stream:
-        figure.savefig(stream, format="png")
-    return path
+    return save_figure(figure, path)
 
 
 def _finished(outcome: Outcome, measure: str) -> Array:

@@ -11,6 +11,7 @@ from codi_core.commands.output import say
 from codi_core.errors import CodiError
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
+from codi_core.files.pictures import save_figure
 from codi_core.quantities import positive, whole
 from codi_core.tasks import Trace
 from codi_franka.action import RATE_HZ
@@ -101,5 +102,4 @@ def _write_paths(renderer: HandoffRenderer, trace: Trace, path: Path) -> Path:
 
     figure = Figure(figsize=(7, 5), layout="constrained")
     renderer.draw_paths(figure.subplots(), trace)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, dpi=120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from codi_core.files.pictures import save_figure
 from codi_franka.rendering.moments import Moment
 from codi_franka.rendering.opengl import Frame
 
@@ -44,5 +45,4 @@ def write_film_strip(
             bbox={"boxstyle": "round,pad=0.35", "facecolor": "#20242c", "edgecolor": "none",
                   "alpha": 0.82},
         )  # fmt: skip
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)

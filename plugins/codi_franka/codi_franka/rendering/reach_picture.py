@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codi_core.files.pictures import save_figure
 from codi_franka.handoff.options import DEFAULT_GOAL, SUCCESS_RADIUS
 from codi_franka.handoff.starts import left_only, sample_start, which_arms_grasp
 from codi_franka.rendering import palette
@@ -235,5 +236,4 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.12)
-    return path
+    return save_figure(figure, path, bbox_inches="tight", pad_inches=0.12)

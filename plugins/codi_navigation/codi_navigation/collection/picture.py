@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_core.files.pictures import save_figure
 from codi_core.tasks import Trace
 from codi_navigation.collection.recorder import Demonstration
 from codi_navigation.maps.shapes import Maps
@@ -42,8 +43,7 @@ def write_demonstrations(path: Path, demonstrations: Sequence[Demonstration]) ->
     for axes in panels[len(demonstrations) :]:
         axes.axis("off")
     figure.colorbar(line, ax=panels.tolist(), shrink=0.5, label="speed [m/s]")
-    figure.savefig(path, dpi=100)
-    return path
+    return save_figure(figure, path, dpi=100)
 
 
 def write_crossings(path: Path, demonstrations: Sequence[Demonstration]) -> Path:
@@ -61,8 +61,7 @@ def write_crossings(path: Path, demonstrations: Sequence[Demonstration]) -> Path
     for axes in panels[len(demonstrations) :]:
         axes.axis("off")
     figure.legend(*shown, loc="outside upper center", ncol=3, frameon=False)
-    figure.savefig(path, dpi=100)
-    return path
+    return save_figure(figure, path, dpi=100)
 
 
 def _slenderness(made: Demonstration) -> float:

@@ -11,6 +11,7 @@ from codi_core.commands.output import say
 from codi_core.errors import CodiError
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
+from codi_core.files.pictures import save_figure
 from codi_core.quantities import whole
 from codi_core.tasks import Trace
 from codi_navigation.action import RATE_HZ
@@ -100,8 +101,7 @@ def _write_paths(path: Path, trace: Trace, renderer: NavigationRenderer) -> Path
 
     figure = Figure(figsize=(6, 6), layout="constrained")
     renderer.draw_paths(figure.subplots(), trace)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, dpi=120)
 
 
 def _write_space_time(path: Path, trace: Trace) -> Path:
@@ -111,5 +111,4 @@ def _write_space_time(path: Path, trace: Trace) -> Path:
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     draw_space_time(figure.subplots(), trace)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, dpi=120)
