@@ -262,7 +262,11 @@ def joint(team: Team) -> PolicyOffer:
         RecordedView(),
         PolicySpec(joint_action_spec(team), shapes),
     )
-    return PolicyOffer("one policy for all robots, from joint demonstrations", (factor,))
+    # Only that of two holonomic robots is shipped, for the corridor; others are the user's.
+    shipped = {"joint": SHIPPED_CHECKPOINTS / "corridor-joint.safetensors"}
+    holonomic = set(team.kinds) == {"holonomic"}
+    summary = "one policy for all robots, from joint demonstrations"
+    return PolicyOffer(summary, (factor,), shipped if holonomic else {})
 
 
 class _Advance:
