@@ -124,6 +124,9 @@ class RunConfig:
         metavar="S",
     )
     device: str = _option("where plans are made", "cpu", metavar="DEVICE")
+    cuda_graphs: bool = _option(
+        "with --device cuda: record plans once as CUDA graphs, and replay them", False
+    )
     threads: int = _option("threads for planning", 1, type=whole(1), metavar="N")
     physics_threads: int | None = _option(
         "threads for physics (default: one a core)", type=whole(1), metavar="N"
@@ -192,6 +195,8 @@ def resolve(
     policy, checkpoint = _policy(config)
     if config.driver is not None:
         _check_driven(config)
+    if config.cuda_graphs and config.device.split(":")[0] != "cuda":
+        raise UsageError(f"--cuda-graphs needs --device cuda; plans are made on {config.device}")
     defaults = task_defaults(parts, config.predictor)
     if method is not None and method.policy is not None:
         defaults["policy"] = method.policy
@@ -337,7 +342,7 @@ def _check_driven(config: RunConfig) -> None:
 
 def _check_text(name: str, value: Any) -> None:
     """Files and programs may give an option another kind of value than a command line can."""
-    if name == "task_options" or value is None:
+    if name in ("task_options", "cuda_graphs") or value is None:
         return
     texts = value if name == "cost" and isinstance(value, tuple) else (value,)
     for text in texts:

@@ -24,6 +24,7 @@ from codi_core.execution import (
     ThreadWorker,
 )
 from codi_core.execution.devices import check_device
+from codi_core.execution.graphs import GraphedPlanner
 from codi_core.experiments import provenance
 from codi_core.experiments.configuration import RunConfig, resolve
 from codi_core.experiments.opening import find_task
@@ -96,7 +97,8 @@ class Experiment:
             checkpoint=self._checkpoint,
             resources=self.resources,
         )
-        return make_planner(self.opened, choice, self.cost())
+        planner = make_planner(self.opened, choice, self.cost())
+        return GraphedPlanner(planner) if config.cuda_graphs else planner
 
     def product(self) -> ProductPolicy:
         """The product of the base policies (Eq. 13), without a planner around it."""

@@ -163,6 +163,15 @@ def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
         assert bool(torch.isfinite(plan.flat).all())
 
 
+def test_plans_are_recorded_if_that_is_asked_for() -> None:
+    plain = experiments.prepare("franka-handoff")
+    config = attrs.evolve(plain.config, device="cuda:0", cuda_graphs=True)
+    asked = attrs.evolve(plain, config=attrs.evolve(config, device="cpu"))
+    assert isinstance(asked.planner(), GraphedPlanner)
+    assert not isinstance(plain.planner(), GraphedPlanner)
+    assert experiments.from_config(attrs.asdict(config, recurse=False)).config == config
+
+
 def test_replans_can_be_recorded_as_a_graph(monkeypatch) -> None:
     """The tape has a graph's rules: nothing but tensors in the same memory changes in a replay."""
     monkeypatch.setattr("codi_core.planning.noise.streams_on", counted_streams)
