@@ -25,14 +25,14 @@ class Written:
         report: whether there is a ``report.png``.
         video: whether there is a ``video.mp4``, if the task has pictures.
         video_episodes: the episodes that the video shows, and whose events are kept for other
-            pictures as well.
+            pictures as well; none stand for the first one, and the first one that failed.
         record: the folder of the recording, or None.
     """
 
     report: bool = True
     video: bool = True
     video_episodes: tuple[int, ...] = attrs.field(
-        default=(0,), converter=tuple, metadata={"type": whole(0)}
+        default=(), converter=tuple, metadata={"type": whole(0)}
     )
     record: str | None = None
 
@@ -60,7 +60,8 @@ class Written:
             type=whole(0),
             nargs="+",
             metavar="N",
-            help="the episodes in the video (default: 0); their events are kept also without it",
+            help="the episodes in the video (default: the first one, and the first that failed "
+            "among those whose events are kept); their events are kept also without it",
         )
         group.add_argument(
             "--record",

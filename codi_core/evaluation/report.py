@@ -56,8 +56,8 @@ def make_report(
     panels = _panels(metrics, records, waves, limit)
     if renderer is not None:
         panels += [
-            _paths(renderer, number, trace)
-            for number, trace in list((traces or {}).items())[:PATHS]
+            _paths(renderer, number, (traces or {})[number])
+            for number in _drawn(records, traces or {})
         ]
     columns = 3
     rows = -(-len(panels) // columns)
@@ -73,6 +73,13 @@ def make_report(
     return figure
 
 
+def _drawn(records: Sequence[EpisodeRecord], traces: Mapping[int, Trace]) -> list[int]:
+    """The first episodes whose events were kept; one that failed is among them, if there is one."""
+    failed = [r["episode"] for r in records if not r["success"] and r["episode"] in traces]
+    first = [number for number in traces if number not in failed[:1]]
+    return sorted([*first[: PATHS - len(failed[:1])], *failed[:1]])
+
+
 def _title(metrics: Mapping[str, Any]) -> str:
     return (
         f"{metrics['task']} · method {metrics['method']} · predictor {metrics['predictor']} · "
@@ -86,7 +93,8 @@ def _panels(
     waves: Sequence[Wave],
     limit: float,
 ) -> list[Panel]:
-    panels = [_success(metrics), _completion(records, limit)]
+    mean = metrics["completion_time_s"]["mean"]
+    panels = [_success(metrics), _completion(records, limit, mean)]
     panels += [_distribution(name, records) for name in _numeric_fields(records)[:DISTRIBUTIONS]]
     panels.append(_latency(waves))
     size = mean_series(waves).get("effective_sample_size")
@@ -118,21 +126,19 @@ def _success(metrics: Mapping[str, Any]) -> Panel:
     return draw
 
 
-def _completion(records: Sequence[EpisodeRecord], limit: float) -> Panel:
+def _completion(records: Sequence[EpisodeRecord], limit: float, mean: float | None) -> Panel:
+    """The times of successes and the number of failures, with the mean of ``metrics.json``."""
+
     def draw(ax: Axes) -> None:
         times = completion_times([r for r in records if r["success"]], limit)
         failures = len(records) - len(times)
         ax.hist(times, bins=np.linspace(0, limit, 25).tolist(), color=BLUE, label="succeeded")
         if failures:
             ax.bar([limit], [failures], width=limit / 40, color=RED, label=f"failed ({failures})")
-        if times:
-            ax.axvline(
-                float(np.mean(times)),
-                color="black",
-                lw=1,
-                ls="--",
-                label=f"mean {np.mean(times):.1f} s",
-            )
+        if mean is not None:
+            counted = f", failures as {limit:g} s" if failures else ""
+            label = f"mean {mean:.1f} s{counted}"
+            ax.axvline(mean, color="black", lw=1, ls="--", label=label)
         ax.legend(frameon=False, fontsize=8)
         ax.set(title="Completion time", xlabel="time [s]", ylabel="episodes")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ from codi_core.evaluation.waves import OnTick, Wave
 from codi_core.experiments.experiment import Experiment, from_config, prepare
 from codi_core.files.folders import RUN, claimed
 from codi_core.files.pictures import save_figure
-from codi_core.tasks import EpisodeRecord, Trace
+from codi_core.tasks import EpisodeRecord, Renderer, Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from codi_core.evaluation.recorder import Recorder
+    from codi_core.evaluation.video import Frame
 
 TRACED = 4
 """The events of this many episodes, the first ones, are kept for pictures."""
@@ -86,10 +87,14 @@ class Run:
         """Write ``report.png``; returns its path."""
         return save_figure(self.figure(), self.folder.file("report.png"), dpi=120)
 
-    def write_video(self, episodes: Iterable[int] = (0,)) -> Path | None:
+    def write_video(self, episodes: Iterable[int] = ()) -> Path | None:
         """Write ``video.mp4`` of these episodes; returns its path.
 
-        None if the task has no pictures, or no events of these episodes were kept.
+        An episode is shown up to three seconds after its success, with a caption. None if the
+        task has no pictures, or no events of these episodes were kept.
+
+        Args:
+            episodes: their numbers; none stand for those of :meth:`shown`.
 
         Raises:
             PictureError: no video can be made here.
@@ -97,11 +102,29 @@ class Run:
         from codi_core.evaluation.video import write_video
 
         parts, traces = self.experiment.opened.parts, self.traces
-        chosen = [traces[number] for number in sorted(set(episodes)) if number in traces]
+        chosen = [n for n in sorted(set(episodes) or self.shown(traces)) if n in traces]
         if parts.renderer is None or not chosen:
             return None
-        frames = chain.from_iterable(map(parts.renderer.frames, chosen))
+        frames = chain.from_iterable(
+            self._film(parts.renderer, number, traces[number]) for number in chosen
+        )
         return write_video(self.folder.file("video.mp4"), frames, parts.rate_hz)
+
+    def shown(self, kept: Collection[int]) -> list[int]:
+        """Of the kept episodes the first one, and the first one that failed: what a run looks like.
+
+        Args:
+            kept: the numbers of the episodes whose events were kept.
+        """
+        failed = [r["episode"] for r in self.episodes if not r["success"] and r["episode"] in kept]
+        return sorted({*sorted(kept)[:1], *failed[:1]})
+
+    def _film(self, renderer: Renderer, number: int, trace: Trace) -> Iterator[Frame]:
+        from codi_core.evaluation.captions import Caption
+
+        parts = self.experiment.opened.parts
+        caption = Caption.of(self.folder, number, trace, parts.rate_hz, parts.remark)
+        return caption.under(islice(renderer.frames(trace), caption.steps()))
 
 
 def run(

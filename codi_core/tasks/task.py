@@ -21,7 +21,7 @@ from codi_core.tasks.demonstrator import Demonstrator
 from codi_core.tasks.environment import Environment
 from codi_core.tasks.metrics import Metrics
 from codi_core.tasks.policies import PolicyOffer
-from codi_core.tasks.renderer import Renderer
+from codi_core.tasks.renderer import Renderer, Trace
 
 Advance = Callable[[Any, tuple[Tensor, ...]], tuple[Any, Observation]]
 """Foresees what committed actions lead to: from a state estimate (B, ...) and one chunk an agent,
@@ -115,6 +115,8 @@ class TaskParts:
         paths: from a predicted trajectory, how agents and objects move as seen from above, named
             tensors (B, M, K, 2) [m] in the world frame, for pictures of plans; None if there is
             nothing to draw.
+        remark: what videos say of a control step, from an episode's events and the step's number,
+            such as how far the object is from its goal; None for nothing.
         presets: sets of options by name, for ``--preset NAME``: values of ``codi-run``'s options by
             field name.
         ragged: the names of events whose sizes differ from episode to episode, as those of maps
@@ -142,6 +144,7 @@ class TaskParts:
     simulator: str | None = None
     method: str = "codi"
     paths: Callable[[Any], Mapping[str, Tensor]] | None = None
+    remark: Callable[[Trace, int], str] | None = None
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     ragged: frozenset[str] = frozenset()
 

@@ -4,10 +4,12 @@ import torch
 from matplotlib.figure import Figure
 
 from codi_core.errors import CodiError
+from codi_core.evaluation.captions import Caption
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.tasks import EpisodeKey
 from codi_navigation.rendering import palette
 from codi_navigation.rendering.command import EVENTS, draw_episode, draw_run, main
+from codi_navigation.rendering.remark import remark
 from codi_navigation.rendering.renderer import NavigationRenderer
 from codi_navigation.rendering.space_time import draw_space_time
 from codi_navigation.rendering.top_view import TopView
@@ -70,7 +72,9 @@ def test_a_map_without_passage_has_no_space_time_plot(trace):
 
 
 def test_an_episode_is_drawn_into_a_folder(trace, tmp_path):
-    written = draw_episode(trace, tmp_path, "episode-0", 160)
+    written = draw_episode(
+        Caption("corridor", None, trace, 10.0, remark), tmp_path, "episode-0", 160
+    )
     assert [path.name for path in written] == [
         "episode-0.mp4",
         "episode-0.gif",
@@ -102,3 +106,8 @@ def test_the_events_of_a_run_can_be_drawn(trace, tmp_path):
     RunFolder(tmp_path).save_trace(0, trace)
     assert RunFolder(tmp_path).drawable(EVENTS, "x").keys() == {0}
     assert len(draw_run(tmp_path, None, 64)) == 4
+
+
+def test_a_caption_says_how_far_the_last_robot_is(trace):
+    farthest = np.linalg.norm(trace["goal"][4] - trace["position"][4], axis=-1).max()
+    assert remark(trace, 4) == f"farthest robot {farthest:.1f} m from its goal"

@@ -24,7 +24,7 @@ from codi_franka.handoff.costs import (
 )
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.frames import hold, restore
-from codi_franka.handoff.metrics import HandoffMetrics
+from codi_franka.handoff.metrics import HandoffMetrics, remark
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import observe
 from codi_franka.physics.model import build_model
@@ -108,6 +108,7 @@ class HandoffTask(Task):
             cost_variants=VARIANTS,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
+            remark=remark,
             settings=PlanSettings(sampler=WARM_START),
             settings_for={"mujoco": PHYSICS_IN_THE_LOOP},
             max_seconds=60.0,

@@ -40,6 +40,7 @@ from codi_navigation.metrics import NavigationMetrics
 from codi_navigation.observation import SHAPES, observe
 from codi_navigation.options import CollectionOptions, NavigationOptions
 from codi_navigation.prediction.predictor import NavigationPredictor
+from codi_navigation.rendering.remark import remark
 from codi_navigation.scenarios.base import Scenario, time_limit
 from codi_navigation.scenarios.corridor import (
     Corridor,
@@ -149,6 +150,7 @@ class NavigationTask(Task):
             cost_variants=self.cost_variants(),
             metrics=NavigationMetrics(),
             renderer=_renderer(),
+            remark=remark,
             settings=SETTINGS,
             max_seconds=time_limit(scenario.longest),
             after_success=0.0,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_core.tasks import EpisodeRecord, Metrics
+from codi_core.tasks import EpisodeRecord, Metrics, Trace
 from codi_franka.handoff.options import SUCCESS_RADIUS
 
 REST_SPEED = 0.01
@@ -26,6 +26,12 @@ LULL = 1.0
 """[s] What happens again after a shorter lull is one occasion: contacts bounce, hands waver."""
 
 Flags = NDArray[np.bool_]
+
+
+def remark(trace: Trace, step: int) -> str:
+    """What videos say of a control step: how far the cube is from its goal."""
+    offset = np.asarray(trace["goal"])[step] - np.asarray(trace["cube_position"])[step]
+    return f"cube {100 * float(np.linalg.norm(offset)):.0f} cm from its goal"
 
 
 class HandoffMetrics(Metrics):

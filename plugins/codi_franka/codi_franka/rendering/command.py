@@ -9,12 +9,14 @@ from codi_core.commands.errors import guarded
 from codi_core.commands.options import Parser
 from codi_core.commands.output import say
 from codi_core.errors import CodiError
+from codi_core.evaluation.captions import Caption
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
 from codi_core.files.pictures import save_figure
 from codi_core.quantities import positive, whole
 from codi_core.tasks import Trace
 from codi_franka.action import RATE_HZ
+from codi_franka.handoff.metrics import remark
 from codi_franka.rendering.video_renderer import POSE_FIELDS, HandoffRenderer
 
 PROG = "codi franka-pictures"
@@ -81,14 +83,17 @@ def draw_run(
         for number in chosen
         for path in _draw_episode(
             renderer,
+            Caption.of(RunFolder(folder), number, traces[number], RATE_HZ, remark),
             {name: values[:steps] for name, values in traces[number].items()},
             folder / f"episode-{number}",
         )
     ]
 
 
-def _draw_episode(renderer: HandoffRenderer, trace: Trace, name: Path) -> list[Path]:
-    frames = list(renderer.frames(trace))
+def _draw_episode(
+    renderer: HandoffRenderer, caption: Caption, trace: Trace, name: Path
+) -> list[Path]:
+    frames = list(caption.under(renderer.frames(trace)))
     return [
         write_video(name.with_suffix(".mp4"), frames, RATE_HZ),
         write_gif(name.with_suffix(".gif"), frames, RATE_HZ, every=2, width=GIF_WIDTH),

@@ -9,6 +9,7 @@ from codi_core.commands.errors import guarded
 from codi_core.commands.options import Parser
 from codi_core.commands.output import say
 from codi_core.errors import CodiError
+from codi_core.evaluation.captions import Caption
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
 from codi_core.files.pictures import save_figure
@@ -16,6 +17,7 @@ from codi_core.quantities import whole
 from codi_core.tasks import Trace
 from codi_navigation.action import RATE_HZ
 from codi_navigation.rendering.palette import MAP
+from codi_navigation.rendering.remark import remark
 from codi_navigation.rendering.renderer import NavigationRenderer
 
 PROG = "codi navigation-pictures"
@@ -78,14 +80,15 @@ def draw_run(folder: Path, episodes: Sequence[int] | None, size: int) -> list[Pa
         if number not in traces:
             kept = ", ".join(map(str, sorted(traces))) or "none"
             raise CodiError(f"{folder} has no events of episode {number}; it kept: {kept}")
-        written += draw_episode(traces[number], folder, f"episode-{number}", size)
+        caption = Caption.of(RunFolder(folder), number, traces[number], RATE_HZ, remark)
+        written += draw_episode(caption, folder, f"episode-{number}", size)
     return written
 
 
-def draw_episode(trace: Trace, folder: Path, name: str, size: int) -> list[Path]:
+def draw_episode(caption: Caption, folder: Path, name: str, size: int) -> list[Path]:
     """Write NAME.mp4, NAME.gif, NAME.png, and NAME-space-time.png if the map has a passage."""
-    renderer = NavigationRenderer(size)
-    frames = list(renderer.frames(trace))
+    renderer, trace = NavigationRenderer(size), caption.trace
+    frames = list(caption.under(renderer.frames(trace)))
     written = [
         write_video(folder / f"{name}.mp4", frames, RATE_HZ),
         write_gif(folder / f"{name}.gif", frames, RATE_HZ, every=2),
