@@ -91,7 +91,9 @@ class BestOf(Planner):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
             samples, cost = self._draw(denoiser, evaluate, context)
-            flat = take(samples, cheapest(cost))[:, 0]
+            # Without any finite cost, argmin takes the first sample.
+            cheapest = torch.where(torch.isfinite(cost), cost, torch.inf).argmin(-1)
+            flat = take(samples, cheapest.unsqueeze(-1))[:, 0]
         return Plan(self.product.decode(flat), flat, context.diagnostics)
 
     def _draw(
@@ -202,11 +204,6 @@ class Resampling(Planner):
 def take(samples: Tensor, indices: Tensor) -> Tensor:
     """The samples (B, M, D) at (B, n) indices, (B, n, D)."""
     return samples.gather(1, indices.unsqueeze(-1).expand(-1, -1, samples.shape[-1]))
-
-
-def cheapest(cost: Tensor) -> Tensor:
-    """The index of the least finite cost (B, M) of each world, or the first one: (B, 1)."""
-    return torch.where(torch.isfinite(cost), cost, torch.inf).argmin(-1, keepdim=True)
 
 
 def survivors(visit: Visit, parents: Tensor) -> Visit:

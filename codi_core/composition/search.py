@@ -10,9 +10,15 @@ from attrs import validators
 from torch import Tensor
 
 from codi_core.composition.levels import at_levels_of, check_levels
-from codi_core.composition.particles import cheapest, take
 from codi_core.composition.plan_cost import PlanCost, make_evaluate
-from codi_core.composition.selection import Candidates, PricedCandidates, select
+from codi_core.composition.selection import (
+    Candidates,
+    Judge,
+    draw_row,
+    judged,
+    locally_judged,
+    select,
+)
 from codi_core.costs import CostFunction, has_locality
 from codi_core.errors import SpecificationError
 from codi_core.guidance import Guidance
@@ -31,9 +37,6 @@ STEPS, MOST_STEPS = 4, 8
 
 LEVEL, MOST_LEVEL = 2.0, 5.0
 """The noise level that guidance begins at where factors have one neighbour, and the highest one."""
-
-COMPARED = 2
-"""At the end the selected chunk and the guided one are compared."""
 
 
 @attrs.frozen
@@ -71,11 +74,12 @@ class Spending:
         Raises:
             SpecificationError: it doesn't suffice for one candidate beside the previous plan.
         """
-        rest, turns = rollouts - COMPARED, 1 + sweeps * factors
+        compared = 2 * factors
+        rest, turns = rollouts - compared, 1 + sweeps * factors
         steps = max(1, min(rest // 2, rest - 2 * turns) // samples)
         candidates = (rest - steps * samples) // turns - 1
         if candidates < 1:
-            least = samples + COMPARED + 2 * turns
+            least = samples + compared + 2 * turns
             raise SpecificationError(
                 f"{rollouts} rollouts are too few for a search with M {samples} and {factors} "
                 f"factors of the product policy: it needs at least {least}"
@@ -85,13 +89,14 @@ class Spending:
 
 @attrs.frozen(eq=False)
 class Search(Planner):
-    """Selects agent by agent, guides from there, and keeps the cheaper of both.
+    """Selects agent by agent, guides from there, and lets each agent choose between both.
 
     Each factor has C fresh samples of its base policy and its share of the previous plan as
     candidates. One joint chunk is drawn out of their C + 1 to the power of F combinations by
     :func:`~codi_core.composition.selection.select`. It is noised again and denoised under guidance,
-    as by a warm start: that moves all agents at once, and off the candidates. The cheaper of the
-    selected and the guided chunk is the plan.
+    as by a warm start: that moves all agents at once, and off the candidates. At last each factor
+    chooses between its guided chunk and the one that was selected, beginning with all guided ones:
+    where guidance served a factor badly, that is undone for it alone.
 
     Selection alone (``steps`` = 0) leaves π of Eq. 7 invariant. With guidance the plan is a cheap
     one instead of a draw from π.
@@ -176,13 +181,13 @@ class Search(Planner):
             denoiser = self.product.denoiser(context.observation)
             evaluate = make_evaluate(self.product, self.predictor, self.cost, context)
             candidates = self._candidates(denoiser, context)
-            local = has_locality(self.cost)
-            make = PricedCandidates.of_local if local else PricedCandidates.of
-            priced = make(candidates, evaluate)
-            flat = select(priced, self.temperature, self.sweeps, context)
+            judging = locally_judged if has_locality(self.cost) else judged
+            cost, judge = judging(candidates, evaluate)
+            row = draw_row(cost, self.temperature, context).expand(-1, candidates.factors)
+            flat = select(candidates, row, judge, self.temperature, self.sweeps, context)
             if self.spending.steps:
-                levels = self._levels(priced.coupling())
-                flat = self._guided(flat, levels, denoiser, evaluate, context)
+                guided = self._guided(flat, judge, denoiser, evaluate, context)
+                flat = self._chosen(flat, guided, judge, context)
         return Plan(self.product.decode(flat), flat, context.diagnostics)
 
     def _candidates(self, denoiser: Denoiser, context: PlanContext) -> Candidates:
@@ -215,16 +220,26 @@ class Search(Planner):
     def _guided(
         self,
         selected: Tensor,
-        levels: Tensor,
+        judge: Judge,
         denoiser: Denoiser,
         evaluate: PlanCost,
         context: PlanContext,
     ) -> Tensor:
-        """The cheaper of the selected chunk and of what guidance makes of it, (B, D)."""
+        """What guidance makes of the selected chunk, (B, D)."""
+        levels = self._levels(judge.coupling())
         noisy = selected + levels[0].unsqueeze(-1) * context.noise.normal(self.product.size)
         guided = self.guidance.guide(denoiser, evaluate, context)
-        found = ANCESTRAL.integrate(guided, noisy, Descent(levels, context), context)
-        both = torch.stack((found, selected), 1)
-        kept = cheapest(evaluate(both))
-        context.diagnostics.record("guided_kept", 1.0 - kept.squeeze(-1).float())
-        return take(both, kept)[:, 0]
+        return ANCESTRAL.integrate(guided, noisy, Descent(levels, context), context)
+
+    def _chosen(
+        self, selected: Tensor, guided: Tensor, judge: Judge, context: PlanContext
+    ) -> Tensor:
+        """The guided chunk, with the selected one of each factor that is better off with it."""
+        both = Candidates(torch.stack((guided, selected), 1), self.layout)
+        numbers = torch.zeros_like(judge.neighbours[:, 0], dtype=torch.int64)
+        # However late it is, there is time for these few rollouts.
+        unhurried = attrs.evolve(context, deadline=None)
+        flat = select(both, numbers, judge, self.temperature, 1, unhurried)
+        kept = [(flat[:, block] == guided[:, block]).all(-1) for block in self.layout.blocks]
+        context.diagnostics.record("guided_share", torch.stack(kept, -1).float().mean(-1))
+        return flat

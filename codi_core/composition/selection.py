@@ -58,12 +58,10 @@ class Candidates:
 
 
 @attrs.frozen(eq=False)
-class PricedCandidates:
-    """What the factors choose from, and what their choices cost.
+class Judge:
+    """Who judges the candidates of a factor, given what the others do.
 
     Attributes:
-        candidates: what there is.
-        cost: J of their rows, (B, C).
         neighbours: which factors a term of the cost involves together, and each one itself:
             symmetric booleans (B, F, F). All are where the cost does not say.
         given_others: the cost of C joint chunks, in which no two neighbours vary, to each factor:
@@ -71,33 +69,29 @@ class PricedCandidates:
             concern the factor.
     """
 
-    candidates: Candidates
-    cost: Tensor
     neighbours: Tensor
     given_others: Callable[[Tensor], Tensor]
-
-    @classmethod
-    def of(cls, candidates: Candidates, evaluate: Evaluate) -> PricedCandidates:
-        """Any cost: J itself decides, and factors move one by one."""
-        cost = evaluate(candidates.rows)
-        shape = (len(cost), candidates.factors, candidates.factors)
-        all_are = torch.ones(shape, dtype=torch.bool, device=cost.device)
-        return cls(candidates, cost, all_are, lambda flat: evaluate(flat).unsqueeze(1))
-
-    @classmethod
-    def of_local(cls, candidates: Candidates, evaluate: LocalEvaluate) -> PricedCandidates:
-        """A local cost: a factor's own terms decide, and those that share none move at once."""
-        terms, layout = evaluate.terms(candidates.rows), candidates.layout
-        return cls(
-            candidates,
-            terms.total(),
-            _neighbours(terms, layout),
-            lambda flat: near_cost(evaluate.terms(flat), 0, layout),
-        )
 
     def coupling(self) -> Tensor:
         """How many others a factor has as neighbours, on average, (B,)."""
         return self.neighbours.sum(-1).float().mean(-1) - 1
+
+
+def judged(candidates: Candidates, evaluate: Evaluate) -> tuple[Tensor, Judge]:
+    """J of the rows, (B, C), and the judge for any cost: J itself, and factors move one by one."""
+    cost = evaluate(candidates.rows)
+    shape = (len(cost), candidates.factors, candidates.factors)
+    everybody = torch.ones(shape, dtype=torch.bool, device=cost.device)
+    return cost, Judge(everybody, lambda flat: evaluate(flat).unsqueeze(1))
+
+
+def locally_judged(candidates: Candidates, evaluate: LocalEvaluate) -> tuple[Tensor, Judge]:
+    """The same for a local cost: a factor's own terms, and those that share none move at once."""
+    terms, layout = evaluate.terms(candidates.rows), candidates.layout
+    judge = Judge(
+        _neighbours(terms, layout), lambda flat: near_cost(evaluate.terms(flat), 0, layout)
+    )
+    return terms.total(), judge
 
 
 def _neighbours(terms: CostTerms, layout: ChunkLayout) -> Tensor:
@@ -109,42 +103,54 @@ def _neighbours(terms: CostTerms, layout: ChunkLayout) -> Tensor:
     return covers @ agents @ covers.mT > 0
 
 
-def select(
-    priced: PricedCandidates, temperature: float, sweeps: int, context: PlanContext
-) -> Tensor:
-    """Draw one joint chunk out of the candidates, (B, D).
+def draw_row(cost: Tensor, temperature: float, context: PlanContext) -> Tensor:
+    """The number of a row, drawn with the weights exp(-J/λ) from J (B, C): (B, 1).
 
-    First a row is drawn as a whole. Then the factors take turns, ``sweeps`` times, in an order that
-    is random in each world; those that have no cost in common take theirs at once.
+    Without any finite cost it is the last one.
+    """
+    return drawn(sample_weights(cost, temperature).tilted, context.noise.uniform(1))
+
+
+def select(
+    candidates: Candidates,
+    numbers: Tensor,
+    judge: Judge,
+    temperature: float,
+    sweeps: int,
+    context: PlanContext,
+) -> Tensor:
+    """Draw one joint chunk out of the candidates by Gibbs sampling, (B, D).
+
+    The factors take turns, ``sweeps`` times, in an order that is random in each world; those that
+    have no cost in common take theirs at once.
 
     Let the candidates be independent samples of the base policies, but for one row that was drawn
-    from π of Eq. 7. Then what is selected has the distribution π, for any C and number of sweeps:
-    candidates and choices together have the density Π p(candidates) exp(-J(chosen)/λ), up to a
-    factor, and each draw is from one of its conditionals. Without such a row, π is approached as
-    C grows.
+    from π of Eq. 7, and let the first choices be that row, or drawn by :func:`draw_row`. Then what
+    is selected has the distribution π, for any C and number of sweeps: candidates and choices
+    together have the density Π p(candidates) exp(-J(chosen)/λ), up to a factor, and each draw is
+    from one of its conditionals. Without such a row, π is approached as C grows.
 
     Args:
-        priced: what is drawn from, and what it costs. Where no candidate of a factor has a finite
-            cost, the factor stays as it is.
+        candidates: what is drawn from.
+        numbers: the first choices, (B, F). Where no candidate of a factor has a finite cost, it
+            stays as it is.
+        judge: says what the candidates cost.
         temperature: λ of Eq. 6.
-        sweeps: how many turns each factor has; 0 leaves the whole row.
+        sweeps: how many turns each factor has.
         context: the plan. With a deadline there are fewer turns if there is no time for all.
     """
-    noise, candidates, pace = context.noise, priced.candidates, Pace(context)
-    factors = candidates.factors
+    noise, factors, pace = context.noise, candidates.factors, Pace(context)
     # All noise is drawn at once: a world has the same one, however many turns others take.
-    first, places = noise.uniform(1), noise.uniform(sweeps, factors, 1)
+    places = noise.uniform(sweeps, factors, 1)
     order = noise.uniform(sweeps, factors).argsort(-1)
-    # Without any finite cost it is the last row.
-    numbers = drawn(sample_weights(priced.cost, temperature).tilted, first).expand(-1, factors)
     for sweep in range(sweeps):
-        turns = take_turns(priced.neighbours, order[:, sweep])
+        turns = take_turns(judge.neighbours, order[:, sweep])
         for turn in range(int(turns.max()) + 1):
             if pace.fits() < 1:
                 pace.shorten()
                 return candidates.chosen(numbers)
             moving = turns == turn
-            cost = priced.given_others(candidates.varied(numbers, moving))
+            cost = judge.given_others(candidates.varied(numbers, moving))
             weights = sample_weights(cost, temperature)
             found = drawn(weights.tilted.expand(-1, factors, -1), places[:, sweep]).squeeze(-1)
             numbers = torch.where(moving & weights.usable, found, numbers)

@@ -12,7 +12,7 @@ from codi_core.composition import BestOf, Search
 from codi_core.composition.search import Spending
 from codi_core.costs import CostFunction
 from codi_core.errors import SpecificationError
-from codi_core.guidance import MonteCarloGuidance, NoGuidance
+from codi_core.guidance import Guidance, MonteCarloGuidance, NoGuidance
 from codi_core.posteriors import IsotropicPosterior
 from codi_core.samplers import DpmSolverSampler, KarrasSchedule
 from codi_core.testing import (
@@ -23,6 +23,7 @@ from codi_core.testing import (
     action_spec,
     energy_distance,
     graph_cost,
+    quadratic_cost,
 )
 from tests.core.estimators.problems import gaussian_problem, mixture_problem
 from tests.strategies import random_mixture
@@ -74,17 +75,35 @@ def test_selection_alone_does_better_than_the_best_joint_sample_of_many_agents()
     assert problem.cost(selected.flat).mean() < 0.3 * problem.cost(joint.flat).mean()
 
 
-def test_the_cheaper_of_the_selected_and_the_guided_plan_is_kept():
-    problem, worlds = TrajectoryFamily(agents=4).problem(), 24
-    options = {"candidates": 8, "samples": 32}
-    selected = search(problem, steps=0, **options).plan(problem.context(worlds)).flat
-    plan = search(problem, steps=6, **options).plan(problem.context(worlds))
-    before, after = problem.cost(selected), problem.cost(plan.flat)
-    assert (after <= before).all()
-    kept = plan.diagnostics.series["guided_kept"][0]
-    assert torch.equal((plan.flat != selected).any(-1), kept > 0)
-    assert 0.2 < kept.mean() < 1.0
-    assert after.mean() < 0.7 * before.mean()
+class Towards(Guidance):
+    """Guides to the chunk that is 2 everywhere, whatever the cost says."""
+
+    def guide(self, denoiser, evaluate, context):
+        return lambda noisy, sigma: torch.full_like(noisy, 2.0)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_each_agent_chooses_between_its_guided_and_its_selected_chunk(local):
+    """The first agent wants the guided chunk, the second one its share of the previous plan."""
+    problem = gaussian_problem(temperature=1e-3)
+    wanted = torch.tensor([2.0] * 3 + [-1.0] * 3).double()
+    whole = quadratic_cost(torch.eye(6).double(), wanted)
+    cost = LocalQuadraticCost(whole, problem.product.blocks) if local else whole
+    context = with_previous(problem, torch.tensor([[0.0] * 3 + [-1.0] * 3]).repeat(4, 1))
+    plan = search(problem, cost, guidance=Towards()).plan(context)
+    assert torch.equal(plan.flat.double(), wanted.expand(4, 6))
+    assert plan.diagnostics.series["guided_share"][0].tolist() == [0.5] * 4
+
+
+def test_guidance_makes_cheaper_what_was_selected():
+    problem = TrajectoryFamily(agents=4).problem()
+    costs = [
+        problem.cost(
+            search(problem, candidates=8, samples=32, steps=steps).plan(problem.context(24)).flat
+        ).mean()
+        for steps in (0, 6)
+    ]
+    assert costs[1] < 0.8 * costs[0]
 
 
 def test_the_previous_plan_is_a_candidate():
@@ -99,7 +118,7 @@ def test_the_previous_plan_is_a_candidate():
             return torch.where(same, 0.0, torch.inf)
 
     context = attrs.evolve(with_previous(problem, previous), committed=1)
-    assert torch.equal(search(problem, Only(), steps=3).plan(context).flat, shifted)
+    assert torch.equal(search(problem, Only(), steps=0).plan(context).flat, shifted)
 
 
 def test_a_previous_plan_that_is_not_finite_is_none():
@@ -151,15 +170,16 @@ def test_steps_without_a_budget(factors, steps):
 @given(st.integers(1, 5_000), st.integers(1, 64), st.integers(0, 3), st.integers(1, 256))
 def test_a_budget_is_spent_half_and_half(rollouts, factors, sweeps, samples):
     turns = 1 + sweeps * factors
-    least = samples + 2 + 2 * turns
+    least = samples + 2 * factors + 2 * turns
     if rollouts < least:
         with pytest.raises(SpecificationError, match=f"{rollouts} rollouts .* at least {least}"):
             Spending.of(rollouts, factors, sweeps, samples)
         return
     spending = Spending.of(rollouts, factors, sweeps, samples)
     guided, selected = spending.steps * samples, (spending.candidates + 1) * turns
-    assert rollouts - turns < guided + selected + 2 <= rollouts
-    half = min((rollouts - 2) // 2, rollouts - 2 - 2 * turns)
+    assert rollouts - turns < guided + selected + 2 * factors <= rollouts
+    rest = rollouts - 2 * factors
+    half = min(rest // 2, rest - 2 * turns)
     assume(half >= samples)
     assert half - samples < guided <= half
 

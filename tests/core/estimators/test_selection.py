@@ -9,7 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codi_core.composition.selection import Candidates, PricedCandidates, select, take_turns
+from codi_core.composition.selection import (
+    Candidates,
+    draw_row,
+    judged,
+    locally_judged,
+    select,
+    take_turns,
+)
 from codi_core.costs import LocalCost
 from codi_core.testing import (
     LocalQuadraticCost,
@@ -40,9 +47,14 @@ class Evaluation:
         return self.cost.terms(flat)
 
 
-def priced(cost, rows, layout):
-    make = PricedCandidates.of_local if isinstance(cost, LocalCost) else PricedCandidates.of
-    return make(Candidates(rows, layout), Evaluation(cost))
+def selected(problem, cost, rows, sweeps, temperature=None, evaluate=None):
+    """What is drawn out of rows (B, C, D), and who judged."""
+    temperature = temperature or problem.temperature
+    candidates, context = Candidates(rows, problem.product.layout), problem.context(len(rows))
+    judging = locally_judged if isinstance(cost, LocalCost) else judged
+    value, judge = judging(candidates, evaluate or Evaluation(cost))
+    first = draw_row(value, temperature, context).expand(-1, candidates.factors)
+    return select(candidates, first, judge, temperature, sweeps, context), judge
 
 
 def chain_problem(agents=3, stiffness=2.0, temperature=0.5):
@@ -76,8 +88,7 @@ def test_a_combination_is_drawn_with_its_weight(local, sweeps):
     rows = problem.oracle.base.sample(count, torch.Generator().manual_seed(2))
     cost = local_cost(problem) if local else problem.cost
     candidates = rows.expand(worlds, -1, -1)
-    made = priced(cost, candidates, problem.product.layout)
-    flat = select(made, problem.temperature, sweeps, problem.context(worlds))
+    flat, _ = selected(problem, cost, candidates, sweeps)
     choices = (flat.unsqueeze(1) == candidates).int().argmax(1)
     combinations = list(itertools.product(range(count), repeat=3))
     every = torch.stack([rows[list(c), range(3)] for c in combinations])
@@ -96,8 +107,7 @@ def test_selection_leaves_pi_as_it_is(local, sweeps):
     previous = problem.oracle.sample(worlds, generator)
     reference = problem.oracle.sample(worlds, generator)
     cost = local_cost(problem) if local else problem.cost
-    made = priced(cost, torch.cat((fresh, previous.unsqueeze(1)), 1), problem.product.layout)
-    flat = select(made, problem.temperature, sweeps, problem.context(worlds))
+    flat, _ = selected(problem, cost, torch.cat((fresh, previous.unsqueeze(1)), 1), sweeps)
     assert (flat != previous).any(-1).float().mean() > 0.1
     assert energy_distance(flat, reference) < 0.003 < 0.05 < energy_distance(fresh[:, 0], reference)
     value = problem.cost(flat)
@@ -109,10 +119,7 @@ def test_selection_leaves_pi_of_several_modes_and_values_as_it_is():
     generator = torch.Generator().manual_seed(4)
     fresh = problem.oracle.base.sample(3 * worlds, generator).reshape(worlds, 3, -1)
     previous = problem.oracle.sample(worlds, generator)
-    made = priced(
-        problem.cost, torch.cat((fresh, previous.unsqueeze(1)), 1), problem.product.layout
-    )
-    flat = select(made, problem.temperature, 2, problem.context(worlds))
+    flat, _ = selected(problem, problem.cost, torch.cat((fresh, previous.unsqueeze(1)), 1), 2)
     reference = problem.oracle.sample(worlds, generator)
     assert energy_distance(flat, reference) < 0.004 < 0.5 < energy_distance(fresh[:, 0], reference)
 
@@ -125,9 +132,8 @@ def test_selection_tends_to_pi_with_more_candidates():
     distances, misses = {}, {}
     for count in (2, 8, 32):
         rows = problem.oracle.base.sample(count * worlds, generator).reshape(worlds, count, -1)
-        made = priced(cost, rows, problem.product.layout)
         for sweeps in (0, 2):
-            flat = select(made, problem.temperature, sweeps, problem.context(worlds))
+            flat, _ = selected(problem, cost, rows, sweeps)
             distances[count, sweeps] = energy_distance(flat, reference)
             misses[count, sweeps] = problem.cost(flat).mean() - wanted
     assert distances[2, 2] > 3 * distances[8, 2] > 6 * distances[32, 2]
@@ -145,11 +151,9 @@ def test_factors_that_share_no_term_move_at_once():
     for cost in (problem.cost, local_cost(problem)):
         evaluate = Evaluation(cost)
         local = isinstance(cost, LocalCost)
-        make = PricedCandidates.of_local if local else PricedCandidates.of
-        made = make(Candidates(rows, problem.product.layout), evaluate)
-        select(made, problem.temperature, 1, problem.context())
+        _, judge = selected(problem, cost, rows, 1, evaluate=evaluate)
         asked[local] = evaluate.rollouts
-        assert made.coupling().tolist() == pytest.approx([10 / 6 if local else 5])
+        assert judge.coupling().tolist() == pytest.approx([10 / 6 if local else 5])
     assert asked[False] == 5 * (1 + 6)
     assert asked[True] in (5 * (1 + 2), 5 * (1 + 3))
 
@@ -158,8 +162,7 @@ def test_a_chunk_that_costs_as_much_as_others_is_kept_as_seldom_as_they():
     """Agents whose previous plan won all ties would never begin to move."""
     problem, worlds = chain_problem(), 4_000
     rows = torch.arange(4.0).reshape(4, 1).expand(worlds, 4, 3)
-    made = priced(lambda flat: torch.zeros(flat.shape[:2]), rows, problem.product.layout)
-    flat = select(made, problem.temperature, 1, problem.context(worlds))
+    flat, _ = selected(problem, lambda flat: torch.zeros(flat.shape[:2]), rows, 1)
     shares = torch.stack([(flat == number).float().mean(0) for number in range(4)])
     assert torch.allclose(shares, torch.full((4, 3), 0.25), atol=0.03)
 
@@ -174,8 +177,7 @@ def test_without_a_finite_cost_the_previous_plan_stays(bad):
         value[1] = flat[1].sum(-1)
         return value
 
-    made = priced(cost, rows, problem.product.layout)
-    flat = select(made, 1e-6, 1, problem.context(2))
+    flat, _ = selected(problem, cost, rows, 1, temperature=1e-6)
     assert torch.equal(flat[0], rows[0, -1])
     assert torch.equal(flat[1], rows[1].amin(0))
 
