@@ -25,6 +25,7 @@ from codi_core.execution import (
 )
 from codi_core.execution.devices import check_device
 from codi_core.execution.graphs import GraphedPlanner
+from codi_core.execution.memory import check_memory
 from codi_core.experiments import provenance
 from codi_core.experiments.configuration import RunConfig, resolve
 from codi_core.experiments.opening import find_task
@@ -41,12 +42,16 @@ from codi_core.host.assembly import (
 )
 from codi_core.host.choices import Choice, parse_choice
 from codi_core.host.records import PlannedFor
-from codi_core.planning import Planner
+from codi_core.planning import ChunkLayout, Planner
 from codi_core.policies import ProductPolicy
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
 from codi_core.tasks import Environment, EpisodeKey, PlanSettings, Plant
 from codi_core.tasks.task import Advance
+
+ROLLOUT_COPIES = 16
+"""So many numbers are held at once for each number of a sample, while samples are rolled out: those
+of the handover take about twenty."""
 
 
 @attrs.frozen(eq=False)
@@ -181,13 +186,30 @@ class Experiment:
         config, parts = self.config, self.opened.parts
         check_device(config.device)
         torch.set_num_threads(config.threads)
-        loop = self.loop(self.planner())
+        planner = self.planner()
+        self._check_memory(planner.layout)
+        loop = self.loop(planner)
         return WaveRunner(
             plant=self.plants(),
             loop=loop,
             metrics=parts.metrics,
             seed=config.seed,
             delays=delays or {},
+        )
+
+    def _check_memory(self, layout: ChunkLayout) -> None:
+        """Check that there is room for the samples of a plan, before anything is written.
+
+        Raises:
+            UsageError: there is not.
+        """
+        worlds, samples = self.config.worlds or 1, self.config.samples or 1
+        numbers = ROLLOUT_COPIES * worlds * samples * layout.size
+        check_memory(
+            torch.float32.itemsize * numbers,
+            f"{samples:,} samples for each of {worlds:,} worlds",
+            "give fewer --samples, or fewer --worlds",
+            self.config.device,
         )
 
     def _chosen(self, option: str) -> Choice:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from codi_core.data import DemonstrationDataset, FeatureSpec, Segments, segments, split_episodes
 from codi_core.errors import DatasetError
 from codi_core.policies import ActionSpec, Batch, DiffusionPolicy, Normaliser, PolicySpec
-from codi_core.policies.diffusion import denoising_loss
+from codi_core.policies.diffusion import denoising_loss, observation_sizes
 from codi_core.policies.normalisation import varying
 from codi_core.training.checkpoint import describe, save_checkpoint
+from codi_core.training.footprint import check_network
 from codi_core.training.parts import TrainingParts
 from codi_core.training.settings import RunSettings
 
@@ -99,14 +100,20 @@ def _policy(
     names = _value_names(settings.action, features[settings.action])
     action = ActionSpec(names, settings.horizon, float(dataset.fps), settings.offset)
     shapes = {name: features[feature].shape for name, feature in observed.items()}
+    spec = PolicySpec(action, shapes, settings.history)
+    read = settings.history * sum(observation_sizes(spec).values())
+    options = settings.network_options()
+    check_network(
+        settings.network, action.horizon, action.dimension, read, options, settings.device
+    )
     torch.manual_seed(settings.seed)
     return DiffusionPolicy.build(
-        PolicySpec(action, shapes, settings.history),
+        spec,
         settings.network,
         Normaliser.fit(_rows(train.actions, train)),
         {name: Normaliser.fit(_rows(values, train)) for name, values in train.observations.items()},
         **settings.diffusion(),
-        **settings.network_options(),
+        **options,
     )
 
 

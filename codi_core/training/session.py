@@ -20,6 +20,7 @@ from codi_core.execution.devices import check_device
 from codi_core.files.durable import to_json, write_durably
 from codi_core.training.curve import draw_curve, read_curve
 from codi_core.training.folder import CONFIG, CURVE, CURVE_PICTURE, KEPT, read_document
+from codi_core.training.footprint import check_batch
 from codi_core.training.parts import TrainingParts
 from codi_core.training.settings import SessionSettings
 from codi_core.training.trainer import LostStateError, Progress, Trainer
@@ -57,6 +58,7 @@ class TrainingSession(Generic[SettingsT, ModelT, BatchT]):
         self.settings = settings
         self.folder = Path(settings.output)
         self.parts = build(settings)
+        check_batch(self.parts, settings.trainer().batch_size, settings.device)
         self.trainer = Trainer(
             self.parts.model,
             self.parts.loss,

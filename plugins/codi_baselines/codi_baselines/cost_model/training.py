@@ -24,6 +24,7 @@ from codi_core.data import split_episodes
 from codi_core.errors import DatasetError
 from codi_core.experiments import Experiment
 from codi_core.policies import Normaliser
+from codi_core.training.footprint import check_network
 from codi_core.training.parts import TrainingParts
 
 ROLLOUTS = "rollouts.safetensors"
@@ -141,13 +142,12 @@ def _examples(
 def _model(
     settings: CostModelSettings, demonstrations: JointDemonstrations, train: CostExamples
 ) -> CostModel:
+    layout, observation = demonstrations.product.layout, train.conditioning[train.states].cpu()
+    options = {"width": settings.width, "depth": settings.depth}
+    values = sum(layout.action_sizes)
+    check_network("mlp", layout.horizon, values, observation.shape[-1], options, settings.device)
     torch.manual_seed(settings.seed)
-    model = CostModel.build(
-        demonstrations.product.layout,
-        Normaliser.fit(train.conditioning[train.states].cpu()),
-        width=settings.width,
-        depth=settings.depth,
-    )
+    model = CostModel.build(layout, Normaliser.fit(observation), **options)
     costs = train.costs[train.states].double()
     if costs.shape[-1] > 1:  # a state's mean is taken out of what is learnt
         costs = costs - costs.mean(-1, keepdim=True)
