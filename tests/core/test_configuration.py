@@ -15,7 +15,7 @@ from codi_core.experiments.configuration import resolve, task_defaults
 from codi_core.host.assembly import OpenTask
 from codi_core.host.records import MethodRecord
 from codi_core.host.registry import Registry
-from codi_core.tasks import PlanSettings, TaskParts
+from codi_core.tasks import Metrics, PlanSettings, TaskParts
 
 METHODS: Registry[MethodRecord] = Registry("method")
 for _record in (
@@ -34,6 +34,16 @@ class NoOptions:
     """A task without options."""
 
 
+class NoMetrics(Metrics):
+    """Nothing is measured."""
+
+    def episode(self, events: Any, dt: float) -> dict[str, Any]:
+        return {}
+
+    def summary(self, records: Any) -> dict[str, Any]:
+        return {}
+
+
 def parts() -> TaskParts:
     """Two predictors; the second one has plan settings of its own."""
     nothing = cast(Any, None)
@@ -44,7 +54,7 @@ def parts() -> TaskParts:
         policies={},
         predictors={"fast": nothing, "slow": nothing},
         default_costs={"near": 1.0, "far": 3.0},
-        metrics=nothing,
+        metrics=NoMetrics(),
         settings=PlanSettings(samples=64),
         settings_for={"slow": QUICK},
     )
