@@ -27,7 +27,8 @@ def run_missing(
     Args:
         folder: where finished waves go.
         episodes: how many episodes the run has, numbered from 0.
-        worlds: how many run at once. It changes no episode beyond the rounding of batched sums.
+        worlds: how many run at once. It changes no episode, or hardly: by the rounding of sums that
+            depends on how many rows there are.
         steps: the number of control steps of an episode.
         run_wave: runs a wave.
         progress: is told how far the run is.

@@ -70,7 +70,10 @@ def sample_weights(
 
 
 def _all_usable(cost: Tensor, temperature: float | Tensor) -> SampleWeights:
-    """The usual case, in a quarter of the operations: finite costs and equal own weights."""
+    """The usual case, in a quarter of the operations: finite costs and equal own weights.
+
+    Bit for bit what the general case gives: which of them it is depends on all worlds of a batch.
+    """
     lowest = cost.amin(-1, keepdim=True)
     tilted = torch.softmax((lowest - cost) / temperature, -1)
     plain = torch.full_like(cost, 1 / cost.shape[-1])
@@ -78,8 +81,6 @@ def _all_usable(cost: Tensor, temperature: float | Tensor) -> SampleWeights:
 
 
 def _normalised(logits: Tensor, mask: Tensor) -> Tensor:
-    logits = torch.where(mask, logits, -torch.inf)
-    highest = logits.amax(-1, keepdim=True)
-    # A world without a single usable sample would give inf - inf.
-    weights = torch.exp(logits - torch.where(torch.isfinite(highest), highest, 0.0))
-    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-300)
+    """The softmax over what the mask leaves; zeros for a world that has nothing left."""
+    weights = torch.softmax(torch.where(mask, logits, -torch.inf), -1)
+    return torch.where(mask.any(-1, keepdim=True), weights, 0.0)

@@ -1,5 +1,7 @@
 """The networks inside denoisers."""
 
+import copy
+
 import pytest
 import torch
 
@@ -23,6 +25,39 @@ def test_rows_do_not_influence_one_another(kind):
     rows = [slice(i, i + 1) for i in range(6)]
     alone = [net(noisy[row], noise[row], net.encode(given[row])) for row in rows]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="other libraries add otherwise")
+@pytest.mark.parametrize(
+    ("kind", "many", "counts"),
+    [
+        ("unet", 16, (1, 2, 3, 8, 15)),
+        ("unet", 40, (17, 18, 31)),
+        ("mlp", 40, (1, 2, 3, 8, 15, 16, 17, 31)),
+    ],
+)
+@pytest.mark.parametrize("one_level", [False, True])
+def test_a_row_is_rounded_the_same_whatever_rows_are_beside_it(kind, many, counts, one_level):
+    net = network(kind, horizon=16)
+    noisy, noise, given = torch.randn(many, 16, 3), torch.randn(many), torch.randn(many, 5)
+
+    def out(rows):
+        embedding = net.encode(given[:rows])
+        level = noise[:1] if one_level else noise[:rows]
+        film = net.modulate(noise[:3], embedding)[2] if one_level else None
+        return net(noisy[:rows], level, embedding, film)
+
+    with torch.inference_mode():
+        together = out(many)
+        for rows in counts:
+            assert torch.equal(out(rows), together[:rows]), rows
+
+
+def test_weights_stay_in_the_order_that_rounds_rows_the_same():
+    net = network("mlp")
+    for made in (net, copy.deepcopy(net)):
+        made.load_state_dict({name: value.clone() for name, value in net.state_dict().items()})
+        assert made.enter.weight.mT.is_contiguous()
 
 
 @pytest.mark.parametrize("kind", ["unet", "mlp"])

@@ -327,6 +327,21 @@ def test_a_world_and_a_sample_are_predicted_alike_alone_and_in_a_batch() -> None
                 )  # fmt: skip
 
 
+@pytest.mark.parametrize("height", [CUBE_SIZE / 2, 0.31])
+def test_a_cube_that_nothing_touches_falls_alike_beside_one_that_is_grasped(height: float) -> None:
+    still = state(cube=(0.3, 0.2, height))
+    grasped = state(cube=(-0.2, 0.0, 0.03), hands=((-0.2, 0.0, 0.03), None))
+    both = attrs.evolve(
+        still,
+        **{name: torch.cat([value, getattr(grasped, name)]) for name, value in tensors(still)},
+    )
+    lift = joint_chunk(chunk((4, STAY, SHUT), (8, (0.0, 0.0, 0.3), SHUT)))
+    alone = predict(still, lift).cube_position
+    together = predict(both, tuple(part.expand(2, -1, -1, -1) for part in lift)).cube_position
+    assert torch.equal(together[:1], alone)
+    assert together[1, 0, -1, 2] > 0.1
+
+
 def test_worlds_of_one_batch_may_have_goals_of_their_own() -> None:
     """Predicted and judged together as each of them alone."""
     goals = torch.tensor([[0.45, 0.0, 0.025], [-0.3, 0.2, 0.025]])

@@ -1,6 +1,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -144,6 +145,19 @@ def test_shipped_policies_swap_places_with_guidance_and_not_without(tmp_path):
         if name == "guided":
             # It ends with its success, long before the time limit.
             assert metrics["completion_time_s"]["mean"] < 3.5
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="other libraries add otherwise")
+@pytest.mark.parametrize("vehicle", ["holonomic", "mixed"])
+def test_an_episode_is_the_same_alone_and_in_a_batch(vehicle):
+    experiment = experiments.prepare(
+        "navigation-swap", {"agents": 4, "vehicle": vehicle}, seed=1, episodes=8, max_seconds=2
+    )
+    with experiment.wave_runner() as runner:
+        alone, beside = (runner.run(range(*ends), frozenset([3])) for ends in ((3, 4), (1, 7)))
+    assert alone.records[0] == beside.records[2]
+    for name, values in alone.traces[3].items():
+        assert np.array_equal(values, beside.traces[3][name]), name
 
 
 def test_the_tasks_are_registered():

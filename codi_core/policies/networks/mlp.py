@@ -9,6 +9,7 @@ from torch.nn import functional
 from codi_core.defaults import MLP_DEPTH, MLP_WIDTH
 from codi_core.policies.networks.embedding import NoiseEmbedding
 from codi_core.policies.networks.film import FilmNetwork
+from codi_core.policies.networks.products import RowLinear
 
 
 class _ResidualLayers(nn.Module):
@@ -17,8 +18,8 @@ class _ResidualLayers(nn.Module):
     def __init__(self, width: int, expansion: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.first = nn.Linear(width, expansion * width)
-        self.second = nn.Linear(expansion * width, width)
+        self.first = RowLinear(width, expansion * width)
+        self.second = RowLinear(expansion * width, width)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         hidden = torch.addcmul(shift, self.norm(x), scale)
@@ -62,18 +63,18 @@ class ResidualMLP(FilmNetwork):
         }
         chunk_size = horizon * action_size
         self.noise = nn.Sequential(
-            NoiseEmbedding(embedding_size), nn.Linear(embedding_size, embedding_size)
+            NoiseEmbedding(embedding_size), RowLinear(embedding_size, embedding_size)
         )
         self.observation = nn.Sequential(
-            nn.Linear(conditioning_size, 2 * embedding_size),
+            RowLinear(conditioning_size, 2 * embedding_size),
             nn.Mish(),
-            nn.Linear(2 * embedding_size, embedding_size),
+            RowLinear(2 * embedding_size, embedding_size),
         )
-        self.enter = nn.Linear(chunk_size, width)
+        self.enter = RowLinear(chunk_size, width)
         self.layers = nn.ModuleList(_ResidualLayers(width, expansion) for _ in range(depth))
-        self.film = nn.Linear(embedding_size, 2 * depth * width)
+        self.film = RowLinear(embedding_size, 2 * depth * width)
         self.norm = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, chunk_size)
+        self.leave = RowLinear(width, chunk_size)
         with torch.no_grad():
             self.film.weight.mul_(0.1)
             self.film.bias.copy_(torch.tensor([1.0, 0.0]).repeat(depth).repeat_interleave(width))

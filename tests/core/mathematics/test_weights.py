@@ -181,6 +181,14 @@ def test_finite_costs_take_a_shorter_way_to_the_same_weights(cost, temperature):
     """Own log-weights of zero change nothing, but are weighed in full."""
     cost = torch.nan_to_num(cost, 0.5, 1.0, -1.0)
     short, full = (sample_weights(cost, temperature, own) for own in (None, torch.zeros_like(cost)))
-    torch.testing.assert_close(short.tilted, full.tilted, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(short.plain, full.plain, atol=1e-12, rtol=1e-12)
+    assert torch.equal(short.tilted, full.tilted)
+    assert torch.equal(short.plain, full.plain)
     assert torch.equal(short.usable, full.usable)
+
+
+@pytest.mark.parametrize("lost", [math.inf, math.nan])
+def test_a_world_is_weighed_alike_beside_one_that_lost_samples(lost):
+    own, other = row(0.3, 0.1, 0.7), row(0.0, lost, 1.0)
+    alone, beside = sample_weights(own, 0.01), sample_weights(torch.cat([own, other]), 0.01)
+    assert torch.equal(beside.tilted[:1], alone.tilted)
+    assert torch.equal(beside.plain[:1], alone.plain)

@@ -220,12 +220,14 @@ class KinematicPredictor(Predictor):
         return torch.cat((sideways, height + lift), 1)
 
     def _falling(self, cube: Tensor, like: Tensor) -> Tensor:
-        """The path (B, 3, M, K) of a free cube, which ends on the table."""
+        """The path (B, 3, M, K) of a free cube, which ends on the table.
+
+        Rounded as for samples that could move it: which path is taken depends on all worlds.
+        """
         samples, steps = like.shape[-2:]
-        drop = self.settings.fall * torch.arange(1, steps + 1, device=cube.device)
-        height = (cube[:, 2:, None] - drop).clamp_min(CUBE_SIZE / 2)  # (B, 1, K)
-        path = torch.cat((cube[:, :2, None].expand(-1, -1, steps), height), 1)
-        return path.unsqueeze(2).expand(-1, -1, samples, -1)
+        still = like.new_zeros(len(cube), 3, 1, steps)
+        path = self._path(cube, still, still[:, 0].bool())
+        return path.expand(-1, -1, samples, -1)
 
     # -- what is computed once ------------------------------------------------------------------
 

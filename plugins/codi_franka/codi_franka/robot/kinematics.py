@@ -8,7 +8,7 @@ every :math:`\alpha_i` of the FR3 is a multiple of 90 degrees, so that a joint's
 column by column without any 4x4 product. Everything is expressed in the arm's *base* frame.
 """
 
-import cmath
+import math
 
 import torch
 from torch import Tensor
@@ -111,8 +111,10 @@ def _chain(q: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
         origins.append(origin)
         axes.append(z)
     position = origin.add(z, alpha=FLANGE_OFFSET + TOOL_OFFSET)
-    plane = torch.complex(x, y) * cmath.rect(1.0, -TOOL_ANGLE)
-    return position, torch.stack((plane.real, plane.imag, z), dim=-1), origins, axes
+    # Not complex: products of whole blocks and those of what is left over are rounded differently.
+    cos, sin = math.cos(TOOL_ANGLE), math.sin(TOOL_ANGLE)
+    x, y = (cos * x).add(y, alpha=sin), (cos * y).sub(x, alpha=sin)
+    return position, torch.stack((x, y, z), dim=-1), origins, axes
 
 
 def _turn_about_x(y: Tensor, z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
