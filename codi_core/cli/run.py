@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from codi_core.cli.pictures import attempt
+from codi_core.cli.replay import add_option, check_only, replay
 from codi_core.cli.written import Written
 from codi_core.commands.errors import INTERRUPTED, guarded, print_error, print_warning
 from codi_core.commands.options import Parser, add_fields, add_version
@@ -43,6 +45,7 @@ codi-run --task {name} --episodes 8 --seed 1 --method base --output runs/unguide
 codi-run --task {name} --samples 128 --max-seconds 20
 codi-run --from runs/unguided --method codi --output runs/guided
 codi-run --resume --output runs/guided       (after Ctrl-C or a kill)
+codi-run --output runs/guided --only 5       (episode 5 again as it was, filmed)
 """
 
 TOLD_ERRORS = 3
@@ -66,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     given = parser.parse_args(arguments)
-    return _run(_prepared(found, given, stored), given, arguments)
+    experiment = _prepared(found, given, stored)
+    return _run(experiment, given, arguments) if given.only is None else _again(experiment, given)
 
 
 def _first_parser() -> Parser:
@@ -89,6 +93,7 @@ def _add_folder_options(group: Any) -> None:
         action="store_true",
         help="go on with the run in --output; it brings its own options",
     )
+    add_option(group)
     group.add_argument(
         "--overwrite",
         action="store_true",
@@ -159,10 +164,11 @@ def _stored(first: argparse.Namespace) -> Mapping[str, Any]:
         raise UsageError("--resume needs --output DIR: the folder of the run to go on with")
     if first.resume and (first.source is not None or first.overwrite):
         raise UsageError("--resume goes on with a run; it excludes --from and --overwrite")
-    path = first.output if first.resume else first.source
+    check_only(first)
+    path = first.output if first.resume or first.only else first.source
     if path is None:
         return {}
-    if first.resume and not (path / "config.json").exists():
+    if first.resume and not first.only and not (path / "config.json").exists():
         if first.task is None:
             raise UsageError(
                 f"there is no run to resume in '{path}': leave --resume out and give --task NAME "
@@ -205,10 +211,10 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
 
     def draw(run: Run) -> None:
         if run.finished and written.report:
-            pictures.extend(_attempt("report.png", run.write_report))
+            pictures.extend(attempt("report.png", run.write_report))
         if run.finished and filmed:
             video = partial(run.write_video, written.video_episodes)
-            pictures.extend(_attempt("video.mp4", video))
+            pictures.extend(attempt("video.mp4", video))
 
     run = run_experiment(
         experiment,
@@ -231,6 +237,13 @@ def _run(experiment: Experiment, given: argparse.Namespace, arguments: Sequence[
     return 0
 
 
+def _again(experiment: Experiment, given: argparse.Namespace) -> int:
+    from codi_core.evaluation.run_folder import RunFolder
+    from codi_core.experiments.running import Run
+
+    return replay(Run(experiment, RunFolder(given.output)), given)
+
+
 def _delays(experiment: Experiment, given: argparse.Namespace) -> Mapping[int, Sequence[float]]:
     """The measured delays of the run that is run again as it was."""
     from codi_core.experiments.running import read_run
@@ -247,18 +260,6 @@ def _delays(experiment: Experiment, given: argparse.Namespace) -> Mapping[int, S
             "delays are repeated, so that episodes may differ"
         )
     return earlier.folder.delays()
-
-
-def _attempt(name: str, write: Callable[[], Path | None]) -> list[Path]:
-    """A picture that fails (no display, no codec) must not spoil a run that has its numbers."""
-    from codi_core.execution.plan_maker import reason_of
-
-    try:
-        path = write()
-    except Exception as error:
-        print_warning(f"{name} was not written: {reason_of(error)}")
-        return []
-    return [] if path is None else [path]
 
 
 def _warn_of_errors(run: Run) -> None:

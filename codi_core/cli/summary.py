@@ -44,6 +44,7 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "predictor", str(metrics["predictor"])
     for name, value in metrics["task_metrics"].items():
         yield from _flat(name, value)
+    yield from _flat("cost", metrics["costs"])
     if metrics["errors"]:
         yield "episodes that broke", str(metrics["errors"])
     for name, count in metrics["warnings"].items():

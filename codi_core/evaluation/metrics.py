@@ -64,6 +64,7 @@ def run_metrics(
         "warnings": {name: int(counts.get(name, 0)) for name in WARNINGS},
         "errors": len(records) - len(scored),
         "task_metrics": _summary(task_metrics, scored) if scored else {},
+        "costs": cost_terms(records, waves),
         "diagnostics": _diagnostics(waves),
     }
 
@@ -169,6 +170,22 @@ def world_plans(waves: Sequence[Wave]) -> int:
         wave.get("world_plans", len(wave["replan_seconds"]) * len(wave["episodes"]))
         for wave in waves
     )
+
+
+def cost_terms(records: Sequence[EpisodeRecord], waves: Sequence[Wave]) -> dict[str, float]:
+    """What each term of the cost says of what was executed, by name and without its weight.
+
+    A mean over the plans of an episode, and then over those of the episodes whose traces were kept.
+    """
+    numbers = {str(record["episode"]) for record in records}
+    each = [
+        costs
+        for wave in waves
+        for number, costs in wave.get("costs", {}).items()
+        if number in numbers
+    ]
+    names = dict.fromkeys(name for costs in each for name in costs)
+    return {name: float(np.mean([c[name] for c in each if name in c])) for name in names}
 
 
 def _total(counters: Any) -> Counter[str]:

@@ -54,7 +54,12 @@ _WAVE = {
     "series": dict[str, list[Real]],
 }
 """What each line of ``waves.jsonl`` holds."""
-_MAY_HOLD = {"world_plans": int, "delays": list[float], "dropped": list[int]}
+_MAY_HOLD = {
+    "world_plans": int,
+    "delays": list[float],
+    "dropped": list[int],
+    "costs": dict[str, dict[str, float]],
+}
 """What it may hold besides, from which versions on, and of which clocks."""
 
 
@@ -98,8 +103,7 @@ class RunFolder:
                 self._clear()
             if any(self.file(name).exists() for name in ("config.json", "episodes.jsonl")):
                 self._check_resumed(resume)
-                self.check_same(config["configuration"])
-                self._check_checkpoints(config.get("checkpoint_sha256"))
+                self.check_resumable(config)
             else:
                 # Before the configuration, with which the run can be resumed.
                 self._write_delays(delays or {})
@@ -187,14 +191,15 @@ class RunFolder:
             write_durably(path, to_json(metrics))
         return path
 
+    def trace_file(self, episode: int) -> Path:
+        """Where an episode's events are kept, if they are."""
+        return self.file("traces") / f"episode-{episode:05d}.npz"
+
     def save_trace(self, episode: int, trace: Trace) -> None:
         """Keep one episode's events for pictures."""
-        folder = self.file("traces")
+        path = self.trace_file(episode)
         arrays: dict[str, Any] = dict(trace)
-        with (
-            writing(folder, "folder"),
-            replacing(folder / f"episode-{episode:05d}.npz") as stream,
-        ):
+        with writing(path.parent, "folder"), replacing(path) as stream:
             np.savez_compressed(stream, **arrays)
 
     def traces(self) -> dict[int, Trace]:
@@ -235,6 +240,18 @@ class RunFolder:
                     f"{', '.join(missing)}"
                 )
         return traces
+
+    def check_resumable(self, config: Mapping[str, Any]) -> None:
+        """Check that the run that is there would run the same episodes as this one.
+
+        Args:
+            config: the whole content of this one's ``config.json``.
+
+        Raises:
+            UsageError: an option or a checkpoint differs.
+        """
+        self.check_same(config["configuration"])
+        self._check_checkpoints(config.get("checkpoint_sha256"))
 
     def check_same(self, configuration: Mapping[str, Any]) -> None:
         """Check that the run that is there has these resolved options.

@@ -20,6 +20,7 @@ from codi_core.errors import (
     is_out_of_memory,
 )
 from codi_core.evaluation.metrics import check_record
+from codi_core.evaluation.tracing import Tracer, Tracing, mean_costs
 from codi_core.execution import ControlStep, PlanWorker, RecedingHorizon, Replan, Rollout
 from codi_core.execution.plan_maker import reason_of
 from codi_core.execution.settings import MEASURED
@@ -39,7 +40,8 @@ class Wave:
     Attributes:
         records: one record an episode, in the order of their numbers.
         summary: what its plans cost and counted: a line of ``waves.jsonl``.
-        traces: by episode, the events of those that were asked for.
+        traces: by episode, the events of those that were asked for, what was executed, and what
+            the cost says of it.
     """
 
     records: tuple[EpisodeRecord, ...]
@@ -64,6 +66,7 @@ class WaveRunner:
         begun: whether an episode of the run has been finished, here or elsewhere. If not, a wave
             whose episodes all break ends the run.
         recorder: keeps what is executed, or None.
+        tracing: what traces hold besides events, or None for events alone.
     """
 
     plant: MakePlant
@@ -73,6 +76,7 @@ class WaveRunner:
     delays: Mapping[int, Sequence[float]] = attrs.field(factory=dict)
     begun: bool = False
     recorder: Recorder | None = None
+    tracing: Tracing | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -118,10 +122,13 @@ class WaveRunner:
     ) -> Wave:
         keys = [EpisodeKey(self.seed, number) for number in numbers]
         recording = None if self.recorder is None else self.recorder.wave(keys)
+        tracer = self._tracer([row for row, number in enumerate(numbers) if number in traced])
 
         def observer(step: ControlStep) -> None:
             if recording is not None:
                 recording.add(step)
+            if tracer is not None:
+                tracer.add(step)
             if on_tick is not None:
                 on_tick(step.tick)
 
@@ -131,14 +138,22 @@ class WaveRunner:
         if self.loop.settings.latency == MEASURED or not plant.clock.virtual:
             summary |= measured_delays(rollout)
         traces = [world_trace(rollout, world) for world in range(len(numbers))]
-        wave = Wave(
-            tuple(map(self._record, numbers, traces, rollout.failures)),
-            summary,
-            {number: traces[world] for world, number in enumerate(numbers) if number in traced},
-        )
+        records = tuple(map(self._record, numbers, traces, rollout.failures))
+        kept = {number: traces[row] for row, number in enumerate(numbers) if number in traced}
+        if tracer is not None and self.tracing is not None:
+            for number, row in zip(kept, tracer.worlds, strict=True):
+                length = int(rollout.lengths[row])
+                kept[number] = {**kept[number], **self.tracing.arrays(tracer, row, length)}
+            summary["costs"] = {str(number): mean_costs(trace) for number, trace in kept.items()}
+        wave = Wave(records, summary, kept)
         if self.recorder is not None and recording is not None:
             self.recorder.keep(recording, rollout.lengths)
         return wave
+
+    def _tracer(self, worlds: Sequence[int]) -> Tracer | None:
+        if self.tracing is None or not worlds:
+            return None
+        return Tracer(worlds, self.tracing.agents)
 
     def _one_by_one(
         self, numbers: Sequence[int], traced: frozenset[int], error: BaseException
@@ -201,6 +216,7 @@ def _joined(waves: Sequence[Wave]) -> Wave:
         "counts": _added([line["counts"] for line in lines]),
         "stage_seconds": _added([line["stage_seconds"] for line in lines]),
         "series": _mean_series(series),
+        "costs": {number: costs for line in lines for number, costs in line["costs"].items()},
     }
     records = tuple(record for wave in waves for record in wave.records)
     return Wave(records, summary, {n: t for wave in waves for n, t in wave.traces.items()})
@@ -235,6 +251,7 @@ def wave_summary(numbers: Sequence[int], replans: Sequence[Replan]) -> dict[str,
         "counts": dict(counts),
         "stage_seconds": {name: round(value, 6) for name, value in stages.items()},
         "series": _mean_series([replan.series for replan in replans]),
+        "costs": {},
     }
 
 

@@ -117,7 +117,7 @@ class Controller:
             self.seen = round(step.time * self.settings.rate_hz)
         self._note(step, after - tick)
         if self.observer is not None:
-            self.observer(ControlStep(after, before, actions, entry.plans, self.now))
+            self.observer(ControlStep(after, before, actions, entry.plans, self.now, entry))
         return after
 
     def _note(self, step: Step, rows: int = 1) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.execution.endings import Events
+from codi_core.execution.schedule import ScheduledChunks
 from codi_core.tasks.environment import Step
 
 
@@ -82,6 +83,8 @@ class ControlStep:
         plans: (B,), the number of the plan that each world's actions came from, from 0. Worlds
             whose episode is over repeat an old one.
         after: what was observed at its end.
+        followed: the chunks that the actions were taken from; the same object until the next ones
+            take over.
     """
 
     tick: int
@@ -89,6 +92,7 @@ class ControlStep:
     actions: tuple[Tensor, ...]
     plans: NDArray[np.int64]
     after: Step
+    followed: ScheduledChunks | None = None
 
 
 Observer = Callable[[ControlStep], None]

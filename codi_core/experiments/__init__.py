@@ -21,6 +21,7 @@ _EXPORTS = {
     "codi_core.experiments.opening": ("InstalledTask", "find_task"),
     "codi_core.experiments.planning": ("Planned", "plan"),
     "codi_core.experiments.pool": ("worker_pool",),
+    "codi_core.experiments.replaying": ("replay",),
     "codi_core.experiments.running": ("Run", "read_run", "run"),
     "codi_core.experiments.waves": ("run_wave",),
 }
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from codi_core.experiments.planning import Planned as Planned
     from codi_core.experiments.planning import plan as plan
     from codi_core.experiments.pool import worker_pool as worker_pool
+    from codi_core.experiments.replaying import replay as replay
     from codi_core.experiments.running import Run as Run
     from codi_core.experiments.running import read_run as read_run
     from codi_core.experiments.running import run as run

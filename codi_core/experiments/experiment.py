@@ -13,6 +13,7 @@ import torch
 
 from codi_core.costs import WeightedCost
 from codi_core.errors import UsageError
+from codi_core.evaluation.tracing import CostOfActions, Tracing
 from codi_core.evaluation.waves import MakePlant, WaveRunner
 from codi_core.execution import (
     LoopSettings,
@@ -195,6 +196,7 @@ class Experiment:
             metrics=parts.metrics,
             seed=config.seed,
             delays=delays or {},
+            tracing=Tracing(tuple(parts.agents), self._judge),
         )
 
     def _check_memory(self, layout: ChunkLayout) -> None:
@@ -211,6 +213,10 @@ class Experiment:
             "give fewer --samples, or fewer --worlds",
             self.config.device,
         )
+
+    def _judge(self) -> CostOfActions:
+        """What says how the cost's terms see executed actions."""
+        return CostOfActions(self.predictor(), self.cost(), self.config.device)
 
     def _chosen(self, option: str) -> Choice:
         """The part that an option of the configuration names."""

@@ -87,14 +87,15 @@ class Run:
         """Write ``report.png``; returns its path."""
         return save_figure(self.figure(), self.folder.file("report.png"), dpi=120)
 
-    def write_video(self, episodes: Iterable[int] = ()) -> Path | None:
-        """Write ``video.mp4`` of these episodes; returns its path.
+    def write_video(self, episodes: Iterable[int] = (), name: str = "video.mp4") -> Path | None:
+        """Write a video of these episodes into the folder; returns its path.
 
         An episode is shown up to three seconds after its success, with a caption. None if the
         task has no pictures, or no events of these episodes were kept.
 
         Args:
             episodes: their numbers; none stand for those of :meth:`shown`.
+            name: of the file.
 
         Raises:
             PictureError: no video can be made here.
@@ -108,7 +109,7 @@ class Run:
         frames = chain.from_iterable(
             self._film(parts.renderer, number, traces[number]) for number in chosen
         )
-        return write_video(self.folder.file("video.mp4"), frames, parts.rate_hz)
+        return write_video(self.folder.file(name), frames, parts.rate_hz)
 
     def shown(self, kept: Collection[int]) -> list[int]:
         """Of the kept episodes the first one, and the first one that failed: what a run looks like.

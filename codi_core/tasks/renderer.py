@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Trace = Mapping[str, NDArray[np.generic]]
-"""One episode's events, arrays (T + 1, ...), one row a control step."""
+"""One episode's events, arrays (T + 1, ...), one row a control step. Kept traces also hold what was
+executed: names with a dot, and "plan"."""
 
 
 class Renderer(ABC):

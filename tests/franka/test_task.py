@@ -44,7 +44,7 @@ SPEC = PolicySpec(ACTION_SPEC, SHAPES)
 METRICS = {
     "task", "method", "episodes", "success_rate", "success_interval_95", "completion_time_s",
     "replan_latency_s", "late_replans", "rollouts_per_replan", "predictor", "seed", "warnings",
-    "errors", "task_metrics", "diagnostics",
+    "errors", "task_metrics", "costs", "diagnostics",
 }  # fmt: skip
 TASK_METRICS = {
     "min_goal_distance_m": {"median", "p95"},
@@ -227,6 +227,7 @@ def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
     assert set(found) == METRICS
     assert (found["task"], found["method"], found["predictor"]) == (TASK, "codi", "kinematic")
     assert (found["episodes"], found["seed"]) == (2, 1)
+    assert set(found["costs"]) == {"handoff-goal", "handoff-collision", "handoff-engagement"}
     # The first of ten plans takes 4 steps, each warm start 8.
     assert found["rollouts_per_replan"] == pytest.approx((4 * 8 + 9 * 8 * 8) / 10)
     assert set(found["completion_time_s"]) == {"mean", "median"}
