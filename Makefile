@@ -44,7 +44,8 @@ $(DEMO)/.installed: $(PROJECTS)
 	  echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "installing into $(DEMO) (some minutes)"
 	@test -x $(DEMO)/bin/python || "$(PYTHON)" -m venv $(DEMO)
-	@$(DEMO)/bin/python $(INSTALL) -e . -e './plugins/codi_franka[visual]'
+	@$(DEMO)/bin/python $(INSTALL) -e . -e './plugins/codi_franka[visual]' \
+	  -e './plugins/codi_navigation[visual]'
 	@touch $@
 
 demo: $(DEMO)/.installed

@@ -5,25 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.core.plugin_path import ROOT, command, environment, install_example
+from tests.core.plugin_path import ROOT, command, environment
+from tests.docs.pages import PAGES, RECORDS, blocks, commands, name
 
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "examples" / "README.md",
-    *sorted((ROOT / "plugins").glob("*/README.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
 LOW_CARRY = ROOT / "docs" / "examples" / "low_carry"
 FRANKA = ROOT / "plugins" / "codi_franka"
-# Its code needs demonstrations and another package; it is a record of what was run.
-RECORDS = {ROOT / "docs" / "data-format.md"}
 MODULES = {
     **{f"codi-{name}": f"codi_core.cli.{name}" for name in ("run", "collect", "train", "plugins")},
     "codi-bench": "codi_core.cli.bench",
@@ -33,51 +25,9 @@ JOBS = ("codi-bench", "codi-train-baseline")
 """Commands whose options depend on their first argument."""
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a language on a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-
-
 def console(page: Path) -> list[list[str]]:
     """The commands of ours in a page's console blocks."""
-    lines = [
-        line.removeprefix("$ ")
-        for block in blocks(page, "console")
-        for line in block.replace("\\\n", " ").splitlines()
-        if line.startswith("$ ")
-    ]
-    return [words for line in lines if (words := shlex.split(line)) and words[0] in MODULES]
-
-
-def name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example plugin and the cost plugin, installed by pip."""
-    folder = install_example(tmp_path_factory.mktemp("plugins"))
-    source = tmp_path_factory.mktemp("source")
-    for file in ("low_carry.py", "pyproject.toml"):
-        (source / file).write_text((LOW_CARRY / file).read_text())
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--no-deps",
-            "--no-build-isolation",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--target",
-            str(folder),
-            str(source),
-        ],
-        check=True,
-        timeout=120,
-    )
-    return folder
+    return [words for words in commands(page) if words[0] in MODULES]
 
 
 @pytest.mark.parametrize(
