@@ -21,7 +21,7 @@ from codi_core.composition.selection import (
 )
 from codi_core.costs import CostFunction, has_locality
 from codi_core.errors import SpecificationError
-from codi_core.guidance import Guidance
+from codi_core.guidance import Guidance, guide_checked
 from codi_core.planning import ChunkLayout, Denoiser, Descent, Plan, PlanContext, Planner, prepare
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.policies import ProductPolicy
@@ -228,7 +228,7 @@ class Search(Planner):
         """What guidance makes of the selected chunk, (B, D)."""
         levels = self._levels(judge.coupling())
         noisy = selected + levels[0].unsqueeze(-1) * context.noise.normal(self.product.size)
-        guided = self.guidance.guide(denoiser, evaluate, context)
+        guided = guide_checked(self.guidance, denoiser, evaluate, context)
         return ANCESTRAL.integrate(guided, noisy, Descent(levels, context), context)
 
     def _chosen(

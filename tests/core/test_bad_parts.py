@@ -84,9 +84,12 @@ def test_a_posterior(name: str, guidance: str, capsys: pytest.CaptureFixture[str
     assert re.search(DRAWN[name], said)
 
 
+@pytest.mark.parametrize("method", ["codi", "search"])
 @pytest.mark.parametrize(("name", "message"), wrong((2, 16)).items())
-def test_a_guidance(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    said = complaint(capsys, "--guidance", f"bad-{name}")
+def test_a_guidance(
+    name: str, message: str, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = complaint(capsys, "--guidance", f"bad-{name}", "--method", method)
     assert said.startswith("bad_parts.Guided's denoiser returned a chunk ")
     assert re.search(message, said)
 

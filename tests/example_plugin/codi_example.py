@@ -278,6 +278,7 @@ class PointsTask(Task):
             default_costs={"gap": 1.0},
             metrics=PointsMetrics(),
             renderer=PointsRenderer(),
+            remark=remark,
             settings=PlanSettings(samples=64, temperature=0.02, steps=8, sigma_max=10.0),
             max_seconds=5.0,
             advance=advance,
@@ -289,6 +290,12 @@ class PointsTask(Task):
     def costs(self) -> Mapping[str, Any]:
         """The task's own cost."""
         return {"gap": Gap}
+
+
+def remark(trace: Mapping[str, Any], step: int) -> str:
+    """What videos say of a control step: how far apart the points are."""
+    left, right = trace["positions"][step]
+    return f"{abs(left - right):.1f} m apart"
 
 
 def paths(trajectory: Trajectory) -> dict[str, Tensor]:
