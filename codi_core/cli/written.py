@@ -60,8 +60,8 @@ class Written:
             type=whole(0),
             nargs="+",
             metavar="N",
-            help="the episodes in the video (default: the first one, and the first that failed "
-            "among those whose events are kept); their events are kept also without it",
+            help="the episodes in the video (default: the first one, and the first that "
+            "failed); their events are kept also without it",
         )
         group.add_argument(
             "--record",

@@ -67,6 +67,8 @@ class WaveRunner:
             whose episodes all break ends the run.
         recorder: keeps what is executed, or None.
         tracing: what traces hold besides events, or None for events alone.
+        keep_failure: whether the events of the next episode that fails are kept as well, for
+            pictures; without what else traces hold.
     """
 
     plant: MakePlant
@@ -77,6 +79,7 @@ class WaveRunner:
     begun: bool = False
     recorder: Recorder | None = None
     tracing: Tracing | None = None
+    keep_failure: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +148,10 @@ class WaveRunner:
                 length = int(rollout.lengths[row])
                 kept[number] = {**kept[number], **self.tracing.arrays(tracer, row, length)}
             summary["costs"] = {str(number): mean_costs(trace) for number, trace in kept.items()}
+        failed = next((row for row, record in enumerate(records) if not record["success"]), None)
+        if self.keep_failure and failed is not None:
+            kept.setdefault(numbers[failed], traces[failed])
+            self.keep_failure = False
         wave = Wave(records, summary, kept)
         if self.recorder is not None and recording is not None:
             self.recorder.keep(recording, rollout.lengths)

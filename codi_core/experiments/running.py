@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from codi_core.evaluation.video import Frame
 
 TRACED = 4
-"""The events of this many episodes, the first ones, are kept for pictures."""
+"""The events of this many episodes, the first ones, are kept for pictures, and of one failure."""
 
 
 @attrs.frozen(eq=False)
@@ -211,6 +211,7 @@ def run_experiment(
         folder.prepare(document, resume, overwrite, runner.delays)
         runner.delays = folder.replayed_delays()
         runner.begun = bool(folder.records())
+        runner.keep_failure = all(record["success"] for record in folder.records())
         finished = run_missing(
             folder,
             config.episodes,

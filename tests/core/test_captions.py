@@ -129,3 +129,35 @@ def test_a_run_shows_its_first_episode_and_a_failure(
     again.write_video([1, 7])
     seconds = again.episodes[1]["completion_time_s"]
     assert shown[2] == min(51, round(10 * (seconds + AFTER_SUCCESS)) + 1)
+
+
+def test_the_events_of_the_first_failure_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All fail: the first four are kept, and no other one; after --resume neither."""
+    install_example(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.chdir(tmp_path)
+    options = ["--task", "example-points", "--max-seconds", "0.5", "--worlds", "2"]
+    output = ["--no-video", "--no-report", "--output"]
+    assert main([*options, "--episodes", "7", *output, "all"]) == 0
+    assert list(experiments.read_run("all").traces) == [0, 1, 2, 3]
+    from codi_example import PointsMetrics
+
+    score, seen = PointsMetrics.episode, []
+
+    def but_few(self: PointsMetrics, events: Any, dt: float) -> EpisodeRecord:
+        seen.append(None)
+        good = len(seen) not in (6, 7, 8)
+        when = 0.3 if good else None
+        return {**score(self, events, dt), "success": good, "completion_time_s": when}
+
+    monkeypatch.setattr(PointsMetrics, "episode", but_few)
+    assert main([*options, "--episodes", "9", *output, "few"]) == 0
+    run = experiments.read_run("few")
+    assert [r["episode"] for r in run.episodes if not r["success"]] == [5, 6, 7]
+    assert list(run.traces) == [0, 1, 2, 3, 5]
+    assert run.shown(run.traces) == [0, 5]
+    monkeypatch.setattr(PointsMetrics, "episode", score)
+    assert main([*options, "--episodes", "11", "--resume", *output, "few"]) == 0
+    assert list(experiments.read_run("few").traces) == [0, 1, 2, 3, 5]

@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=whole(0),
         nargs="+",
         metavar="N",
-        help="which ones, of the first four and those that --video-episodes named "
-        "(default: all of these)",
+        help="which ones, of the first four, the first that failed, and those that "
+        "--video-episodes named (default: all of these)",
     )
     parser.add_argument(
         "--seconds", type=positive, metavar="S", help="how much of each (default: all of it)"
