@@ -38,6 +38,9 @@ STEPS, MOST_STEPS = 4, 8
 LEVEL, MOST_LEVEL = 2.0, 5.0
 """The noise level that guidance begins at where factors have one neighbour, and the highest one."""
 
+MARGIN = 0.1
+"""How much dearer a plan may get by guidance, in standard deviations of the candidates' J."""
+
 
 @attrs.frozen
 class Spending:
@@ -74,7 +77,7 @@ class Spending:
         Raises:
             SpecificationError: it doesn't suffice for one candidate beside the previous plan.
         """
-        compared = 2 * factors
+        compared = 2 * factors + 2
         rest, turns = rollouts - compared, 1 + sweeps * factors
         steps = max(1, min(rest // 2, rest - 2 * turns) // samples)
         candidates = (rest - steps * samples) // turns - 1
@@ -96,7 +99,8 @@ class Search(Planner):
     :func:`~codi_core.composition.selection.select`. It is noised again and denoised under guidance,
     as by a warm start: that moves all agents at once, and off the candidates. At last each factor
     chooses between its guided chunk and the one that was selected, beginning with all guided ones:
-    where guidance served a factor badly, that is undone for it alone.
+    where guidance served a factor badly, that is undone for it alone. Where it served all of them
+    together badly, what was selected is the plan.
 
     Selection alone (``steps`` = 0) leaves π of Eq. 7 invariant. With guidance the plan is a cheap
     one instead of a draw from π.
@@ -187,7 +191,9 @@ class Search(Planner):
             flat = select(candidates, row, judge, self.temperature, self.sweeps, context)
             if self.spending.steps:
                 guided = self._guided(flat, judge, denoiser, evaluate, context)
-                flat = self._chosen(flat, guided, judge, context)
+                chosen = self._chosen(flat, guided, judge, context)
+                cheap_enough = self._is_cheap(chosen, flat, MARGIN * _spread(cost), evaluate)
+                flat = torch.where(cheap_enough, chosen, flat)
         return Plan(self.product.decode(flat), flat, context.diagnostics)
 
     def _candidates(self, denoiser: Denoiser, context: PlanContext) -> Candidates:
@@ -243,3 +249,21 @@ class Search(Planner):
         kept = [(flat[:, block] == guided[:, block]).all(-1) for block in self.layout.blocks]
         context.diagnostics.record("guided_share", torch.stack(kept, -1).float().mean(-1))
         return flat
+
+    def _is_cheap(
+        self, chosen: Tensor, selected: Tensor, margin: Tensor, evaluate: PlanCost
+    ) -> Tensor:
+        """Whether the chosen chunk costs as little as the selected one, but for a margin: (B, 1).
+
+        Costs look one chunk ahead, so a small difference says little: robots that yield to each
+        other have a cheap chunk before them, and then another one, and never arrive.
+        """
+        after, before = evaluate(torch.stack((chosen, selected), 1)).split(1, -1)
+        return (after <= before + margin) | ~torch.isfinite(before)
+
+
+def _spread(cost: Tensor) -> Tensor:
+    """The standard deviation of the finite costs (B, C) of each world, or zero: (B, 1)."""
+    finite = torch.where(torch.isfinite(cost), cost, torch.nan)
+    centred = finite - finite.nanmean(-1, keepdim=True)
+    return centred.square().nanmean(-1, keepdim=True).sqrt().nan_to_num(0.0)

@@ -95,6 +95,21 @@ def test_each_agent_chooses_between_its_guided_and_its_selected_chunk(local):
     assert plan.diagnostics.series["guided_share"][0].tolist() == [0.5] * 4
 
 
+@pytest.mark.parametrize(("price", "kept"), [(0.1, 2.0), (1.0, -1.0)])
+def test_what_was_selected_stays_where_guidance_made_the_whole_dearer(price, kept):
+    """No agent can go back alone. The candidates' costs have a standard deviation of 2."""
+    problem = gaussian_problem(temperature=1e-3)
+
+    class Together(CostFunction):
+        def __call__(self, trajectory):
+            before, guided = ((trajectory == value).all(-1) for value in (-1.0, 2.0))
+            return torch.where(before, 0.0, torch.where(guided, price, 10.0))
+
+    context = with_previous(problem, torch.full((3, 6), -1.0))
+    plan = search(problem, Together(), guidance=Towards()).plan(context)
+    assert torch.equal(plan.flat, torch.full((3, 6), kept))
+
+
 def test_guidance_makes_cheaper_what_was_selected():
     problem = TrajectoryFamily(agents=4).problem()
     costs = [
@@ -118,7 +133,7 @@ def test_the_previous_plan_is_a_candidate():
             return torch.where(same, 0.0, torch.inf)
 
     context = attrs.evolve(with_previous(problem, previous), committed=1)
-    assert torch.equal(search(problem, Only(), steps=0).plan(context).flat, shifted)
+    assert torch.equal(search(problem, Only(), steps=3).plan(context).flat, shifted)
 
 
 def test_a_previous_plan_that_is_not_finite_is_none():
@@ -169,16 +184,16 @@ def test_steps_without_a_budget(factors, steps):
 
 @given(st.integers(1, 5_000), st.integers(1, 64), st.integers(0, 3), st.integers(1, 256))
 def test_a_budget_is_spent_half_and_half(rollouts, factors, sweeps, samples):
-    turns = 1 + sweeps * factors
-    least = samples + 2 * factors + 2 * turns
+    turns, compared = 1 + sweeps * factors, 2 * factors + 2
+    least = samples + compared + 2 * turns
     if rollouts < least:
         with pytest.raises(SpecificationError, match=f"{rollouts} rollouts .* at least {least}"):
             Spending.of(rollouts, factors, sweeps, samples)
         return
     spending = Spending.of(rollouts, factors, sweeps, samples)
     guided, selected = spending.steps * samples, (spending.candidates + 1) * turns
-    assert rollouts - turns < guided + selected + 2 * factors <= rollouts
-    rest = rollouts - 2 * factors
+    assert rollouts - turns < guided + selected + compared <= rollouts
+    rest = rollouts - compared
     half = min(rest // 2, rest - 2 * turns)
     assume(half >= samples)
     assert half - samples < guided <= half

@@ -1,0 +1,131 @@
+"""How much processor time one replan takes with several methods, in turn, from the same states.
+
+    python benchmarks/replans.py
+    python benchmarks/replans.py --method search:candidates=32 search:calls=3
+
+One world of ``franka-handoff``, kinematic predictor. The closed loop runs for some seconds with the
+task's default; from there each method replans again and again, all of them in each round. So a
+machine whose speed drifts slows all of them down, and their ratios can be trusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from plans import with_history
+from reporting import options, save, spread, table
+
+from codi_core import experiments
+from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
+from codi_core.tasks import EpisodeKey, Step
+from codi_franka.action import RATE_HZ
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.task import PRESETS
+
+START = (-0.3, 0.15, 0.3)
+EXECUTE = 4
+DEFAULT = "default"
+SEARCH = {"posterior": "correlated", "samples": 32}
+"""What a search guides with: a fast preset's samples."""
+
+
+def configurations(methods: list[str]) -> dict[str, dict[str, Any]]:
+    """The options of a run for each row."""
+    fast = PRESETS["fast"]
+    return {
+        DEFAULT: {},
+        "fast": {name: fast[name] for name in ("posterior", "sampler", "samples")},
+        "best-of 128": {"method": "best-of", "sampler": "ancestral", "steps": 4, "samples": 128},
+        **{method: {"method": method, **SEARCH} for method in ("search", *methods)},
+    }
+
+
+def replan(planner: Planner, step: Step, previous: Plan | None, number: int, seed: int) -> Plan:
+    """Plan from what is seen, after EXECUTE actions of the previous plan."""
+    context = PlanContext(
+        NoiseSource([(seed, 0, number)]),
+        with_history(step),
+        planner.layout,
+        # A copy: nothing that a predictor keeps for a state may help the next plan.
+        attrs.evolve(step.state),
+        previous=None if previous is None else previous.flat,
+        committed=0 if previous is None else EXECUTE,
+    )
+    return planner.plan(context)
+
+
+def mid_task(planner: Planner, seconds: float, seed: int) -> tuple[Step, Plan]:
+    """What is seen after some seconds of closed loop, and the plan that led there."""
+    environment = FrankaEnvironment(HandoffOptions(start=START), MujocoMaker(1))
+    step, plan = environment.reset([EpisodeKey(seed, 0)]), None
+    for number in range(max(1, round(seconds * RATE_HZ / EXECUTE))):
+        plan = replan(planner, step, plan, number, seed)
+        for k in range(EXECUTE):
+            step = environment.step(tuple(chunk[:, k] for chunk in plan.chunks))
+    assert plan is not None
+    return step, plan
+
+
+def measure(
+    planners: dict[str, Planner], step: Step, previous: Plan, given: argparse.Namespace
+) -> dict[str, Any]:
+    """Processor milliseconds of each method's replans, and their ratio to the default's."""
+    spent: dict[str, list[float]] = {name: [] for name in planners}
+    rollouts: dict[str, int] = {}
+    for number in range(given.repeats + 1):
+        for name, planner in planners.items():
+            began = time.process_time()
+            made = replan(planner, step, previous, 1000 + number, given.seed)
+            spent[name].append(1e3 * (time.process_time() - began))
+            rollouts[name] = int(made.diagnostics.counts["rollouts"])
+    # The first round warms up.
+    default = np.array(spent[DEFAULT][1:])
+    return {
+        name: {
+            "plan_cpu_ms": spread(values[1:]),
+            "ratio": float(np.median(np.array(values[1:]) / default)),
+            "rollouts": rollouts[name],
+        }
+        for name, values in spent.items()
+    }
+
+
+def main() -> int:
+    given = _given()
+    torch.set_num_threads(1)
+    planners = {
+        name: experiments.prepare("franka-handoff", **chosen).planner()
+        for name, chosen in configurations(given.method).items()
+    }
+    step, previous = mid_task(planners[DEFAULT], given.seconds, given.seed)
+    figures = measure(planners, step, previous, given)
+    rows = [
+        [name, found["rollouts"], found["plan_cpu_ms"]["median"], found["ratio"]]
+        for name, found in figures.items()
+    ]
+    columns = ["replan", "rollouts", "processor [ms]", "over the default's"]
+    table(f"{given.repeats} replans each, one world, one thread", columns, rows)
+    save(given.json, figures)
+    return 0
+
+
+def _given() -> argparse.Namespace:
+    parser = options(__doc__)
+    parser.add_argument(
+        "--method", nargs="+", default=[], metavar="NAME", help="further methods, as for codi-run"
+    )
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of closed loop before")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
