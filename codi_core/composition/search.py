@@ -258,7 +258,7 @@ class Search(Planner):
         Costs look one chunk ahead, so a small difference says little: robots that yield to each
         other have a cheap chunk before them, and then another one, and never arrive.
         """
-        after, before = evaluate(torch.stack((chosen, selected), 1)).split(1, -1)
+        after, before = torch.split(evaluate(torch.stack((chosen, selected), 1)), 1, -1)
         return (after <= before + margin) | ~torch.isfinite(before)
 
 
@@ -266,4 +266,5 @@ def _spread(cost: Tensor) -> Tensor:
     """The standard deviation of the finite costs (B, C) of each world, or zero: (B, 1)."""
     finite = torch.where(torch.isfinite(cost), cost, torch.nan)
     centred = finite - finite.nanmean(-1, keepdim=True)
-    return centred.square().nanmean(-1, keepdim=True).sqrt().nan_to_num(0.0)
+    spread: Tensor = centred.square().nanmean(-1, keepdim=True).sqrt().nan_to_num(0.0)
+    return spread
