@@ -57,7 +57,8 @@ def test_each_run_resolves_to_parts_that_there_are(
         assert resolved, f"{' '.join(words)}: {capsys.readouterr().err}"
         experiment = resolved.pop()
         _check_parts(experiment)
-        if "checkpoint" not in " ".join(words):
+        # A trained checkpoint of the reader's, and a device of theirs, are not there.
+        if "checkpoint" not in " ".join(words) and experiment.config.device == "cpu":
             experiment.planner()
 
 
