@@ -53,6 +53,8 @@ from codi_core.tasks.task import Advance
 ROLLOUT_COPIES = 16
 """So many numbers are held at once for each number of a sample, while samples are rolled out: those
 of the handover take about twenty."""
+LEVEL_COPIES = 8
+"""Likewise for each noise level of a schedule, while it is made."""
 
 
 @attrs.frozen(eq=False)
@@ -200,7 +202,7 @@ class Experiment:
         )
 
     def _check_memory(self, layout: ChunkLayout) -> None:
-        """Check that there is room for the samples of a plan, before anything is written.
+        """Check that there is room for a plan's samples and steps, before anything is written.
 
         Raises:
             UsageError: there is not.
@@ -213,6 +215,9 @@ class Experiment:
             "give fewer --samples, or fewer --worlds",
             self.config.device,
         )
+        steps = self.config.steps or 1
+        levels = LEVEL_COPIES * torch.float64.itemsize * steps
+        check_memory(levels, f"{steps:,} denoising steps", "give fewer --steps", self.config.device)
 
     def _judge(self) -> CostOfActions:
         """What says how the cost's terms see executed actions."""

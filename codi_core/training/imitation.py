@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from codi_core.data import DemonstrationDataset, FeatureSpec, Segments, segments, split_episodes
 from codi_core.errors import DatasetError
+from codi_core.execution.memory import check_memory
 from codi_core.policies import ActionSpec, Batch, DiffusionPolicy, Normaliser, PolicySpec
 from codi_core.policies.diffusion import denoising_loss, observation_sizes
 from codi_core.policies.normalisation import varying
@@ -26,6 +27,7 @@ def imitation_parts(settings: RunSettings) -> TrainingParts[DiffusionPolicy, Bat
     Raises:
         CodiError: the data cannot be read, or does not fit the settings.
     """
+    _check_windows(settings)
     dataset, observed = _load(settings)
     train_episodes, held_out_episodes = split_episodes(
         dataset.episodes, settings.held_out, settings.seed
@@ -52,6 +54,17 @@ def imitation_parts(settings: RunSettings) -> TrainingParts[DiffusionPolicy, Bat
         describe(policy),
         held_out.to(settings.device) if held_out else None,
         tuple(_constant_dimensions(settings, dataset.features, observed, train)),
+    )
+
+
+def _check_windows(settings: RunSettings) -> None:
+    """Check that there is room for the numbers of the frames that a batch of windows has."""
+    check_memory(
+        torch.int64.itemsize * settings.batch_size * (settings.horizon + settings.history),
+        f"batches of {settings.batch_size:,} windows of {settings.horizon:,} actions and "
+        f"{settings.history:,} observations",
+        "give a smaller --batch-size, --horizon or --history",
+        settings.device,
     )
 
 

@@ -77,15 +77,17 @@ def test_what_is_needed_and_what_to_do_are_said() -> None:
             ["--episodes", "30000", "--worlds", "30000"],
             "64 samples for each of 30,000 worlds need about 1.8 GiB",
         ),
+        (["--steps", "1000000000"], "1,000,000,000 denoising steps need about 59.6 GiB"),
     ],
 )
-def test_samples_and_worlds(
+def test_samples_worlds_and_steps(
     options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*RUN, *options, *PLAIN]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: there is not enough memory for this: {said}")
-    assert error.endswith(": give fewer --samples, or fewer --worlds\n")
+    remedy = "--steps" if "--steps" in options else "--samples, or fewer --worlds"
+    assert error.endswith(f": give fewer {remedy}\n")
     assert not Path("run").exists()
 
 
@@ -93,12 +95,10 @@ def test_samples_and_worlds(
 @pytest.mark.parametrize(
     ("options", "said", "remedy"),
     [
-        (
-            ["--batch-size", "1000000000"],
-            "steps of 1,000,000,000 examples",
-            "a smaller --batch-size",
-        ),
+        (["--batch-size", "1000000000"], "1,000,000,000 windows of 16 ", "or --history"),
         (["--batch-size", "1000000"], "steps of 1,000,000 examples", "a smaller --batch-size"),
+        (["--horizon", "1000000000"], "8 windows of 1,000,000,000 actions", "or --history"),
+        (["--history", "1000000000"], "and 1,000,000,000 observations need", "or --history"),
         (["--width", "100000"], "weights in training", "smaller --width or --depth"),
         (["--width", "16", "--depth", "1000000000"], "weights in training", "--width or --depth"),
         (["--network", "unet", "--widths", "64", "30000"], "in training", "--widths or --blocks"),
@@ -112,7 +112,8 @@ def test_batches_and_networks(
     assert train(["data", *TRAIN, *small, "--batch-size", "8", "--output", "run"]) == 0
     before = {path: path.read_bytes() for path in Path("run").iterdir()}
     capsys.readouterr()
-    given = [*TRAIN, *(options if "--width" in options else [*small, *options])]
+    network = [] if "--width" in options else small
+    given = ["--batch-size", "8", *TRAIN, *network, *options]
     assert train(["data", *given, "--output", "run", "--overwrite"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: there is not enough memory for this: ")
