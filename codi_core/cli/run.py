@@ -177,7 +177,13 @@ def _stored(first: argparse.Namespace) -> Mapping[str, Any]:
         return {}
     from codi_core.evaluation.run_folder import RunFolder
 
-    return dict(RunFolder(path).config()["configuration"])
+    stored = dict(RunFolder(path).config()["configuration"])
+    if first.source is None and first.task not in (None, stored["task"]):
+        raise UsageError(
+            f"'{path}' holds a run of the task '{stored['task']}': leave --task {first.task} out, "
+            "or choose another folder with --output"
+        )
+    return stored
 
 
 def _prepared(

@@ -34,6 +34,13 @@ COST_HELP = (
 )
 
 
+_OF_A_TASK = (
+    *("preset", "policy", "checkpoint", "predictor", "simulator", "driver"),
+    *("cost", "max_seconds", "after_success"),
+)
+"""Options, besides those of plans, whose values mean nothing to another task."""
+
+
 def _option(help_text: str, default: Any = None, **metadata: Any) -> Any:
     return attrs.field(default=default, metadata={"help": help_text, **metadata})
 
@@ -260,9 +267,12 @@ def _still_meant(
 ) -> dict[str, Any]:
     """What an earlier run says, without what does not go with what is asked for now.
 
-    That is what belongs to another clock, or to another method that brought it.
+    That is what belongs to another task, to another clock, or to another method that brought it.
     """
     excluded: set[str] = set()
+    if stored.get("task") not in (None, opened.name):
+        settings = attrs.fields(type(opened.parts.settings))
+        excluded |= {*_OF_A_TASK, *(field.name for field in settings)}
     if "method" in asked and asked["method"] != stored.get("method"):
         excluded |= _brought_by(stored.get("method"), opened)
         excluded |= _brought_by(asked["method"], opened)

@@ -373,6 +373,16 @@ def wait_for_lines(path: Path, count: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("option", [["--resume"], ["--only", "1"]])
+def test_a_run_of_another_task_is_not_gone_on_with(
+    option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    assert main([*option, "--output", "run", "--task", "other"]) == 2
+    said = capsys.readouterr().err
+    assert "'run' holds a run of the task 'example-points': leave --task other out" in said
+
+
 def test_ctrl_c_keeps_finished_episodes_and_resume_completes_the_same_run(
     site: Path, tmp_path: Path
 ) -> None:

@@ -99,6 +99,16 @@ def test_a_preset_goes_before_what_an_earlier_run_had() -> None:
     assert resolve({}, task, stored) == resolve({"steps": 9, "samples": 8}, task)
 
 
+def test_what_belongs_to_the_task_of_an_earlier_run_is_left_to_another_task() -> None:
+    task = opened()
+    earlier = {"cost": ("moon",), "predictor": "exact", "samples": 9, "max_seconds": 2.0}
+    stored = {**attrs.asdict(resolve({"seed": 5, "episodes": 3}, task)), **earlier, "task": "other"}
+    resolved = resolve({}, task, stored)
+    assert (resolved.task, resolved.seed, resolved.episodes) == ("task", 5, 3)
+    assert resolved == resolve({"seed": 5, "episodes": 3}, task)
+    assert resolve({"samples": 7}, task, stored).samples == 7
+
+
 def test_an_unknown_preset_names_the_others() -> None:
     with pytest.raises(UsageError, match=r"preset of task 'task' 'quik'; did you mean 'quick'"):
         resolve({"preset": "quik"}, opened(quick={}))
