@@ -169,10 +169,11 @@ def _sample(
             context = solved.context_of([(cell.seed, number, replan) for number in numbers])
             context = attrs.evolve(context, previous=flat)
             flat, spent = _plan(planner, context)
+            if cell.estimator.chained or replan == cell.estimator.replans:
+                evaluations += context.diagnostics.counts["rollouts"]
+                seconds += spent
         assert flat is not None
         parts.append(flat)
-        evaluations += context.diagnostics.counts["rollouts"]
-        seconds += spent
     return torch.cat(parts), evaluations, seconds
 
 

@@ -50,6 +50,8 @@ class Estimator:
         guidance: the guidance, as for ``--guidance``, or "exact".
         sampler: the sampler, as for ``--sampler``.
         replans: how often a plan is made again from the previous one; the last one counts.
+        chained: whether the evaluations of all of these plans count, as for one that takes so many,
+            and not those of the last one alone, as in the closed loop.
         effort: how many samples of the printed estimator a sample takes as long as.
         overhead: how many samples the rest of a step takes as long as.
         weight: how many times as many plans as others it is measured on, where the claim rests on
@@ -64,6 +66,7 @@ class Estimator:
     guidance: str = "monte-carlo"
     sampler: str = "euler-maruyama"
     replans: int = 0
+    chained: bool = False
     effort: float = 1.0
     overhead: float = 16.0
     weight: float = 1.0
@@ -185,7 +188,7 @@ BUILT_IN = (
     Estimator("resampling", (4, 16, 64), Role.PEER, "resampling", weight=6),
     Estimator("selection", (4, 16, 64, 256), Role.PEER, SELECTION),
     Estimator("selection, 4 sweeps", (4, 16, 64, 256), Role.PEER, f"{SELECTION},sweeps=4"),
-    Estimator("selection, chain", (4, 16, 64), Role.PEER, SELECTION, replans=7),
+    Estimator("selection, chain", (4, 16, 64), Role.PEER, SELECTION, replans=7, chained=True),
     Estimator("search", FEW, Role.PEER, "search"),
 )
 
