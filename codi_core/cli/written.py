@@ -25,7 +25,7 @@ class Written:
         report: whether there is a ``report.png``.
         video: whether there is a ``video.mp4``, if the task has pictures.
         video_episodes: the episodes that the video shows, and whose events are kept for other
-            pictures as well; none stand for the first one, and the first one that failed.
+            pictures as well; none stand for the first success and the first failure.
         record: the folder of the recording, or None.
     """
 
@@ -60,8 +60,8 @@ class Written:
             type=whole(0),
             nargs="+",
             metavar="N",
-            help="the episodes in the video (default: the first one, and the first that "
-            "failed); their events are kept also without it",
+            help="the episodes in the video (default: the first success and the "
+            "first failure of those kept); their events are kept also without it",
         )
         group.add_argument(
             "--record",

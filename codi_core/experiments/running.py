@@ -112,13 +112,15 @@ class Run:
         return write_video(self.folder.file(name), frames, parts.rate_hz)
 
     def shown(self, kept: Collection[int]) -> list[int]:
-        """Of the kept episodes the first one, and the first one that failed: what a run looks like.
+        """Of the kept episodes the first success and the first failure: what a run looks like.
 
         Args:
             kept: the numbers of the episodes whose events were kept.
         """
-        failed = [r["episode"] for r in self.episodes if not r["success"] and r["episode"] in kept]
-        return sorted({*sorted(kept)[:1], *failed[:1]})
+        records = [record for record in self.episodes if record["episode"] in kept]
+        succeeded = [record["episode"] for record in records if record["success"]]
+        failed = [record["episode"] for record in records if not record["success"]]
+        return sorted([*succeeded[:1], *failed[:1]])
 
     def _film(self, renderer: Renderer, number: int, trace: Trace) -> Iterator[Frame]:
         from codi_core.evaluation.captions import Caption
