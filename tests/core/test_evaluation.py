@@ -90,6 +90,7 @@ def test_metrics_have_exactly_the_agreed_keys_and_values() -> None:
         "warnings",
         "errors",
         "task_metrics",
+        "costs",
         "diagnostics",
     ]
     assert (metrics["episodes"], metrics["success_rate"]) == (4, 0.5)
