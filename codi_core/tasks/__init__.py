@@ -1,5 +1,6 @@
 """Tasks: environments, plants, simulators, metrics, pictures."""
 
+from codi_core.tasks.actions import finite_actions
 from codi_core.tasks.clock import Clock, VirtualClock, WallClock
 from codi_core.tasks.demonstrator import Demonstrator
 from codi_core.tasks.environment import Environment, EpisodeKey, Step, check_rows
@@ -31,5 +32,6 @@ __all__ = [
     "VirtualClock",
     "WallClock",
     "check_rows",
+    "finite_actions",
     "recorded_feature",
 ]

@@ -28,6 +28,7 @@ from codi_core.testing.exact import ExactGuidance, ExactPosterior
 from codi_core.testing.local import LocalQuadraticCost, chain, graph_cost, grid
 from codi_core.testing.mixtures import GaussianMixture, joint_mixture
 from codi_core.testing.oracle import FactoredOracle, Oracle, Tilt, gaussian_divergence, tilt
+from codi_core.testing.planner_conformance import check_planner
 from codi_core.testing.plant_conformance import check_plant
 from codi_core.testing.policies import (
     MixturePolicy,
@@ -83,6 +84,7 @@ __all__ = [
     "check_device",
     "check_environment",
     "check_guidance",
+    "check_planner",
     "check_plant",
     "check_posterior",
     "check_predictor",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
 from codi_core.planning import NoiseSource, stream
-from codi_core.tasks import Environment, EpisodeKey, Step
+from codi_core.tasks import Environment, EpisodeKey, Step, finite_actions
 from codi_franka.action import RATE_HZ, TARGETS, actuator_targets
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.merging import with_rows
@@ -143,7 +143,8 @@ class FrankaEnvironment(Environment):
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one action an arm, (B, 7) each: TCP twist in the arm's base frame and width."""
         state, hands = self.state, self.hands
-        joint_action = torch.nan_to_num(torch.stack(actions, 1)).to(state.joint_position)
+        given = finite_actions(torch.stack(actions, 1), type(self).__name__)
+        joint_action = given.to(state.joint_position)
         if self.guard is not None:
             asked = self.controller.saturate(joint_action[..., :6])
             twist = self.guard.restrain(hands, asked)

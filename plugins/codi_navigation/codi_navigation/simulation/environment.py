@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.resources import Resources
-from codi_core.tasks import Environment, EpisodeKey, Step, check_rows
+from codi_core.tasks import Environment, EpisodeKey, Step, check_rows, finite_actions
 from codi_navigation.maps.problem import Problem, check_problem, check_reachable
 from codi_navigation.maps.shapes import Maps
 from codi_navigation.observation import observe
@@ -96,7 +96,8 @@ class NavigationEnvironment(Environment):
 
     def step(self, actions: tuple[Tensor, ...]) -> Step:
         """Apply one command a robot, (B, 2) each, for 0.1 s."""
-        commands = torch.nan_to_num(torch.stack(actions, 1)).to(self.state.position)
+        given = finite_actions(torch.stack(actions, 1), type(self).__name__)
+        commands = given.to(self.state.position)
         self._outcome = drive(self.state, self.team, commands)
         self.time = round(self.time + PERIOD, 6)
         self._books.elapsed[:] = np.round(self._books.elapsed + PERIOD, 6)
