@@ -12,9 +12,8 @@ from codi_core import experiments
 from codi_core.execution.devices import to_device
 from codi_core.execution.graphs import GraphedPlanner
 from codi_core.planning import NoiseSource, PlanContext
-from codi_core.planning.streams import CounterStreams, seed_of
 from codi_core.tasks import EpisodeKey
-from codi_core.testing import check_device, device_waits, second_device
+from codi_core.testing import check_device, second_device
 from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
@@ -29,6 +28,7 @@ from codi_franka.state import FrankaState, hands_in_base
 from codi_franka.task import COSTS, HandoffTask
 from franka.scenes import OPEN, random_chunks, random_states, state
 from franka.stand_in import StandIn
+from tests.core.planned_there import context_there, use_counter_streams, waits_of_a_replan
 from tests.core.tape import tape
 
 KEYS = [EpisodeKey(0, 0), EpisodeKey(0, 1)]
@@ -114,19 +114,9 @@ def test_the_task_plans_there_with_its_own_settings(predictor) -> None:
         )
         planner = experiment.planner()
         step = experiment.environment().reset(KEYS)
-        noise = NoiseSource([(key.seed, key.episode, 0) for key in KEYS], device)
-        observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
-        context = PlanContext(
-            noise, to_device(observation, device), planner.layout, to_device(step.state, device)
-        )
-        return planner.plan(context).chunks
+        return planner.plan(context_there(planner, step, KEYS, device)).chunks
 
     check_device(run)
-
-
-def counted_streams(keys, device):
-    """The streams that CUDA has."""
-    return CounterStreams([seed_of(key) for key in keys], device)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +125,7 @@ def counted_streams(keys, device):
     ids=str,
 )
 def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
-    monkeypatch.setattr("codi_core.planning.noise.streams_on", counted_streams)
+    use_counter_streams(monkeypatch)
     with second_device() as device:
         experiment = experiments.prepare(
             "franka-handoff",
@@ -145,20 +135,7 @@ def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
             sampler="warm-start:steps=2",
             **options,
         )
-        planner, step = experiment.planner(), experiment.environment().reset(KEYS)
-        observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
-
-        def context(**changes):
-            noise = NoiseSource([(key.seed, key.episode, 0) for key in KEYS], device)
-            seen, state = to_device(observation, device), to_device(step.state, device)
-            return PlanContext(noise, seen, planner.layout, state, **changes)
-
-        # What is the same for all plans is copied by the first ones.
-        before = planner.plan(context())
-        planner.plan(context(previous=before.flat, committed=4))
-        replan = context(previous=before.flat, committed=4)
-        with device_waits() as waits:
-            plan = planner.plan(replan)
+        waits, plan = waits_of_a_replan(experiment, KEYS, device)
         assert waits == []
         assert bool(torch.isfinite(plan.flat).all())
 
@@ -174,7 +151,7 @@ def test_plans_are_recorded_if_that_is_asked_for() -> None:
 
 def test_replans_can_be_recorded_as_a_graph(monkeypatch) -> None:
     """The tape has a graph's rules: nothing but tensors in the same memory changes in a replay."""
-    monkeypatch.setattr("codi_core.planning.noise.streams_on", counted_streams)
+    use_counter_streams(monkeypatch)
     with second_device() as device:
         experiment = experiments.prepare(
             "franka-handoff", device=str(device), samples=4, steps=1, sampler="ancestral"

@@ -4,12 +4,9 @@ import pytest
 import torch
 
 from codi_core import experiments
-from codi_core.execution.devices import to_device
-from codi_core.planning import NoiseSource, PlanContext
-from codi_core.planning.streams import CounterStreams, seed_of
 from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
-from codi_core.testing import check_device, device_waits, second_device
+from codi_core.testing import check_device, second_device
 from codi_navigation.costs import (
     GoalCost,
     ImminentCost,
@@ -23,6 +20,7 @@ from codi_navigation.observation import observe
 from codi_navigation.prediction.predictor import NavigationPredictor
 from codi_navigation.task import CorridorTask, SwapTask, WarehouseTask
 from codi_navigation.vehicles import Team
+from tests.core.planned_there import context_there, use_counter_streams, waits_of_a_replan
 from tests.navigation.worlds import random_chunks, random_state
 
 COSTS = (
@@ -94,43 +92,20 @@ def test_teams_plan_there_with_the_tasks_own_settings(task):
         experiment = experiments.prepare(task, options, device=device, samples=8)
         planner = experiment.planner()
         step = experiment.environment().reset(KEYS)
-        noise = NoiseSource([(key.seed, key.episode, 0) for key in KEYS], device)
-        observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
-        context = PlanContext(
-            noise, to_device(observation, device), planner.layout, to_device(step.state, device)
-        )
-        return planner.plan(context).chunks
+        return planner.plan(context_there(planner, step, KEYS, device)).chunks
 
     check_device(run)
-
-
-def counted_streams(keys, device):
-    """The streams that CUDA has."""
-    return CounterStreams([seed_of(key) for key in keys], device)
 
 
 @pytest.mark.parametrize("task", ["navigation-swap", "navigation-corridor"])
 def test_a_replan_waits_for_nothing_but_the_search_for_neighbours(task, monkeypatch):
     """Which robots are near each other is found on the host, once in a plan."""
-    monkeypatch.setattr("codi_core.planning.noise.streams_on", counted_streams)
+    use_counter_streams(monkeypatch)
     with second_device() as device:
         options = {"agents": 3, "vehicle": "mixed"}
         plans = {"samples": 4, "steps": 2, "sampler": "warm-start:steps=2"}
         experiment = experiments.prepare(task, options, device=str(device), **plans)
-        planner, step = experiment.planner(), experiment.environment().reset(KEYS)
-        observation = {name: value.unsqueeze(1) for name, value in step.observation.items()}
-
-        def context(**changes):
-            noise = NoiseSource([(key.seed, key.episode, 0) for key in KEYS], device)
-            seen, state = to_device(observation, device), to_device(step.state, device)
-            return PlanContext(noise, seen, planner.layout, state, **changes)
-
-        # What is the same for all plans is copied by the first ones.
-        before = planner.plan(context())
-        planner.plan(context(previous=before.flat, committed=4))
-        replan = context(previous=before.flat, committed=4)
-        with device_waits() as waits:
-            planner.plan(replan)
+        waits, _ = waits_of_a_replan(experiment, KEYS, device)
         assert len(waits) == 4
         assert all("prediction/neighbours.py" in place for place in waits)
 
