@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "tests" / "example_plugin" / "codi_example.py"
 
@@ -47,6 +49,15 @@ def install_example(folder: Path) -> Path:
     install(folder, "codi-example", {"example": "codi_example"})
     shutil.copy(EXAMPLE, folder)
     return folder
+
+
+def enter_with_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a fresh folder, with the example plugin as the module that tests import."""
+    site = install(
+        folder / "site", "codi-example", {"example": "tests.example_plugin.codi_example"}
+    )
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.chdir(folder)
 
 
 def environment(*folders: Path) -> dict[str, str]:

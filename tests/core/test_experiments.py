@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from plugin_path import install
+from plugin_path import enter_with_example
 
 from codi_core import experiments
 from codi_core.cli.run import main
@@ -26,11 +26,7 @@ TASK = "example-points"
 
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "codi-example", {"example": "tests.example_plugin.codi_example"})
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.chdir(tmp_path)
+    enter_with_example(tmp_path, monkeypatch)
 
 
 def test_a_run_in_python_is_a_run_of_the_command() -> None:

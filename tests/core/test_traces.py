@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plugin_path import install
+from plugin_path import enter_with_example
 
 from codi_core import CostFunction, experiments
 from codi_core.evaluation.metrics import cost_terms
@@ -22,11 +22,7 @@ AGENTS = ("left", "right")
 
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "codi-example", {"example": "tests.example_plugin.codi_example"})
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.chdir(tmp_path)
+    enter_with_example(tmp_path, monkeypatch)
 
 
 def run(**options: Any) -> experiments.Run:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 import torch
-from plugin_path import install
+from plugin_path import enter_with_example
 
 from codi_core import experiments
 from codi_core.cli.run import main
@@ -27,11 +27,7 @@ QUICK = {"episodes": 4, "seed": 3, "max_seconds": 1.0}
 
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "codi-example", {"example": "tests.example_plugin.codi_example"})
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.chdir(tmp_path)
+    enter_with_example(tmp_path, monkeypatch)
 
 
 class Fragile(codi_example.PointsWorld):
