@@ -8,6 +8,7 @@ import torch
 from codi_core.errors import SpecificationError
 from codi_core.policies.networks import NoiseEmbedding, build_network
 from codi_core.policies.networks import unet as unet_module
+from codi_core.policies.networks.activation import mish
 
 SMALL = {"unet": {"widths": (16, 32)}, "mlp": {"width": 32, "depth": 2}}
 
@@ -138,3 +139,18 @@ def test_options_that_do_not_fit_are_named(options, words):
 def test_unknown_network_lists_the_valid_ones():
     with pytest.raises(SpecificationError, match="'vit': choose unet or mlp"):
         build_network("vit", 8, 3, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_mish_in_fewer_passes_is_mish(dtype):
+    """Against its definition in double precision, from where it vanishes to where it is x."""
+    x = torch.cat([torch.linspace(-100, 100, 4001), torch.linspace(-5, 5, 4001)]).to(dtype)
+    exact = x.double() * torch.tanh(torch.nn.functional.softplus(x.double()))
+    tolerance = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(mish(x).double(), exact, rtol=tolerance, atol=tolerance)
+    assert mish(torch.tensor(torch.nan)).isnan()
+
+
+def test_mish_has_the_gradient_of_mish():
+    x = torch.linspace(-6, 6, 25, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(mish, x)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from codi_core.policies.networks.activation import mish
 from codi_core.policies.networks.base import DenoisingNetwork
 
 
@@ -32,5 +32,5 @@ class FilmNetwork(DenoisingNetwork):
 
     def parameters_for(self, noise: Tensor, embedding: Tensor) -> Tensor:
         """The FiLM parameters (R, F) of rows with their noise levels, (R,) or (1,), and (R, E)."""
-        film: Tensor = self.film(functional.mish(self.noise(noise) + embedding))
+        film: Tensor = self.film(mish(self.noise(noise) + embedding))
         return film

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from codi_core.defaults import MLP_DEPTH, MLP_WIDTH
+from codi_core.policies.networks.activation import mish
 from codi_core.policies.networks.embedding import NoiseEmbedding
 from codi_core.policies.networks.film import FilmNetwork
 from codi_core.policies.networks.products import RowLinear
@@ -23,7 +23,7 @@ class _ResidualLayers(nn.Module):
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         hidden = torch.addcmul(shift, self.norm(x), scale)
-        out: Tensor = x + self.second(functional.mish(self.first(hidden)))
+        out: Tensor = x + self.second(mish(self.first(hidden)))
         return out
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from codi_core.defaults import UNET_BLOCKS, UNET_WIDTHS
 from codi_core.errors import SpecificationError
+from codi_core.policies.networks.activation import mish
 from codi_core.policies.networks.embedding import NoiseEmbedding
 from codi_core.policies.networks.film import FilmNetwork
 from codi_core.policies.networks.products import RowLinear, product
@@ -78,9 +79,7 @@ class _ConvolutionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         norm, x = self.norm, self.convolution(x)
         # Straight to the operator: for few rows, two layers of calls take as long as it does.
-        return functional.mish(
-            torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
-        )
+        return mish(torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps))
 
 
 class _ResidualBlock(nn.Module):
