@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -19,8 +20,9 @@ from prediction_error import ARMS, LEAD_IN, MOVED, choose, collect, errors, pred
 from reporting import options, save, table
 
 from codi_franka.physics.model import build_model
-from codi_franka.prediction.nominal import Lightness, build_nominal_model
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.physics.mujoco_rollouts import MujocoRollouts
+from codi_franka.physics.nominal import Lightness, build_nominal_model
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS as BOTH_ARMS
 
 FULL = Lightness(substeps=10, joints=1.0, gripper=1.0, impratio=10.0)
@@ -58,7 +60,7 @@ def main() -> int:
     rows, figures = [], {}
     for name, lightness in VARIANTS.items():
         rate = rollouts_per_second(lightness, 64, given.repeats)
-        predictor = MujocoPredictor(ARMS, model=build(ARMS, lightness))
+        predictor = PhysicsPredictor(ARMS, partial(MujocoRollouts, model=build(ARMS, lightness)))
         found = predict(predictor, truth, chunks.actions[:, LEAD_IN:], given.seed)
         figures[name] = {"rate": rate, **errors(found, truth, truth.valid & moved)}
         rows.append([name, rate, *(_text(figures[name][what]["1.6"]) for what in ("cube", "hand"))])

@@ -28,9 +28,10 @@ from codi_core.tasks import EpisodeKey
 from codi_franka.action import HORIZON, actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
-from codi_franka.prediction.nominal import build_nominal_model
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.physics.mujoco_maker import MujocoMaker
+from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.nominal import build_nominal_model
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.reach import servo_twist
@@ -127,7 +128,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     """Alternate both sides; the ratio is that of neighbours in time."""
     state, chunks = mid_carry(), draw_chunks(given.samples, given.seed)
     bare = Bare(state, chunks, given.threads)
-    predictor = MujocoPredictor(ARMS, given.threads)
+    predictor = PhysicsPredictor(ARMS, MujocoMaker(given.threads).rollouts)
     predictor.predict(state, chunks)
     seconds: dict[str, list[tuple[float, float]]] = {"bare": [], "predictor": []}
     for _ in range(given.repeats):

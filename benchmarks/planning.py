@@ -32,7 +32,7 @@ from codi_franka.action import ACTION_SPEC, RATE_HZ
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.robot.cell import ARMS
 
 BAR_MS = 60.0

@@ -28,10 +28,11 @@ from codi_franka.action import HORIZON, actuator_targets
 from codi_franka.collection.recorder import Frames, Recorder
 from codi_franka.collection.settings import CollectionSettings
 from codi_franka.perception import CubeNoise
+from codi_franka.physics.mujoco_rollouts import MujocoRollouts
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
 from codi_franka.physics.variation import CubeVariation
 from codi_franka.prediction.kinematic import KinematicPredictor
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.frames import BaseFrames
@@ -123,7 +124,7 @@ def replay(chunks: Chunks, seed: int) -> Truth:
 
 
 def predict(
-    predictor: KinematicPredictor | MujocoPredictor, truth: Truth, actions: Tensor, seed: int
+    predictor: KinematicPredictor | PhysicsPredictor, truth: Truth, actions: Tensor, seed: int
 ) -> HandoffTrajectory:
     """From the estimate of the state at the chunk's start."""
     generator = torch.Generator().manual_seed(seed)
@@ -161,8 +162,12 @@ def main() -> int:
         "chunks": {kind: int(rows.sum()) for kind, rows in kinds.items()},
         "episodes": given.episodes, "seed": given.seed, "lead_in": LEAD_IN, "unit": "mm",
     }  # fmt: skip
-    for name, make in (("kinematic", KinematicPredictor), ("mujoco", MujocoPredictor)):
-        found = predict(make(ARMS), truth, chunks.actions[:, LEAD_IN:], given.seed)
+    predictors = {
+        "kinematic": KinematicPredictor(ARMS),
+        "mujoco": PhysicsPredictor(ARMS, MujocoRollouts),
+    }
+    for name, predictor in predictors.items():
+        found = predict(predictor, truth, chunks.actions[:, LEAD_IN:], given.seed)
         figures[name] = {kind: errors(found, truth, rows) for kind, rows in kinds.items()}
     for kind, rows in kinds.items():
         _print(kind, int(rows.sum()), figures)

@@ -27,7 +27,7 @@ from codi_core.tasks import EpisodeKey, Step
 from codi_franka.action import RATE_HZ
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.task import PRESETS
 
 START = (-0.3, 0.15, 0.3)

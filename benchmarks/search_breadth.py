@@ -37,7 +37,7 @@ from codi_core.predictors import Prediction, Predictor
 from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.prediction.kinematic import KinematicPredictor
 from codi_franka.robot.cell import ARMS
 

@@ -9,7 +9,7 @@ from codi_core.tasks.plant import Plant
 from codi_core.tasks.policies import FactorLayout, PolicyOffer
 from codi_core.tasks.renderer import Renderer, Trace
 from codi_core.tasks.restoring import recorded_feature
-from codi_core.tasks.simulator import Simulator
+from codi_core.tasks.simulator import Simulator, Snapshot
 from codi_core.tasks.task import PlanSettings, Task, TaskParts
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "PolicyOffer",
     "Renderer",
     "Simulator",
+    "Snapshot",
     "Step",
     "Task",
     "TaskParts",

@@ -51,13 +51,16 @@ from codi_core.testing.propagation import (
     sampler_moments,
 )
 from codi_core.testing.requirement import ConformanceError
+from codi_core.testing.simulator_conformance import Agreement, Drive, check_simulator
 from codi_core.testing.task_conformance import check_task
 from codi_core.testing.trajectories import TrajectoryFamily, TrajectoryProblem, cosines
 from codi_core.testing.waits import device_waits
 
 __all__ = [
+    "Agreement",
     "ConformanceError",
     "DeviceError",
+    "Drive",
     "ExactGuidance",
     "ExactPosterior",
     "FactoredOracle",
@@ -89,6 +92,7 @@ __all__ = [
     "check_posterior",
     "check_predictor",
     "check_sampler",
+    "check_simulator",
     "check_task",
     "conditioned_parts",
     "conditioned_product",

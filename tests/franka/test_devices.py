@@ -18,8 +18,9 @@ from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import observe
+from codi_franka.physics.mujoco_rollouts import MujocoRollouts
 from codi_franka.prediction.kinematic import KinematicPredictor
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.frames import BaseFrames
@@ -32,6 +33,7 @@ from tests.core.planned_there import context_there, use_counter_streams, waits_o
 from tests.core.tape import tape
 
 KEYS = [EpisodeKey(0, 0), EpisodeKey(0, 1)]
+IN_MUJOCO = partial(PhysicsPredictor, make_rollouts=MujocoRollouts)
 
 
 def held_and_free() -> FrankaState:
@@ -47,7 +49,7 @@ def held_and_free() -> FrankaState:
     )
 
 
-@pytest.mark.parametrize("kind", [KinematicPredictor, MujocoPredictor])
+@pytest.mark.parametrize("kind", [KinematicPredictor, IN_MUJOCO])
 def test_predictions_and_costs_are_where_the_chunks_are(kind) -> None:
     """Grippers that open and close at random: grasps, falls, and arms that meet."""
     start, chunks = held_and_free(), random_chunks(2, 24, 16, seed=1)
@@ -187,7 +189,7 @@ def test_advance_stays_where_the_state_is() -> None:
     check_device(run)
 
 
-@pytest.mark.parametrize("kind", [KinematicPredictor, MujocoPredictor])
+@pytest.mark.parametrize("kind", [KinematicPredictor, IN_MUJOCO])
 def test_numbers_have_the_type_of_the_chunks(kind) -> None:
     start, single = random_states(2), random_chunks(2, 3, 8)
     expected = kind(ARMS).predict(start, single).trajectory

@@ -18,7 +18,7 @@ from codi_core.tasks import EpisodeKey, Step
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import observe
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.physics.sensors import FAR, HAND_BODIES, SensorReadings
 from codi_franka.physics.variation import CubeVariation
 from codi_franka.robot.cell import ARMS, CUBE_MASS, CUBE_SIZE

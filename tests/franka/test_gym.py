@@ -31,7 +31,7 @@ from codi_franka.gym.worlds import one_step_trajectory, table_i_cost
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import ENVIRONMENT, STATE, STATE_NAMES
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.state import FrankaState, hands_in_base

@@ -24,7 +24,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.handoff.starts import which_arms_grasp
 from codi_franka.observation import observe
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.reach import OUTER_RADIUS
 from codi_franka.state import FrankaState

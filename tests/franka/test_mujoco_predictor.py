@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -16,11 +17,14 @@ from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.physics.model import build_model
-from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
-from codi_franka.prediction.nominal import SUBSTEPS, build_nominal_model
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.physics.mujoco_maker import MujocoMaker
+from codi_franka.physics.mujoco_rollouts import MujocoRollouts
+from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.nominal import SUBSTEPS, build_nominal_model
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.frames import BaseFrames
 from codi_franka.state import FrankaState, tcp_in_world, tensors
 from franka.driving import drive_to_grasp
 from franka.scenes import OPEN, SHUT, chunk, joint_chunk, random_chunks, state
@@ -30,14 +34,14 @@ FIELDS = ("hand_position", "gripper_width", "cube_position")
 
 
 @pytest.fixture(scope="module")
-def predictor() -> MujocoPredictor:
-    return MujocoPredictor(ARMS)
+def predictor() -> PhysicsPredictor:
+    return PhysicsPredictor(ARMS, MujocoRollouts)
 
 
 @pytest.fixture(scope="module")
-def detailed() -> MujocoPredictor:
+def detailed() -> PhysicsPredictor:
     """On the environment's own model."""
-    return MujocoPredictor(ARMS, model=build_model(ARMS))
+    return PhysicsPredictor(ARMS, partial(MujocoRollouts, model=build_model(ARMS)))
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def poisoned(start: FrankaState, name: str, value: float, world: int) -> FrankaS
     return attrs.evolve(start, **{name: field})
 
 
-def test_samples_of_one_world_equal_worlds_of_one_sample(predictor: MujocoPredictor) -> None:
+def test_samples_of_one_world_equal_worlds_of_one_sample(predictor: PhysicsPredictor) -> None:
     start, chunks = three_worlds(), random_chunks(3, 4, 6)
     many = predictor.predict(start, chunks)
     flat = tuple(value.flatten(0, 1).unsqueeze(1) for value in chunks)
@@ -80,7 +84,7 @@ def test_samples_of_one_world_equal_worlds_of_one_sample(predictor: MujocoPredic
     assert many.valid.all()
 
 
-def test_predicting_again_gives_the_same(predictor: MujocoPredictor) -> None:
+def test_predicting_again_gives_the_same(predictor: PhysicsPredictor) -> None:
     """Nothing of one prediction, such as a diverged or a touched world, is left in the next."""
     start, chunks = three_worlds(), random_chunks(3, 2, 6)
     first = predictor.predict(start, chunks).trajectory
@@ -96,7 +100,7 @@ def test_predicting_again_gives_the_same(predictor: MujocoPredictor) -> None:
 )
 @pytest.mark.usefixtures("in_a_fresh_folder")
 def test_a_diverged_simulation_is_marked_invalid_and_the_others_are_not(
-    predictor: MujocoPredictor, name: str, value: float
+    predictor: PhysicsPredictor, name: str, value: float
 ) -> None:
     start, chunks = three_worlds(), random_chunks(3, 2, 4)
     found = predictor.predict(poisoned(start, name, value, 1), chunks)
@@ -111,7 +115,7 @@ def test_a_diverged_simulation_is_marked_invalid_and_the_others_are_not(
         )
 
 
-def test_wild_samples_are_saturated_and_stay_sound(predictor: MujocoPredictor) -> None:
+def test_wild_samples_are_saturated_and_stay_sound(predictor: PhysicsPredictor) -> None:
     """At a noise level of 40, commands lie far outside all limits."""
     moderate = random_chunks(3, 8, 8, seed=2)
     wild = tuple(40.0 * value for value in moderate)
@@ -129,7 +133,7 @@ def test_wild_samples_are_saturated_and_stay_sound(predictor: MujocoPredictor) -
     assert path.gripper_width.max() < 0.09
 
 
-def test_the_same_action_after_saturation_has_the_same_effect(predictor: MujocoPredictor) -> None:
+def test_the_same_action_after_saturation_has_the_same_effect(predictor: PhysicsPredictor) -> None:
     direction = torch.tensor([0.6, 0.0, 0.8])
     paths = []
     for speed in (0.5, 50.0):
@@ -162,8 +166,8 @@ def lift_and_carry() -> tuple[Tensor, Tensor]:
 
 
 def test_foresees_what_the_environment_does(
-    predictor: MujocoPredictor,
-    detailed: MujocoPredictor,
+    predictor: PhysicsPredictor,
+    detailed: PhysicsPredictor,
     about_to_grasp: tuple[FrankaEnvironment, FrankaState],
 ) -> None:
     """On the environment's model to 3 mm, on the light one to 5 mm; both see the grasp hold."""
@@ -194,7 +198,7 @@ def test_the_light_model_has_the_state_of_the_environments() -> None:
 
 
 def test_a_cube_falls_in_the_light_model_also_after_another_diverged(
-    predictor: MujocoPredictor,
+    predictor: PhysicsPredictor,
 ) -> None:
     """Gravity is off there: the cube's weight is applied, which MuJoCo's own reset takes away."""
     start = attrs.evolve(three_worlds(), cube_position=torch.tensor([[0.0, 0.4, 0.6]] * 3))
@@ -205,31 +209,32 @@ def test_a_cube_falls_in_the_light_model_also_after_another_diverged(
     torch.testing.assert_close(height, (0.6 - fallen).expand(3, -1), atol=0.03, rtol=0)
 
 
-def test_advance_ends_where_predict_does(predictor: MujocoPredictor) -> None:
+def test_advance_ends_where_predict_does(predictor: PhysicsPredictor) -> None:
     start, chunks = three_worlds(), random_chunks(3, 1, 4, seed=4)
     path = predictor.predict(start, chunks).trajectory
     later = predictor.advance(start, tuple(value[:, 0] for value in chunks))
     torch.testing.assert_close(later.cube_position, path.cube_position[:, 0, -1])
     torch.testing.assert_close(
-        tcp_in_world(later, predictor.bases), path.hand_position[:, 0, -1], atol=1e-6, rtol=0
+        tcp_in_world(later, BaseFrames.of(ARMS)), path.hand_position[:, 0, -1], atol=1e-6, rtol=0
     )
     assert (later.joint_velocity.abs() > 1e-3).any()
 
 
-def test_advancing_in_pieces_is_nearly_advancing_at_once(detailed: MujocoPredictor) -> None:
+def test_advancing_in_pieces_is_nearly_advancing_at_once(detailed: PhysicsPredictor) -> None:
     """A state that is set again lacks only the springs' transients."""
     start, chunks = three_worlds(), random_chunks(3, 1, 4, seed=4)
     whole = detailed.advance(start, tuple(value[:, 0] for value in chunks))
     pieces = start
     for k in range(4):
         pieces = detailed.advance(pieces, tuple(value[:, 0, k : k + 1] for value in chunks))
+    bases = BaseFrames.of(ARMS)
     torch.testing.assert_close(
-        tcp_in_world(pieces, detailed.bases), tcp_in_world(whole, detailed.bases),
+        tcp_in_world(pieces, bases), tcp_in_world(whole, bases),
         atol=8e-3, rtol=0,
     )  # fmt: skip
 
 
-def test_advancing_by_nothing_changes_nothing(predictor: MujocoPredictor) -> None:
+def test_advancing_by_nothing_changes_nothing(predictor: PhysicsPredictor) -> None:
     start = three_worlds()
     assert predictor.advance(start, (torch.zeros(3, 0, 7), torch.zeros(3, 0, 7))) is start
 
@@ -261,12 +266,12 @@ def test_set_points_lead_so_that_steady_motion_goes_on() -> None:
     for _ in range(6):
         targets = actuator_targets(controller, now.joint_position, action)
         now = simulator.step(targets, simulator.substeps).state
-    before = tcp_in_world(now, MujocoPredictor(ARMS).bases)
+    before = tcp_in_world(now, BaseFrames.of(ARMS))
     simulator.set_state(now)
     later = simulator.step(
         actuator_targets(controller, now.joint_position, action), simulator.substeps
     ).state
-    moved = tcp_in_world(later, MujocoPredictor(ARMS).bases) - before
+    moved = tcp_in_world(later, BaseFrames.of(ARMS)) - before
     torch.testing.assert_close(moved[0, 0, 0], torch.tensor(0.02), atol=2e-3, rtol=0)
 
 
@@ -284,7 +289,7 @@ def test_a_diverged_copy_does_not_slow_the_others_down() -> None:
     assert seconds[1] < 20 * seconds[0]
 
 
-def test_a_sample_that_loses_the_cube_is_marked_invalid(predictor: MujocoPredictor) -> None:
+def test_a_sample_that_loses_the_cube_is_marked_invalid(predictor: PhysicsPredictor) -> None:
     """One of two cubes is pushed over the table's edge, 60 cm from the middle."""
     start = state(cube=(-0.2, 0.57, 0.025), worlds=2)
     start.cube_velocity[1, 1] = 2.0
@@ -295,7 +300,7 @@ def test_a_sample_that_loses_the_cube_is_marked_invalid(predictor: MujocoPredict
 
 
 def test_a_sample_that_takes_a_hand_where_no_demonstration_was_is_marked_invalid(
-    predictor: MujocoPredictor,
+    predictor: PhysicsPredictor,
 ) -> None:
     """The right hand rises for 0.8 s from 0.45 m, slowly in one sample and fast in the other."""
     slow, fast = (chunk((8, (0.0, 0.0, speed), OPEN)) for speed in (0.05, 0.4))

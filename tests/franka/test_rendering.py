@@ -22,7 +22,7 @@ from codi_core.tasks import EpisodeKey
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.rendering import meshes, opengl, palette
 from codi_franka.rendering.command import main
 from codi_franka.rendering.meshes import assets_folder, load_visual_meshes, merge_close_vertices

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from codi_core.errors import SpecificationError
+from codi_core import SimulatorRecord, experiments, hookimpl, register_plugin
+from codi_core.errors import SpecificationError, UsageError
+from codi_core.host import discovery
+from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.physics.mujoco_simulator import MujocoMaker, MujocoSimulator
+from codi_franka.physics.mujoco_maker import MujocoMaker
+from codi_franka.physics.mujoco_simulator import MujocoSimulator
+from codi_franka.physics.rollouts import rollouts_of
 from codi_franka.physics.variation import CubeVariation
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.frames import BaseFrames
+from codi_franka.state import tcp_in_world
 from franka.driving import REST, drive_to_grasp
-from franka.scenes import OPEN, SHUT, chunk, state
+from franka.scenes import OPEN, SHUT, chunk, joint_chunk, random_chunks, state
 from franka.stand_in import StandIn
 
 
@@ -86,6 +96,66 @@ def test_the_environment_itself_needs_no_mujoco() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# -- predictors -------------------------------------------------------------------------------
+
+
+def test_predictors_step_any_simulator() -> None:
+    """In the stand-in an arm has no lag: 0.1 m/s for 0.8 s."""
+    predictor = PhysicsPredictor(ARMS, rollouts_of(StandIn))
+    plan = joint_chunk(chunk((8, (0.1, 0.0, -0.05), OPEN)))
+    found = predictor.predict(state(), plan)
+    path = found.trajectory.hand_position[0, 0, :, 0]
+    home = tcp_in_world(state(), BaseFrames.of(ARMS))[0, 0]
+    expected = home + torch.arange(1, 9)[:, None] * torch.tensor([0.01, 0.0, -0.005])
+    torch.testing.assert_close(path, expected, atol=3e-3, rtol=0)
+    assert found.valid.tolist() == [[True]]
+    later = predictor.advance(state(), tuple(each[:, 0] for each in plan))
+    torch.testing.assert_close(tcp_in_world(later, BaseFrames.of(ARMS))[0, 0], path[-1])
+
+
+def predicted(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The cubes and what is valid of some samples, by a predictor's text."""
+    predictor = experiments.prepare("franka-handoff", predictor=name, physics_threads=1).predictor()
+    found = predictor.predict(state(worlds=2), random_chunks(2, 3, 4))
+    return found.trajectory.cube_position, found.valid
+
+
+def test_predictors_take_a_simulator_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    cube, valid = predicted("mujoco")
+    for name in ("physics", "physics:simulator=mujoco", "physics:simulator=mujoco,timestep=0.005"):
+        found, sound = predicted(name)
+        assert torch.equal(found, cube)
+        assert torch.equal(sound, valid)
+    made = []
+
+    def factory(resources: Resources, speed: float = 1.0) -> Any:
+        made.append((resources.threads, speed))
+        return StandIn
+
+    record = SimulatorRecord("stand-in", "no physics", factory)
+    monkeypatch.setattr(discovery, "_OWN", {})
+    register_plugin(SimpleNamespace(codi_simulators=hookimpl(lambda: [record])))
+    still, _ = predicted("physics:simulator=stand-in,speed=2")
+    assert made == [(1, 2)]
+    torch.testing.assert_close(
+        still[..., 0, :], state(worlds=2).cube_position[:, None].expand(2, 3, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("physics:simulator=mujoca", "unknown simulator 'mujoca'; did you mean 'mujoco'"),
+        ("physics:simulator=mujoco,time=1", "simulator 'mujoco' refuses time=1"),
+        ("physics:timestep=1", "predictor 'physics' has no option 'timestep'"),
+        ("mujoco:simulator=mujoco", "predictor 'mujoco' has no option 'simulator'"),
+    ],
+)
+def test_a_simulators_name_or_option_that_is_wrong(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        predicted(name)
 
 
 # -- MuJoCo's -----------------------------------------------------------------------------------

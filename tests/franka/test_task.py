@@ -29,7 +29,8 @@ from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES, observe
 from codi_franka.plugin import TASK
 from codi_franka.policies import offers
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.prediction.physics import PhysicsPredictor
+from codi_franka.robot.cell import ARMS
 from codi_franka.state import tensors
 from codi_franka.task import (
     COSTS,
@@ -111,17 +112,17 @@ def test_the_parts_of_the_task() -> None:
     options = HandoffOptions(goal=(0.3, 0.1))
     parts = HandoffTask().parts(options)
     assert (parts.agents, parts.rate_hz, parts.max_seconds) == (("left", "right"), 10.0, 60.0)
-    assert list(parts.predictors) == ["kinematic", "mujoco"]
+    assert list(parts.predictors) == ["kinematic", "mujoco", "physics"]
     assert dict(parts.default_costs) == TABLE_I
     assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4, sampler=WARM_START)
-    assert parts.settings_for == {"mujoco": PHYSICS_IN_THE_LOOP}
+    assert parts.settings_for == {"mujoco": PHYSICS_IN_THE_LOOP, "physics": PHYSICS_IN_THE_LOOP}
     assert set(parts.default_costs) <= set(COSTS)
     environment = parts.environment(Resources())
     assert isinstance(environment, FrankaEnvironment)
     assert environment.options is options
     physics = parts.predictors["mujoco"](Resources(threads=3))
-    assert isinstance(physics, MujocoPredictor)
-    assert physics.threads == 3
+    assert isinstance(physics, PhysicsPredictor)
+    assert physics.make_rollouts(ARMS, 3).simulator.batch.nthread == 3
 
 
 def test_the_parts_make_the_same_in_another_process() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from codi_core.errors import SpecificationError, UsageError
+from codi_core.errors import UsageError
 from codi_core.host.assembly.names import suitable, unknown_for, with_registered
 from codi_core.host.assembly.open_task import OpenTask
 from codi_core.host.assembly.placement import place
+from codi_core.host.assembly.simulators import simulator_maker, with_simulator
 from codi_core.host.choices import Choice, make_part
 from codi_core.predictors import Predictor
 from codi_core.resources import Resources
@@ -18,6 +19,8 @@ from codi_core.tasks import Environment, Plant
 
 def make_predictor(opened: OpenTask, choice: Choice, resources: Resources) -> Predictor:
     """One of the task's own predictors, or a registered one.
+
+    One that simulates takes a simulator by name, ``NAME:simulator=NAME``, as ``--simulator`` does.
 
     Raises:
         UsageError: an unknown name or option, or a predictor that can't work on the device.
@@ -30,10 +33,9 @@ def make_predictor(opened: OpenTask, choice: Choice, resources: Resources) -> Pr
     )
     if choice.name not in made:
         raise unknown_for(opened.host.predictors, opened.name, choice.name, made)
-    what = f"predictor '{choice.name}'"
-    predictor: Predictor = make_part(
-        made[choice.name], what, resources, kind=Predictor, options=choice.options
-    )
+    factory, what = made[choice.name], f"predictor '{choice.name}'"
+    options = with_simulator(opened, factory, choice.options, resources)
+    predictor: Predictor = make_part(factory, what, resources, kind=Predictor, options=options)
     place(predictor, resources)
     return predictor
 
@@ -53,15 +55,7 @@ def make_environment(
             )
         return _environment(opened, resources)
     chosen = simulator or Choice(opened.parts.simulator)
-    record = suitable(opened.host.simulators, opened.name, chosen.name)
-    what = f"simulator '{record.name}'"
-    make_simulator = make_part(record.factory, what, resources, options=chosen.options)
-    if not callable(make_simulator):
-        raise SpecificationError(
-            f"{what} cannot be made: its factory must return a function that makes simulators, not "
-            f"{make_simulator!r}"
-        )
-    return _environment(opened, resources, make_simulator)
+    return _environment(opened, resources, simulator_maker(opened, chosen, resources))
 
 
 def _environment(opened: OpenTask, *arguments: Any) -> Environment:

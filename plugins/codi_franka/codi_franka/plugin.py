@@ -45,7 +45,7 @@ def _task() -> Task:
 
 
 def _mujoco(resources: Resources, **options: Any) -> SimulatorMaker:
-    from codi_franka.physics.mujoco_simulator import MujocoMaker
+    from codi_franka.physics.mujoco_maker import MujocoMaker
 
     return MujocoMaker(resources.threads, **options)
 

@@ -28,11 +28,13 @@ from codi_franka.handoff.metrics import HandoffMetrics, remark
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import observe
 from codi_franka.physics.model import build_model
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
+from codi_franka.physics.mujoco_rollouts import MujocoRollouts
+from codi_franka.physics.rollouts import rollouts_of
 from codi_franka.physics.simulator import SimulatorMaker
 from codi_franka.policies import offers
 from codi_franka.prediction.kinematic import KinematicPredictor, KinematicSettings
-from codi_franka.prediction.physics import MujocoPredictor
+from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.prediction.trajectory import HandoffTrajectory
 from codi_franka.robot.cell import ARMS
 from codi_franka.state import FrankaState
@@ -103,14 +105,14 @@ class HandoffTask(Task):
             rate_hz=RATE_HZ,
             environment=partial(_environment, options),
             policies=offers(),
-            predictors={"kinematic": _kinematic, "mujoco": _mujoco},
+            predictors={"kinematic": _kinematic, "mujoco": _mujoco, "physics": _physics},
             default_costs=TABLE_I,
             cost_variants=VARIANTS,
             metrics=HandoffMetrics(),
             renderer=_renderer(),
             remark=remark,
             settings=PlanSettings(sampler=WARM_START),
-            settings_for={"mujoco": PHYSICS_IN_THE_LOOP},
+            settings_for={"mujoco": PHYSICS_IN_THE_LOOP, "physics": PHYSICS_IN_THE_LOOP},
             max_seconds=60.0,
             advance=_Advance(),
             demonstrator=_demonstrator,
@@ -137,8 +139,13 @@ def _kinematic(resources: Resources, **settings: Any) -> KinematicPredictor:
     return KinematicPredictor(ARMS, KinematicSettings(**settings))
 
 
-def _mujoco(resources: Resources) -> MujocoPredictor:
-    return MujocoPredictor(ARMS, resources.threads)
+def _mujoco(resources: Resources) -> PhysicsPredictor:
+    return _physics(resources)
+
+
+def _physics(resources: Resources, simulator: SimulatorMaker | None = None) -> PhysicsPredictor:
+    """In MuJoCo, or in the simulator whose maker stands for the option's name."""
+    return PhysicsPredictor(ARMS, rollouts_of(simulator or MujocoMaker(resources.threads)))
 
 
 def _paths(trajectory: HandoffTrajectory) -> dict[str, Tensor]:
@@ -153,7 +160,8 @@ class _Advance:
 
     def __init__(self) -> None:
         # A few steps of one copy a world: there is time for the environment's own model.
-        self.predictor = MujocoPredictor(ARMS, threads=0, model=build_model(ARMS))
+        make = partial(MujocoRollouts, threads=0, model=build_model(ARMS))
+        self.predictor = PhysicsPredictor(ARMS, make)
 
     def __call__(
         self, state: FrankaState, chunks: tuple[Tensor, ...]

@@ -20,7 +20,7 @@ from codi_franka.handoff.costs import TABLE_I, CollisionCost, EngagementCost, Go
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.metrics import REST_SPEED
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
-from codi_franka.physics.mujoco_simulator import MujocoMaker
+from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.prediction.trajectory import HandoffTrajectory, goals
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.frames import BaseFrames, HandState

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import mujoco
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codi_franka.physics.model import DEFAULT_TIMESTEP, build_spec
+from codi_franka.physics.model import build_spec
 from codi_franka.physics.model_index import ArmIndex, ModelIndex
-from codi_franka.physics.sensors import SensorReadings, instrumented_model
+from codi_franka.physics.sensors import SensorReadings
 from codi_franka.physics.simulator import (
     CONTROL_PERIOD,
     CubeProperties,
@@ -48,7 +47,8 @@ class MujocoSimulator(HandoffSimulator):
     A model may have gravity disabled, which saves it the compensation of the arms' weights. Then
     the cube's weight is a force that is applied to it.
 
-    It is measured what the model has sensors for, see :class:`MujocoMaker`. A copy, also one in
+    It is measured what the model has sensors for, see
+    :func:`codi_franka.physics.sensors.instrumented_model`. A copy, also one in
     another process, goes on from the same state.
 
     Args:
@@ -123,6 +123,7 @@ class MujocoSimulator(HandoffSimulator):
             valid,
             arm_contact=torch.from_numpy(self.sensors.arm_contact(measured).any(-1)),
             cube_contact=torch.from_numpy(self.sensors.cube_contact(measured)[:, -1].copy()),
+            cube_force=_tensor(self.sensors.cube_force(measured)[:, -1]),
             hand_distance=torch.from_numpy(self.sensors.hand_distance(measured).min(-1)),
         )
 
@@ -134,9 +135,9 @@ class MujocoSimulator(HandoffSimulator):
         except SimulationError as error:
             self.valid[error.ids] = False
 
-    def configuration(self) -> Configuration:
-        """The present joint angles, widths and cube positions, single precision, (n, nq)."""
-        return Configuration(self._qpos.astype(np.float32), self.index)
+    def positions(self) -> NDArray[np.float32]:
+        """``qpos`` now, (n, nq): a copy in single precision."""
+        return self._qpos.astype(np.float32)
 
     def state(self) -> FrankaState:
         """The present state of all copies; that of diverged ones is finite but means nothing."""
@@ -258,26 +259,6 @@ class MujocoSimulator(HandoffSimulator):
         return np.concatenate((velocity[:, :3], _rotate(inverse, velocity[:, 3:])), 1)
 
 
-class MujocoMaker:
-    """Makes simulators that measure contacts, and compiles each model once.
-
-    Args:
-        threads: how many simulations run at once; 0 for all processors.
-        timestep: of the physics [s]; up to 0.01 keeps a grasp.
-    """
-
-    def __init__(self, threads: int = 1, timestep: float = DEFAULT_TIMESTEP) -> None:
-        self.threads = threads
-        self.timestep = timestep
-        self._models: dict[tuple[str, ...], mujoco.MjModel] = {}
-
-    def __call__(self, arms: tuple[str, ...], copies: int) -> MujocoSimulator:
-        """A simulator of these arms, in the order of the state, in n copies."""
-        if arms not in self._models:
-            self._models[arms] = instrumented_model(arms, self.timestep)
-        return MujocoSimulator(arms, copies, self.threads, self._models[arms])
-
-
 def _chosen(rows: Tensor | None) -> Rows:
     return _EVERYWHERE if rows is None else rows.cpu().numpy()
 
@@ -287,31 +268,6 @@ def _rotate(quaternion: Array, vector: Array) -> Array:
     twice = 2.0 * np.cross(imaginary, vector)
     rotated: Array = vector + real * twice + np.cross(imaginary, twice)
     return rotated
-
-
-@attrs.frozen(eq=False)
-class Configuration:
-    """Positions without velocities, cheap to copy at each step and to decode later.
-
-    Attributes:
-        qpos: (..., nq), as MuJoCo orders them.
-        index: where they are.
-    """
-
-    qpos: NDArray[np.float32]
-    index: ModelIndex
-
-    def joint_position(self) -> Tensor:
-        """(..., N, 7) [rad]."""
-        return torch.from_numpy(self.qpos[..., self.index.joint_qpos])
-
-    def gripper_width(self) -> Tensor:
-        """(..., N) [m]."""
-        return torch.from_numpy(self.qpos[..., self.index.finger_qpos].sum(-1))
-
-    def cube_position(self) -> Tensor:
-        """(..., 3) [m], world frame."""
-        return torch.from_numpy(self.qpos[..., self.index.cube_qpos[:3]])
 
 
 def _bounded(values: Array) -> Array:

@@ -14,8 +14,11 @@ HAND_BODIES = ("hand", "left_finger", "right_finger")
 FAR = 2.0
 """[m] Distances are measured up to here."""
 
-_CONTACT_FOUND = (1, 0, 1)
+_FOUND = (1, 0, 1)
 """intprm of a contact sensor: report only how many contacts match, unreduced, in one slot."""
+
+_NET_FORCE = (3, 3, 1)
+"""Likewise: how many contacts match, and the sum of their forces in the world frame."""
 
 
 def instrumented_model(arms: tuple[str, ...], timestep: float = DEFAULT_TIMESTEP) -> mujoco.MjModel:
@@ -23,9 +26,10 @@ def instrumented_model(arms: tuple[str, ...], timestep: float = DEFAULT_TIMESTEP
     spec = build_spec(arms, timestep=timestep)
     pairs = tuple(combinations(arms, 2))
     for one, other in pairs:
-        _add_contact(spec, f"arm_contact/{one}/{other}", f"{one}/link0", f"{other}/link0")
+        bodies = (f"{one}/link0", f"{other}/link0")
+        _add_contact(spec, f"arm_contact/{one}/{other}", bodies, _FOUND)
     for arm in arms:
-        _add_contact(spec, f"cube_contact/{arm}", "cube", f"{arm}/link0")
+        _add_contact(spec, f"cube_contact/{arm}", (f"{arm}/link0", "cube"), _NET_FORCE)
     for (one, other), first, second in product(pairs, HAND_BODIES, HAND_BODIES):
         spec.add_sensor(
             name=f"hand_distance/{one}/{first}/{other}/{second}",
@@ -49,6 +53,7 @@ class SensorReadings:
             [columns[name] for name in names if name.startswith(kind)]
             for kind in ("arm_contact/", "cube_contact/", "hand_distance/")
         )
+        self._cube_force = np.array(self._cube_contact)[:, None] + (1, 2, 3)
 
     def arm_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether arms touch one another, (...)."""
@@ -60,14 +65,22 @@ class SensorReadings:
         touched: NDArray[np.bool_] = (data[..., self._cube_contact] > 0).any(-1)
         return touched
 
+    def cube_force(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The net force of each arm on the cube [N], world frame, (..., N, 3)."""
+        force: NDArray[np.float64] = data[..., self._cube_force]
+        return force
+
     def hand_distance(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """Between the hands' and fingers' geometries [m], (...); at most ``FAR``."""
         nearest: NDArray[np.float64] = data[..., self._distances].min(-1, initial=FAR)
         return nearest
 
 
-def _add_contact(spec: mujoco.MjSpec, name: str, first: str, second: str) -> None:
+def _add_contact(
+    spec: mujoco.MjSpec, name: str, bodies: tuple[str, str], reported: tuple[int, int, int]
+) -> None:
     """Contacts between two bodies with all that hangs on them."""
+    first, second = bodies
     spec.add_sensor(
         name=name,
         type=mujoco.mjtSensor.mjSENS_CONTACT,
@@ -75,5 +88,5 @@ def _add_contact(spec: mujoco.MjSpec, name: str, first: str, second: str) -> Non
         objname=first,
         reftype=mujoco.mjtObj.mjOBJ_XBODY,
         refname=second,
-        intprm=_CONTACT_FOUND,
+        intprm=reported,
     )

@@ -39,6 +39,8 @@ class Simulated:
         arm_contact: (n,) booleans, whether two arms have touched; None and likewise below if the
             simulator measures nothing.
         cube_contact: (n,) booleans, whether an arm touches the cube now.
+        cube_force: (n, N, 3) [N], world frame, with what each arm acts on the cube now; squeezing
+            fingers cancel, so an arm that carries a cube shows its weight.
         hand_distance: (n,) [m], the smallest that there was between the geometries of two hands,
             fingers included.
     """
@@ -47,6 +49,7 @@ class Simulated:
     valid: Tensor
     arm_contact: Tensor | None = None
     cube_contact: Tensor | None = None
+    cube_force: Tensor | None = None
     hand_distance: Tensor | None = None
 
 
@@ -56,12 +59,9 @@ class HandoffSimulator(Simulator):
     Its actuator targets are, for each arm, 7 joint velocities [rad/s] and the gripper's width [m].
 
     Attributes:
-        device: where its tensors are.
-        copies: n.
         substeps: how many physics steps make a control period of 0.1 s.
     """
 
-    copies: int
     substeps: int
 
     @abstractmethod

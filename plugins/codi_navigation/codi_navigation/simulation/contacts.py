@@ -38,6 +38,30 @@ class Outcome:
     obstacle_contact: Tensor
     closest: Tensor
 
+    @property
+    def valid(self) -> Tensor:
+        """(B,) Whether a world's numbers are finite."""
+        pose = torch.cat((self.state.pose, self.state.velocity.movedim(-1, 0)))
+        return torch.isfinite(pose).all(0).all(-1)
+
+    def of_worlds(self, rows: Tensor) -> Outcome:
+        """That of some worlds, chosen by their numbers (b,)."""
+        return Outcome(
+            self.state.of_worlds(rows),
+            self.robot_contact[rows],
+            self.obstacle_contact[rows],
+            self.closest[rows],
+        )
+
+    def after(self, earlier: Outcome) -> Outcome:
+        """The same with the contacts of the time before."""
+        return Outcome(
+            self.state,
+            self.robot_contact | earlier.robot_contact,
+            self.obstacle_contact | earlier.obstacle_contact,
+            torch.minimum(self.closest, earlier.closest),
+        )
+
     def replaced(self, rows: Tensor, other: Outcome) -> Outcome:
         """The same with the worlds of ``other`` in place of those numbered ``rows``, (b,)."""
         return Outcome(

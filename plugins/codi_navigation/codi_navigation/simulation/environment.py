@@ -19,7 +19,7 @@ from codi_navigation.observation import observe
 from codi_navigation.options import NavigationOptions
 from codi_navigation.routing import plan_routes
 from codi_navigation.scenarios.base import Scenario, time_limit, travel_time
-from codi_navigation.simulation.contacts import Outcome, drive
+from codi_navigation.simulation.simulator import NavigationSimulator
 from codi_navigation.state import NavigationState
 from codi_navigation.vehicles import Team
 from codi_navigation.vehicles.base import PERIOD
@@ -67,7 +67,7 @@ class NavigationEnvironment(Environment):
     @property
     def state(self) -> NavigationState:
         """The true state of all worlds."""
-        return self._outcome.state
+        return self._now.state
 
     @property
     def solved(self) -> NDArray[np.bool_]:
@@ -83,14 +83,15 @@ class NavigationEnvironment(Environment):
         """
         if rows is not None:
             check_rows(rows, episodes, self.worlds)
-        outcome, books = self._start(episodes)
+        state, books = self._start(episodes)
         if rows is None:
-            self._outcome, self._books = outcome, books
+            self.simulator = NavigationSimulator(self.team, state)
+            self._books = books
             self.worlds, self.time = len(episodes), 0.0
         else:
-            numbers = torch.tensor(list(rows), device=self.resources.device)
-            self._outcome = self._outcome.replaced(numbers, outcome)
+            self.simulator.set_state(state, torch.tensor(list(rows)))
             self._books = self._books.replaced(rows, books)
+        self._now = self.simulator.look()
         self._constant = self._constant_events()
         return self._look()
 
@@ -98,14 +99,14 @@ class NavigationEnvironment(Environment):
         """Apply one command a robot, (B, 2) each, for 0.1 s."""
         given = finite_actions(torch.stack(actions, 1), type(self).__name__)
         commands = given.to(self.state.position)
-        self._outcome = drive(self.state, self.team, commands)
+        self._now = self.simulator.step(commands, 1)
         self.time = round(self.time + PERIOD, 6)
         self._books.elapsed[:] = np.round(self._books.elapsed + PERIOD, 6)
         return self._look()
 
     def _look(self) -> Step:
         """Judge all episodes, and tell what there is to see."""
-        outcome, state, books = self._outcome, self.state, self._books
+        outcome, state, books = self._now, self.state, self._books
         gap = _array((state.routes.goal - state.position).norm(dim=-1))
         touched = _array((outcome.robot_contact | outcome.obstacle_contact).any(-1))
         books.judge(gap, touched, self.options.stop_at_contact)
@@ -122,16 +123,15 @@ class NavigationEnvironment(Environment):
         }
         return Step(self.time, state, observe(state, self.team), events)
 
-    def _start(self, episodes: Sequence[EpisodeKey]) -> tuple[Outcome, _Books]:
+    def _start(self, episodes: Sequence[EpisodeKey]) -> tuple[NavigationState, _Books]:
         problems = [self._problem(key) for key in episodes]
         state = initial_state(problems, self.team, self.options.radius)
         shortest = _array(state.routes.distance(state.position))
         for problem, lengths in zip(problems, shortest, strict=True):
             check_reachable(problem, lengths, self.options.radius)
         state = state.to(self.resources.device, self.resources.dtype)
-        nobody = torch.zeros_like(state.heading, dtype=torch.bool)
         extent = np.array([problem.map.extent for problem in problems])
-        return Outcome(state, nobody, nobody, _least_gap(state)), _Books.opened(shortest, extent)
+        return state, _Books.opened(shortest, extent)
 
     def _problem(self, key: EpisodeKey) -> Problem:
         problem = self.scenario.of_episode(key)
@@ -221,13 +221,6 @@ def initial_state(problems: Sequence[Problem], team: Team, radius: float) -> Nav
         maps=Maps.of(maps),
         routes=plan_routes(maps, np.stack([problem.goals for problem in problems]), radii),
     )
-
-
-def _least_gap(state: NavigationState) -> Tensor:
-    gap = torch.cdist(state.position, state.position)
-    gap = gap - state.radius.unsqueeze(1) - state.radius.unsqueeze(2)
-    itself = torch.eye(state.robots, dtype=torch.bool, device=gap.device)
-    return gap.masked_fill(itself, torch.inf).flatten(1).amin(-1)
 
 
 def _array(values: Tensor) -> NDArray[Any]:
