@@ -1,6 +1,5 @@
 from codi_franka.vision.estimate import CubeStatus
 
 
-def test_arms_move_by_what_is_seen_predicted_or_held_only():
-    trusted = {status.value for status in CubeStatus if status.trusted}
-    assert trusted == {"seen", "predicted", "held"}
+def test_only_what_is_lost_makes_the_arms_wait():
+    assert [status for status in CubeStatus if not status.usable] == [CubeStatus.LOST]

@@ -98,6 +98,16 @@ def build_scene(*, meshes: bool | None = None) -> HandoffScene:
         meshes: whether the arms wear the published meshes; None: if they are installed, with a
             warning if not.
     """
+    spec, has_meshes = describe_scene(meshes)
+    return compile_scene(spec, has_meshes)
+
+
+def describe_scene(meshes: bool | None = None) -> tuple[mujoco.MjSpec, bool]:
+    """The scene before it is compiled, for those who add to it, and whether there are meshes.
+
+    Args:
+        meshes: as for :func:`build_scene`.
+    """
     assets = assets_folder() if meshes is not False else None
     if assets is None and meshes is None:
         warn_without_meshes()
@@ -110,10 +120,15 @@ def build_scene(*, meshes: bool | None = None) -> HandoffScene:
     _style_table(spec)
     _add_rim_mesh(spec)
     _add_goal(spec.worldbody)
+    return spec, assets is not None
+
+
+def compile_scene(spec: mujoco.MjSpec, has_meshes: bool) -> HandoffScene:
+    """Compile what :func:`describe_scene` returned."""
     model = spec.compile()
     _set_quality(model)
     goal = int(model.body("goal").mocapid[0])
-    return HandoffScene(model, ModelIndex.of(model), goal, assets is not None)
+    return HandoffScene(model, ModelIndex.of(model), goal, has_meshes)
 
 
 def _dress(spec: mujoco.MjSpec, meshes: list[VisualMesh]) -> None:

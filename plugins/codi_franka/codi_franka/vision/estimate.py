@@ -21,14 +21,32 @@ class CubeStatus(Enum):
     HELD = "held"
     """A closed gripper holds the cube: it moves with the hand, seen or not."""
     STALE = "stale"
-    """Not seen for longer: this is where it was. Planning may go on; arms must not rely on it."""
+    """Not seen for longer, or contradicted: this is where it was. Planning goes on for a bounded
+    time; then it is lost."""
     LOST = "lost"
-    """Never seen, or not for so long, or moved by somebody: there is no pose to plan with."""
+    """Never seen, not for too long, or taken away: there is no pose to plan with, arms wait."""
 
     @property
-    def trusted(self) -> bool:
-        """Whether arms may move by it."""
-        return self not in (CubeStatus.STALE, CubeStatus.LOST)
+    def usable(self) -> bool:
+        """Whether there is a pose to plan with; without one the arms wait."""
+        return self is not CubeStatus.LOST
+
+
+class Cause(Enum):
+    """Why an estimate is not what was just seen."""
+
+    HIDDEN = "hidden"
+    """Cameras deliver, but no marker can be read."""
+    TAKEN = "taken"
+    """It vanished while it moved, or from mid-air, and no gripper holds it: somebody has it."""
+    JUMPED = "jumped"
+    """Markers are seen somewhere else; a few pictures must agree before that is believed."""
+    DISAGREE = "disagree"
+    """Markers contradict one another: a camera was moved, or a marker hangs loose."""
+    CAMERAS_SILENT = "cameras silent"
+    """No camera delivers."""
+    CAMERAS_FROZEN = "cameras frozen"
+    """Cameras deliver the same picture over and over."""
 
 
 @attrs.frozen(eq=False)
@@ -43,6 +61,7 @@ class CubeEstimate:
         covariance: (6, 6) of the position [m] and the rotation vector [rad] about the pose, in the
             world frame.
         status: what it rests on.
+        cause: why nothing was seen just now; None for what was.
     """
 
     time: float
@@ -50,3 +69,4 @@ class CubeEstimate:
     twist: Array
     covariance: Array
     status: CubeStatus
+    cause: Cause | None = None

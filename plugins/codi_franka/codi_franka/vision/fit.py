@@ -1,0 +1,216 @@
+"""The box's pose from the markers that all cameras see, if it is beyond doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import attrs
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from codi_franka.vision.camera_model import CameraModel
+from codi_franka.vision.detection import Sightings
+from codi_franka.vision.markers import MarkedBox
+from codi_franka.vision.poses import difference, inverse, matrix
+from codi_franka.vision.reprojection import Corners, covariance, refine
+
+Array = NDArray[np.float64]
+
+OUTLIER = 2.5
+"""[pixels] Error of a marker beyond which the others are believed."""
+ACCEPTED = 1.5
+"""[pixels] Largest error of all markers together; blurred ones reach 0.8."""
+LIKELIER = 16.0
+"""A pose must be that much better than the next one, in squares of standard deviations."""
+_SAME_TURN, _SAME_PLACE = 0.15, 0.02
+"""[rad], [m] Within which two starts have led to one pose."""
+_STEEPEST = np.cos(np.radians(82))
+"""Markers that are seen at a flatter angle than that can't have been read."""
+_TRIED = 4
+"""Starts that are refined: the likeliest ones."""
+
+
+class Refusal(Enum):
+    """Why there is no pose."""
+
+    NOTHING = "no marker was seen"
+    AMBIGUOUS = "one marker, far away: two poses look the same"
+    DISAGREE = "the markers contradict one another"
+
+
+@attrs.frozen(eq=False)
+class View:
+    """What one camera saw.
+
+    Attributes:
+        camera: the model.
+        world_from_camera: (4, 4), when the picture was taken.
+        sightings: the markers.
+    """
+
+    camera: CameraModel
+    world_from_camera: Array
+    sightings: Sightings
+
+
+@attrs.frozen(eq=False)
+class Fit:
+    """A pose that explains the markers.
+
+    Attributes:
+        pose: (4, 4), of the box in the world.
+        covariance: (6, 6) of position [m] and rotation vector [rad], world frame.
+        error: root mean square of the residuals [pixels].
+        markers: how many markers it rests on; one that two cameras see counts twice.
+        cameras: how many cameras.
+    """
+
+    pose: Array
+    covariance: Array
+    error: float
+    markers: int
+    cameras: int
+
+
+def fit_box(box: MarkedBox, views: Sequence[View], expected: Array | None = None) -> Fit | Refusal:
+    """Fit one pose to all markers in all views.
+
+    Args:
+        box: with the markers.
+        views: of one moment, one a camera.
+        expected: (4, 4), where the box should be; decides where two poses look the same.
+    """
+    corners = gather(box, views)
+    if not len(corners):
+        return Refusal.NOTHING
+    found = _likeliest(corners, views, expected)
+    if isinstance(found, Refusal):
+        return found
+    kept = corners.errors(found) < OUTLIER
+    if not kept.all():
+        corners = corners.of(kept)
+        found = refine(corners, found)
+    error = float(np.sqrt((corners.errors(found) ** 2).mean()))
+    if error > ACCEPTED or not _facing(corners, found).all():
+        return Refusal.DISAGREE
+    spread = covariance(corners, found) + _calibration(corners, views, found)
+    return Fit(found, spread, error, len(corners), len(np.unique(corners.camera)))
+
+
+def gather(box: MarkedBox, views: Sequence[View]) -> Corners:
+    """All markers of all views."""
+    models = box.corners()
+    parts: list[tuple[Array, ...]] = []
+    for number, view in enumerate(views):
+        rows = view.sightings.markers
+        camera = inverse(view.world_from_camera)
+        count = len(rows)
+        parts.append(
+            (
+                models[rows],
+                view.camera.lens.rays(view.sightings.corners),
+                np.broadcast_to(camera[:3, :3], (count, 3, 3)),
+                np.broadcast_to(camera[:3, 3], (count, 3)),
+                np.full(count, view.camera.lens.focal),
+                np.full(count, number, np.intp),
+                rows,
+            )
+        )
+    empty = [part for part in parts if len(part[0])]
+    if not empty:
+        return Corners(*(np.empty((0, *shape)) for shape in ((4, 3), (4, 2), (3, 3), (3,), ())),
+                       np.empty(0, np.intp), np.empty(0, np.intp))  # fmt: skip
+    return Corners(*(np.concatenate(column) for column in zip(*empty, strict=True)))
+
+
+def _likeliest(corners: Corners, views: Sequence[View], expected: Array | None) -> Array | Refusal:
+    starts = _starts(corners, views)
+    if not len(starts):
+        return Refusal.DISAGREE
+    order = np.argsort(corners.cost(starts))[:_TRIED]
+    minima: list[tuple[float, Array]] = []
+    for start in starts[order]:
+        pose = refine(corners, start)
+        if all(_different(pose, other) for _, other in minima):
+            minima.append((float(corners.cost(pose)), pose))
+    minima.sort(key=lambda entry: entry[0])
+    kept = corners.errors(minima[0][1]) < OUTLIER
+    if not kept.all() and (2 * kept.sum() <= len(corners) or _camera_left_out(corners, kept)):
+        return Refusal.DISAGREE
+    rivals = [entry for entry in minima if entry[0] - minima[0][0] < LIKELIER]
+    if len(rivals) == 1:
+        return minima[0][1]
+    return Refusal.AMBIGUOUS if expected is None else _as_expected(rivals, expected)
+
+
+def _as_expected(rivals: list[tuple[float, Array]], expected: Array) -> Array | Refusal:
+    """The only one of several poses that is near the expected one."""
+    turns = [float(np.linalg.norm(difference(pose, expected)[3:])) for _, pose in rivals]
+    nearest, next_one = np.argsort(turns)[:2]
+    if turns[nearest] < 0.3 and turns[next_one] > turns[nearest] + 0.3:
+        return rivals[nearest][1]
+    return Refusal.AMBIGUOUS
+
+
+def _camera_left_out(corners: Corners, kept: NDArray[np.bool_]) -> bool:
+    """Whether several markers of one camera agree with none of the rest: the camera was moved."""
+    return any(
+        (corners.camera == number).sum() > 1 and not kept[corners.camera == number].any()
+        for number in np.unique(corners.camera)
+    )
+
+
+def _starts(corners: Corners, views: Sequence[View]) -> Array:
+    """Poses of the box (m, 4, 4) that explain one marker each: two for every marker."""
+    found = []
+    for row in range(len(corners)):
+        edge = float(np.linalg.norm(corners.model[row, 0] - corners.model[row, 1]))
+        half = edge / 2
+        flat = np.array([[-half, half, 0], [half, half, 0], [half, -half, 0], [-half, -half, 0]])
+        count, turns, places, _ = cv2.solvePnPGeneric(
+            flat, corners.seen[row], np.eye(3), None, flags=cv2.SOLVEPNP_IPPE_SQUARE
+        )
+        world = views[corners.camera[row]].world_from_camera
+        marker = inverse(_marker_frame(corners.model[row]))
+        for turn, place in list(zip(turns, places, strict=True))[:count]:
+            pose = matrix(cv2.Rodrigues(turn)[0], place.ravel())
+            if np.isfinite(pose).all():
+                found.append(world @ pose @ marker)
+    return np.array(found).reshape(-1, 4, 4)
+
+
+def _marker_frame(square: Array) -> Array:
+    """(4, 4), from a marker's frame, x to its right and y to its upper edge, to the box's."""
+    x, y = square[1] - square[0], square[0] - square[3]
+    x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
+    return matrix(np.stack((x, y, np.cross(x, y)), 1), square.mean(0))
+
+
+def _different(pose: Array, other: Array) -> bool:
+    step = difference(pose, other)
+    return bool(np.linalg.norm(step[3:]) > _SAME_TURN or np.linalg.norm(step[:3]) > _SAME_PLACE)
+
+
+def _facing(corners: Corners, pose: Array) -> NDArray[np.bool_]:
+    """Which markers are in front of their camera and turned to it, (n,)."""
+    points = corners.points(pose)
+    right, down = points[:, 1] - points[:, 0], points[:, 3] - points[:, 0]
+    inwards = np.cross(right, down)  # y points down in pictures: away from the camera
+    middle = points.mean(1)
+    scale = np.linalg.norm(inwards, axis=-1) * np.linalg.norm(middle, axis=-1)
+    return (points[..., 2] > 0).all(-1) & ((inwards * middle).sum(-1) > _STEEPEST * scale)
+
+
+def _calibration(corners: Corners, views: Sequence[View], pose: Array) -> Array:
+    """What the cameras' own places leave open about the box's, (6, 6): an average over them."""
+    total = np.zeros((6, 6))
+    seeing = np.unique(corners.camera)
+    for number in seeing:
+        view = views[number]
+        away = float(np.linalg.norm(pose[:3, 3] - view.world_from_camera[:3, 3]))
+        turn = view.camera.rotation_std**2
+        place = view.camera.position_std**2 + turn * away**2
+        total += np.diag([place] * 3 + [turn] * 3)
+    return total / len(seeing) ** 2

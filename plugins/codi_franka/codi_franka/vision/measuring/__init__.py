@@ -1,0 +1,1 @@
+"""How well the tracking works, measured on rendered pictures of the scene."""

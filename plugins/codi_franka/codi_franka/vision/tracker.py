@@ -1,0 +1,254 @@
+"""Follows the cube over time: what is seen, held, hidden, moved by somebody, or lost.
+
+Poses come in with :meth:`CubeTracker.see`, their absence with :meth:`CubeTracker.miss`. What the
+tracker knows at any time it says with :meth:`CubeTracker.estimate`, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from codi_franka.state import HELD_DISTANCE
+from codi_franka.vision.estimate import Cause, CubeEstimate, CubeStatus
+from codi_franka.vision.fit import Fit
+from codi_franka.vision.hands import HandHistory
+from codi_franka.vision.markers import CUBE, MarkedBox
+from codi_franka.vision.motion import CubeMotion
+from codi_franka.vision.poses import difference, to_pose
+
+Array = NDArray[np.float64]
+
+
+@attrs.frozen
+class TrackerSettings:
+    """When the tracker believes what.
+
+    Attributes:
+        predict_for: how long the motion is continued without pictures [s].
+        stale_for: how long the last place is named after that [s]; then the cube is lost.
+        fresh_for: how old a sighting may be to count as seen now [s].
+        jump: a sighting that far from where the cube should be needs confirmation [m]; up to twice
+            as far where that is uncertain.
+        turn: or turned by that much [rad].
+        surprise: or that many standard deviations away, if it isn't nearer than ``near``.
+        near: nearer sightings are always believed [m].
+        confirmations: sightings that agree before a jump, or a first pose, is believed.
+        agree: how near to one another they are [m].
+        moving: a free cube that vanishes at that speed was taken away [m/s].
+        lifted: so was one that vanishes from the air, that far above where it can stand [m].
+    """
+
+    predict_for: float = 0.6
+    stale_for: float = 3.0
+    fresh_for: float = 0.25
+    jump: float = 0.05
+    turn: float = 0.6
+    surprise: float = 6.0
+    near: float = 0.01
+    confirmations: int = 3
+    agree: float = 0.02
+    moving: float = 0.1
+    lifted: float = 0.035
+
+
+@attrs.define(eq=False)
+class _Rumour:
+    """A pose that contradicts what is believed, and how often it was seen."""
+
+    time: float
+    pose: Array
+    covariance: Array
+    count: int = 1
+
+
+class CubeTracker:
+    """The state of one cube; one thread at a time.
+
+    Args:
+        hands: where the hands were.
+        box: what is tracked.
+        settings: when it believes what.
+    """
+
+    def __init__(
+        self,
+        hands: HandHistory,
+        box: MarkedBox = CUBE,
+        settings: TrackerSettings | None = None,
+    ) -> None:
+        self._hands = hands
+        self._settings = settings or TrackerSettings()
+        self._grip = (0.6 * min(box.size), 1.1 * max(box.size))
+        self._lifted = max(box.size) / 2 + self._settings.lifted
+        self._motion: CubeMotion | None = None
+        self._seen = -np.inf
+        self._known = -np.inf
+        self._holder: int | None = None
+        self._rumour: _Rumour | None = None
+        self._cause: Cause | None = Cause.HIDDEN
+
+    def expected(self, time: float) -> Array | None:
+        """Where the cube should be at ``time``, (4, 4); None if it is lost."""
+        motion = self._at(time)
+        if motion is None or self.estimate(time).status is CubeStatus.LOST:
+            return None
+        return motion.pose
+
+    def see(self, time: float, fit: Fit) -> None:
+        """Take in a pose that was seen at ``time``; one from before the last is left out."""
+        if self._motion is None or not self.estimate(time).status.usable:
+            self._consider(time, fit)
+            return
+        if time < self._motion.time:
+            return
+        motion = self._advanced(time)
+        if self._contradicts(motion, fit):
+            self._consider(time, fit)
+            return
+        motion.correct(fit.pose, fit.covariance)
+        self._believe(time, motion)
+
+    def miss(self, time: float, cause: Cause) -> None:
+        """Take in that nothing was seen at ``time``, and why."""
+        if self._motion is None:
+            self._cause = cause
+            return
+        if time < self._motion.time:
+            return
+        if cause is Cause.HIDDEN and self._holder is None and self._vanished(time):
+            cause = Cause.TAKEN
+        taken_before = self._cause is Cause.TAKEN and cause is Cause.HIDDEN
+        self._cause = Cause.TAKEN if taken_before else cause
+        self._advanced(time)
+
+    def estimate(self, time: float) -> CubeEstimate:
+        """What is known about the cube at ``time``."""
+        motion = self._at(time)
+        if motion is None:
+            nowhere, unknown = np.full(7, np.nan), np.diag(np.full(6, np.inf))
+            return CubeEstimate(
+                -np.inf, nowhere, np.zeros(6), unknown, CubeStatus.LOST, self._cause
+            )
+        status = self._status(time)
+        if status in (CubeStatus.STALE, CubeStatus.LOST):
+            motion.rest()
+        seen = status is CubeStatus.SEEN
+        return CubeEstimate(
+            time=time if status is CubeStatus.HELD else self._known,
+            pose=to_pose(motion.pose),
+            twist=motion.twist,
+            covariance=motion.covariance[:6, :6],
+            status=status,
+            cause=None if seen else self._cause,
+        )
+
+    @property
+    def holder(self) -> int | None:
+        """The number of the arm whose gripper holds the cube."""
+        return self._holder
+
+    def _status(self, time: float) -> CubeStatus:
+        settings = self._settings
+        if self._holder is not None and self._grips(self._holder, time):
+            return CubeStatus.HELD
+        age = time - self._known
+        if self._rumour is None and time - self._seen <= settings.fresh_for and not self._cause:
+            return CubeStatus.SEEN
+        if age > settings.predict_for + settings.stale_for:
+            return CubeStatus.LOST
+        if self._cause is Cause.TAKEN and age > settings.predict_for:
+            return CubeStatus.LOST
+        doubted = self._cause in (Cause.JUMPED, Cause.DISAGREE)
+        return CubeStatus.STALE if doubted or age > settings.predict_for else CubeStatus.PREDICTED
+
+    def _at(self, time: float) -> CubeMotion | None:
+        """The state at ``time``, as a copy."""
+        if self._motion is None:
+            return None
+        motion = self._motion.copy()
+        before = after = None
+        if self._holder is not None:
+            before, after = self._hands.at(motion.time), self._hands.at(time)
+        if self._holder is None or before is None or after is None:
+            # Beyond the prediction it stays where it is; the spread must not grow without end.
+            motion.coast(min(time, max(self._known + self._settings.predict_for, motion.time)))
+        else:
+            motion.carry(time, before.poses[self._holder], after.poses[self._holder])
+        return motion
+
+    def _advanced(self, time: float) -> CubeMotion:
+        """Go on to ``time``, and see whether a hand holds the cube, or has let go of it."""
+        motion = self._at(time)
+        assert motion is not None
+        motion.time = max(time, motion.time)  # also where nothing is continued any more
+        held = self._holder is not None and self._grips(self._holder, time)
+        if held:
+            self._known = time
+        else:
+            self._holder = None
+        self._motion = motion
+        if not held:
+            self._holder = self._gripper_around(motion, time)
+        return motion
+
+    def _gripper_around(self, motion: CubeMotion, time: float) -> int | None:
+        hands = self._hands.at(time)
+        if hands is None or not self._status(time).usable:
+            return None
+        away = np.linalg.norm(hands.poses[:, :3, 3] - motion.pose[:3, 3], axis=-1)
+        near = [arm for arm in np.argsort(away) if away[arm] < HELD_DISTANCE]
+        return next((int(arm) for arm in near if self._grips(int(arm), time)), None)
+
+    def _grips(self, arm: int, time: float) -> bool:
+        hands = self._hands.at(time)
+        return hands is not None and bool(self._grip[0] < hands.widths[arm] < self._grip[1])
+
+    def _contradicts(self, motion: CubeMotion, fit: Fit) -> bool:
+        step, deviations = motion.surprise(fit.pose, fit.covariance)
+        away, turned = float(np.linalg.norm(step[:3])), float(np.linalg.norm(step[3:]))
+        settings = self._settings
+        uncertain = 3 * float(np.sqrt(np.trace(motion.covariance[:3, :3] + fit.covariance[:3, :3])))
+        if away > settings.jump + min(uncertain, settings.jump) or turned > settings.turn:
+            return True
+        return away > settings.near and deviations > settings.surprise
+
+    def _consider(self, time: float, fit: Fit) -> None:
+        """Something was seen where the cube isn't believed to be."""
+        rumour = self._rumour
+        if rumour is not None and time <= rumour.time:
+            return
+        if rumour is None or self._disagree(rumour, time, fit):
+            self._rumour = _Rumour(time, fit.pose, fit.covariance)
+        else:
+            self._rumour = _Rumour(time, fit.pose, fit.covariance, rumour.count + 1)
+        if self._motion is not None:
+            self._cause = Cause.JUMPED
+        if self._rumour.count >= self._settings.confirmations:
+            self._holder = None
+            self._believe(time, CubeMotion(time, fit.pose, fit.covariance))
+
+    def _disagree(self, rumour: _Rumour, time: float, fit: Fit) -> bool:
+        step = difference(fit.pose, rumour.pose)
+        walked = min(time - rumour.time, self._settings.predict_for)
+        uncertain = 3 * float(np.sqrt(np.trace(rumour.covariance[:3, :3] + fit.covariance[:3, :3])))
+        reach = self._settings.agree + uncertain + 0.5 * walked
+        return bool(
+            np.linalg.norm(step[:3]) > reach or np.linalg.norm(step[3:]) > self._settings.turn
+        )
+
+    def _believe(self, time: float, motion: CubeMotion) -> None:
+        self._motion, self._rumour, self._cause = motion, None, None
+        self._seen = self._known = time
+        if self._holder is None:
+            self._holder = self._gripper_around(motion, time)
+
+    def _vanished(self, time: float) -> bool:
+        """Whether a cube that nobody here holds was on its way, or in the air, when last seen."""
+        assert self._motion is not None
+        if self._cause is not None or time - self._seen > 2 * self._settings.fresh_for:
+            return False
+        speed = float(np.linalg.norm(self._motion.twist[:3]))
+        height = float(self._motion.pose[2, 3])
+        return speed > self._settings.moving or height > self._lifted

@@ -1,0 +1,252 @@
+import numpy as np
+import pytest
+
+from codi_franka.vision.estimate import Cause, CubeStatus
+from codi_franka.vision.fit import Fit
+from codi_franka.vision.hands import HandHistory, HandPoses
+from codi_franka.vision.markers import MarkedBox
+from codi_franka.vision.poses import exp, from_pose, inverse, matrix
+from codi_franka.vision.tracker import CubeTracker
+from tests.hardware.vision.synthetic import READY, on_table
+
+SPREAD = np.diag([0.0005**2] * 3 + [0.005**2] * 3)
+RATE = 10
+
+
+def fit(pose):
+    return Fit(pose, SPREAD, 0.3, 4, 2)
+
+
+class Play:
+    """A tracker, arms and a clock that advances picture by picture."""
+
+    def __init__(self, box=None, rng=None):
+        self.hands = HandHistory()
+        self.tracker = CubeTracker(self.hands, *([box] if box else []))
+        self.time = 0.0
+        self.joints, self.widths = READY.copy(), np.array([0.08, 0.08])
+        self.rng = rng
+
+    def tick(self):
+        self.time += 1 / RATE
+        self.hands.add(self.time, HandPoses.of(self.joints, self.widths))
+
+    def see(self, pose, count=1):
+        for _ in range(count):
+            self.tick()
+            shown = pose
+            if self.rng is not None:
+                shown = matrix(pose[:3, :3], pose[:3, 3] + 0.0005 * self.rng.standard_normal(3))
+            self.tracker.see(self.time, fit(shown))
+        return self
+
+    def miss(self, seconds, cause=Cause.HIDDEN):
+        for _ in range(round(seconds * RATE)):
+            self.tick()
+            self.tracker.miss(self.time, cause)
+        return self
+
+    @property
+    def now(self):
+        return self.tracker.estimate(self.time)
+
+    @property
+    def hand(self):
+        return self.hands.at(self.time).poses[0]
+
+
+def test_a_cube_is_lost_until_three_sightings_agree():
+    play = Play()
+    assert play.now.status is CubeStatus.LOST and np.isnan(play.now.pose).all()
+    assert play.see(on_table(), 2).now.status is CubeStatus.LOST
+    assert play.see(on_table()).now.status is CubeStatus.SEEN
+    assert play.now.pose == pytest.approx([0, 0, 0.025, 1, 0, 0, 0])
+    assert play.now.cause is None and play.now.time == pytest.approx(0.3)
+
+
+def test_noise_is_averaged_and_the_spread_says_so():
+    play = Play(rng=np.random.default_rng(1)).see(on_table(), 40)
+    found = [play.see(on_table()).now.pose[:3] - on_table()[:3, 3] for _ in range(100)]
+    spread = np.sqrt(play.now.covariance[0, 0])
+    assert np.std(found) < 0.0006
+    assert 0.5 * spread < np.std(found) < 1.5 * spread
+
+
+def test_a_moving_cube_has_a_velocity():
+    play = Play()
+    for step in range(20):
+        play.see(on_table(0.2 * step / RATE, 0.0))
+    assert play.now.twist[:3] == pytest.approx([0.2, 0, 0], abs=0.03)
+    ahead = play.tracker.estimate(play.time + 0.1)
+    assert ahead.pose[0] - play.now.pose[0] == pytest.approx(0.02, abs=0.006)
+
+
+def test_hidden_it_is_predicted_then_stale_then_lost():
+    play = Play().see(on_table(0.1), 10)
+    states = []
+    for _ in range(45):
+        play.miss(0.1)
+        states.append(play.now.status)
+    order = [
+        state for state, before in zip(states, [None, *states], strict=False) if state != before
+    ]
+    assert order == [CubeStatus.PREDICTED, CubeStatus.STALE, CubeStatus.LOST]
+    assert states.count(CubeStatus.PREDICTED) in (5, 6, 7)
+    assert states.count(CubeStatus.STALE) in (29, 30, 31)
+    assert play.now.cause is Cause.HIDDEN
+    assert play.now.time == pytest.approx(1.0)  # the age is known
+    assert play.now.pose[:3] == pytest.approx([0.1, 0, 0.025], abs=1e-3)
+    assert play.now.covariance[0, 0] < 1.0
+
+
+def test_one_missed_picture_is_nothing():
+    play = Play().see(on_table(), 10).miss(0.1)
+    assert play.now.status is CubeStatus.PREDICTED
+    assert play.see(on_table()).now.status is CubeStatus.SEEN
+
+
+def test_no_news_at_all_ages_the_estimate_as_well():
+    play = Play().see(on_table(), 10)
+    assert play.tracker.estimate(play.time + 0.2).status is CubeStatus.SEEN
+    assert play.tracker.estimate(play.time + 0.4).status is CubeStatus.PREDICTED
+    assert play.tracker.estimate(play.time + 1.0).status is CubeStatus.STALE
+    assert play.tracker.estimate(play.time + 4.0).status is CubeStatus.LOST
+
+
+def test_a_held_cube_moves_with_the_hand_unseen():
+    play = Play()
+    play.tick()
+    grasp = matrix(exp((0, 0, 0.2)), (0.002, 0.001, 0.003))
+    play.see(play.hand @ grasp, 4)
+    play.widths[0] = 0.05
+    play.see(play.hand @ grasp, 3)
+    assert play.now.status is CubeStatus.HELD and play.tracker.holder == 0
+    for _ in range(50):
+        play.joints[0] += [0.01, 0.01, -0.005, 0.01, 0.0, 0.004, 0.02]
+        play.miss(0.1)
+    assert play.now.status is CubeStatus.HELD
+    where = play.hand @ grasp
+    assert play.now.pose[:3] == pytest.approx(where[:3, 3], abs=1e-3)
+    turned = from_pose(play.now.pose)[:3, :3].T @ where[:3, :3]
+    assert turned == pytest.approx(np.eye(3), abs=0.01)
+    assert np.linalg.norm(play.now.twist[:3]) > 0.04
+    assert np.sqrt(np.trace(play.now.covariance[:3, :3])) < 0.03
+
+
+def test_what_the_hand_lets_go_of_is_predicted_from_there():
+    play = Play()
+    play.tick()
+    play.widths[0] = 0.05
+    play.see(play.hand, 5).miss(3.0)
+    play.widths[0] = 0.08
+    play.miss(0.2)
+    assert play.tracker.holder is None
+    assert play.now.status is CubeStatus.PREDICTED
+    play.miss(1.0)
+    assert play.now.status is CubeStatus.STALE
+
+
+def test_the_other_hand_takes_over():
+    play = Play()
+    play.tick()
+    far = READY.copy()
+    play.widths[:] = 0.05
+    play.see(play.hand, 5)
+    assert play.tracker.holder == 0
+    # Both hands at one place is a matter of the history alone.
+    right = play.hands.at(play.time).poses[1]
+    play.tracker = CubeTracker(play.hands)
+    play.see(right, 5)
+    assert play.tracker.holder == 1
+    assert (play.joints == far).all()
+
+
+def test_a_cube_that_vanishes_in_motion_was_taken():
+    play = Play().see(on_table(), 5)
+    for step in range(8):
+        play.see(matrix(np.eye(3), (0.03 * step, 0, 0.025 + 0.01 * step)))
+    play.miss(0.5)
+    assert play.now.cause is Cause.TAKEN and play.now.status is CubeStatus.PREDICTED
+    play.miss(0.5)
+    assert play.now.status is CubeStatus.LOST and play.now.cause is Cause.TAKEN
+    play.see(on_table(-0.4, 0.2), 3)  # and is put down elsewhere
+    assert play.now.status is CubeStatus.SEEN
+    assert play.now.pose[:2] == pytest.approx([-0.4, 0.2], abs=1e-3)
+
+
+def test_a_cube_that_vanishes_from_mid_air_was_taken():
+    play = Play().see(matrix(np.eye(3), (0, 0.3, 0.3)), 10).miss(1.0)
+    assert play.now.status is CubeStatus.LOST and play.now.cause is Cause.TAKEN
+
+
+def test_a_tall_box_on_the_table_is_not_in_mid_air():
+    box = MarkedBox((0.05, 0.05, 0.2), 0.04)
+    play = Play(box).see(matrix(np.eye(3), (0, 0.3, 0.1)), 10).miss(1.0)
+    assert play.now.status is CubeStatus.STALE and play.now.cause is Cause.HIDDEN
+
+
+def test_a_jump_is_doubted_and_then_believed():
+    play = Play().see(on_table(), 10).see(on_table(0.3))
+    assert play.now.status is CubeStatus.STALE and play.now.cause is Cause.JUMPED
+    assert play.now.pose[0] == pytest.approx(0.0, abs=1e-3)
+    play.see(on_table(0.3), 2)
+    assert play.now.status is CubeStatus.SEEN and play.now.cause is None
+    assert play.now.pose[0] == pytest.approx(0.3, abs=1e-3)
+
+
+def test_a_single_wild_sighting_changes_nothing():
+    play = Play().see(on_table(), 10).see(on_table(0.3)).see(on_table())
+    assert play.now.status is CubeStatus.SEEN
+    assert play.now.pose[0] == pytest.approx(0.0, abs=1e-3)
+    for wild in ((0.3, 0.0), (-0.2, 0.1), (0.0, 0.3), (0.3, 0.3), (-0.3, 0.0), (0.1, -0.3)):
+        play.see(on_table(*wild))  # no two agree
+        assert play.now.pose[0] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_doubt_without_confirmation_ends_in_lost():
+    play = Play().see(on_table(), 10)
+    rng = np.random.default_rng(2)
+    for _ in range(45):
+        play.see(on_table(*rng.uniform(-0.5, 0.5, 2), rng.uniform(-3, 3)))
+        if play.now.status is CubeStatus.LOST:
+            break
+    else:
+        pytest.fail("it never gave up")
+    assert play.time > 3.0
+
+
+@pytest.mark.parametrize(
+    "cause", [Cause.CAMERAS_SILENT, Cause.CAMERAS_FROZEN, Cause.DISAGREE, Cause.HIDDEN]
+)
+def test_what_is_wrong_is_told_apart(cause):
+    play = Play().see(on_table(), 10).miss(2.0, cause)
+    assert play.now.cause is cause
+    assert play.now.status is CubeStatus.STALE
+    assert play.miss(3.0, cause).now.status is CubeStatus.LOST
+
+
+def test_contradictions_are_doubted_at_once():
+    play = Play().see(on_table(), 10).miss(0.1, Cause.DISAGREE)
+    assert play.now.status is CubeStatus.STALE
+
+
+def test_old_sightings_come_too_late():
+    play = Play().see(on_table(), 10)
+    play.tracker.see(play.time - 0.5, fit(on_table(0.01)))
+    assert play.now.pose[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_cube_knocked_out_of_the_hand_is_found_again():
+    play = Play()
+    play.tick()
+    play.widths[0] = 0.05
+    play.see(play.hand, 6)
+    assert play.now.status is CubeStatus.HELD
+    play.see(on_table(-0.1, 0.3), 3)
+    assert play.now.status is CubeStatus.SEEN and play.tracker.holder is None
+    assert play.now.pose[1] == pytest.approx(0.3, abs=1e-3)
+
+
+def test_poses_are_inverted():
+    pose = on_table(0.1, 0.2, 0.3)
+    assert inverse(pose) @ pose == pytest.approx(np.eye(4))
