@@ -19,6 +19,8 @@ class ArmReading:
         joint_velocities: (7,) measured [rad/s].
         force: (3,) that the surroundings exert on the hand, estimated by the arm, base frame [N].
         joint_torques: (7,) external, estimated by the arm: without its own weight and motion [N m].
+        desired_positions: (7,) where the arm's own control has got with what it was sent [rad]. It
+            judges commands by these.
     """
 
     time: float
@@ -26,3 +28,4 @@ class ArmReading:
     joint_velocities: Array
     force: Array
     joint_torques: Array
+    desired_positions: Array

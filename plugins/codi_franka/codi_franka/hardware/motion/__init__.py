@@ -1,0 +1,1 @@
+"""From actions to joint velocities that an FR3 may be sent: limits, shaping and the stream."""

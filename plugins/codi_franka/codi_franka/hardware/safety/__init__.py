@@ -1,0 +1,1 @@
+"""What stands between any planner and the arms: checks of what is about to be sent."""
