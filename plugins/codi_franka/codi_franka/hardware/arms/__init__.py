@@ -1,0 +1,1 @@
+"""The two arms and hands over the network."""

@@ -1,0 +1,172 @@
+"""Where the plant gets to know where the cube is."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections import deque
+from typing import Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from codi_core.errors import PlantError
+from codi_franka.hardware.clock import ArmClock
+from codi_franka.vision.estimate import CubeEstimate, CubeStatus
+
+Array = NDArray[np.float64]
+
+STALE, GONE = 0.5, 5.0
+"""[s] After which an estimate of the peer's truth is stale, and after which the cube is lost."""
+_CONTINUED = 0.15
+"""[s] For which a cube's motion is continued."""
+
+
+@attrs.frozen(eq=False)
+class Hands:
+    """What a tracker needs to know of the hands: a held cube moves with its hand.
+
+    Attributes:
+        positions: (2, 3) of the TCPs, world frame [m].
+        rotations: (2, 3, 3) of the hands in the world frame.
+        widths: (2,) [m].
+        closed: (2,) booleans, whether each hand was told to close.
+    """
+
+    positions: Array
+    rotations: Array
+    widths: Array
+    closed: NDArray[np.bool_]
+
+
+class CubeSource(Protocol):
+    """Tells where the cube is."""
+
+    def estimate(self, now: float, hands: Hands) -> CubeEstimate:
+        """Where the cube is at a time [s] of the plant's clock; returns at once.
+
+        Args:
+            now: the time, not before the one that was asked for last.
+            hands: where the hands are then.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ask for nothing any more."""
+        ...
+
+
+@attrs.frozen
+class TrackingError:
+    """What a tracker gets wrong; the defaults are what the project's own was measured to.
+
+    Attributes:
+        position: standard deviation along each axis [m].
+        rotation: about each axis [rad].
+        delay: between an exposure and its estimate [s].
+        period: between two estimates [s].
+        dropouts: the share of the estimates that are missing.
+    """
+
+    position: float = 0.0005
+    rotation: float = 0.004
+    delay: float = 0.05
+    period: float = 0.033
+    dropouts: float = 0.02
+
+
+class PeerCube:
+    """A simulated cell's own word for where its cube is, with a tracker's errors added.
+
+    Args:
+        address: host and port where the cell tells the truth.
+        error: what is added to it.
+        clock: the arms' seconds.
+        seed: of what is random.
+
+    Raises:
+        PlantError: nobody tells anything there.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], error: TrackingError, clock: ArmClock, seed: int = 0
+    ) -> None:
+        self._error, self._seconds = error, clock.seconds
+        self._random = np.random.default_rng(seed)
+        self._told: deque[tuple[float, Array, Array]] = deque(maxlen=64)
+        self._due = -float("inf")
+        self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._link.connect(address)
+        self._link.settimeout(2.0)
+        self._link.send(b"{}")
+        try:
+            self._take(self._link.recv(65536))
+        except OSError as error_:
+            self._link.close()
+            raise PlantError(
+                f"nobody tells where the cube is at {address[0]}:{address[1]} ({error_}): start "
+                "the simulated cell, or name another `cube` to the driver"
+            ) from error_
+        self._thread = threading.Thread(target=self._listen, name="the cube's truth", daemon=True)
+        self._thread.start()
+
+    def estimate(self, now: float, hands: Hands) -> CubeEstimate:
+        """Where the cube is."""
+        seconds, pose, twist = self._told[-1]
+        age = self._seconds() - seconds
+        status = CubeStatus.SEEN
+        if age > STALE:
+            status = CubeStatus.LOST if age > GONE else CubeStatus.STALE
+        pose = pose.copy()
+        pose[:3] += twist[:3] * min(age, _CONTINUED)
+        pose[3:] = _turned(pose[3:], twist[3:] * min(age, _CONTINUED))
+        spread = np.repeat((self._error.position, self._error.rotation), 3) ** 2
+        return CubeEstimate(now - age, pose, twist, np.diag(spread), status)
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._link.close()
+
+    def _listen(self) -> None:
+        pending: deque[tuple[float, bytes]] = deque()
+        while True:
+            try:
+                pending.append((self._seconds(), self._link.recv(65536)))
+            except TimeoutError:
+                continue
+            except OSError:
+                return  # closed
+            while pending and self._seconds() - pending[0][0] >= self._error.delay:
+                self._take(pending.popleft()[1])
+
+    def _take(self, data: bytes) -> None:
+        """Take in what was told, if an estimate is due."""
+        told = json.loads(data)
+        missing = bool(self._told) and self._random.random() < self._error.dropouts
+        if told["time"] < self._due or missing:
+            return
+        self._due = told["time"] + self._error.period
+        pose, twist = np.array(told["pose"]), np.array(told["twist"])
+        pose[:3] += self._random.normal(scale=self._error.position, size=3)
+        pose[3:] = _turned(pose[3:], self._random.normal(scale=self._error.rotation, size=3))
+        self._told.append((self._seconds() - self._error.delay, pose, twist))
+
+
+def _turned(quaternion: Array, rotation: Array) -> Array:
+    """A quaternion wxyz turned by a rotation vector [rad]."""
+    w, x, y, z = quaternion
+    angle = float(np.linalg.norm(rotation))
+    a, b, c = rotation * (0.5 * np.sinc(angle / (2 * np.pi)))
+    d = np.cos(angle / 2)
+    turned = np.array(
+        (
+            d * w - a * x - b * y - c * z,
+            d * x + a * w + b * z - c * y,
+            d * y + b * w + c * x - a * z,
+            d * z + c * w + a * y - b * x,
+        )
+    )
+    unit: Array = turned / np.linalg.norm(turned)
+    return unit

@@ -1,0 +1,266 @@
+"""The thread that reads the arms, asks for the wanted motion, has it judged, and sends it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from codi_franka.hardware.arms.link import ArmError, ArmLink
+from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.reading import ArmReading
+
+Array = NDArray[np.float64]
+
+Wanted = Callable[[Sequence[ArmReading]], Array]
+"""From the arms' readings to the wanted joint velocities (2, 7) [rad/s], whatever they may be."""
+
+LOST = 0.15
+"""[s] An arm of which nothing new was heard for that long can't be reached."""
+PRIORITY = -10
+"""The nice value that the thread asks for: plans are made on the same processors."""
+
+
+class Judge(Protocol):
+    """What the stream asks of the safety layer (:mod:`codi_franka.hardware.safety`)."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether both arms have been told to stand still."""
+        ...
+
+    def reset(self, readings: Sequence[ArmReading]) -> None:
+        """Both arms are at rest there."""
+        ...
+
+    def admit(self, wanted: Array, readings: Sequence[ArmReading]) -> Any:
+        """A verdict: ``velocities`` (2, 7), ``rejections``, ``stop``."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Bring both arms to rest from now on."""
+        ...
+
+
+@attrs.frozen
+class StreamSettings:
+    """How the stream runs.
+
+    Attributes:
+        period: between two commands [s].
+        recoveries: how many errors of the arms are recovered from.
+        recovering: how long an arm stands still before its error is cleared [s].
+    """
+
+    period: float = 0.01
+    recoveries: int = 3
+    recovering: float = 0.3
+
+
+@attrs.define
+class Tally:
+    """What happened in the stream since it was last asked for.
+
+    Attributes:
+        rejections: why commands were bent or refused, (arm, reason, value, limit), each kind once.
+        rejected: how many periods had a rejection.
+        force: (2,) the largest external force at each hand [N].
+        longest_gap: between two periods' commands [s].
+        periods: how many there were.
+    """
+
+    rejections: dict[tuple[Any, str], tuple[Any, str, float, float]] = attrs.field(factory=dict)
+    rejected: int = 0
+    force: Array = attrs.field(factory=lambda: np.zeros(2))
+    longest_gap: float = 0.0
+    periods: int = 0
+
+
+class Stream:
+    """Sends both arms a command each period, from when it is started until both are at rest.
+
+    Args:
+        arms: left and right, connected already: an arm that connects disturbs one that moves.
+        wanted: what the arms should do.
+        judge: what they may do.
+        clock: the arms' seconds.
+        settings: how the stream runs.
+
+    Attributes:
+        readings: the latest ones.
+        velocities: (2, 7) the latest commands [rad/s].
+        failure: why it has ended, if it wasn't asked to.
+        recovered: how many errors have been recovered from.
+    """
+
+    def __init__(
+        self,
+        arms: Sequence[ArmLink],
+        wanted: Wanted,
+        judge: Judge,
+        clock: ArmClock,
+        settings: StreamSettings,
+    ) -> None:
+        self._clock = clock
+        self._arms, self._wanted, self._judge, self._settings = arms, wanted, judge, settings
+        self._reason: str | None = None
+        self._stopping = False
+        self._faults: dict[int, ArmError] = {}
+        self._tally, self._lock = Tally(), threading.Lock()
+        self._rest_since: float | None = None
+        self.failure: str | None = None
+        self.recovered = 0
+        self.velocities = np.zeros((len(arms), 7))
+        self.readings = self._read(self._clock.seconds())
+        judge.reset(self.readings)
+        self._thread = threading.Thread(target=self._run, name="stream to the arms", daemon=True)
+        self._thread.start()
+
+    def stop(self, reason: str) -> None:
+        """Bring both arms to rest, and end; returns at once."""
+        self._reason, self._stopping = reason, True
+
+    def join(self, seconds: float) -> bool:
+        """Wait until it has ended, at most so long [s]; whether it has."""
+        self._thread.join(seconds * self._clock.slowdown)
+        return not self._thread.is_alive()
+
+    def tally(self) -> Tally:
+        """What happened since this was asked for last."""
+        with self._lock:
+            tally, self._tally = self._tally, Tally()
+        return tally
+
+    # -- the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        with suppress(OSError):  # not permitted; the check before a run says so
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
+        due = sent = self._clock.seconds()
+        try:
+            while self._tick():
+                now = self._clock.seconds()
+                self._note_gap(now - sent)
+                due, sent = max(due + self._settings.period, now - self._settings.period), now
+                if due > now:
+                    self._clock.sleep(due - now)
+        except Exception as error:  # nothing is sent any more: the arms stop by themselves
+            self.failure = f"the stream to the arms broke: {type(error).__name__}: {error}"
+            raise
+        finally:
+            for arm in self._arms:
+                arm.close()
+
+    def _tick(self) -> bool:
+        """One period; whether there is to be another one."""
+        now = self._clock.seconds()
+        self.readings = self._read(now)
+        wanted = np.zeros_like(self.velocities) if self._halting else self._ask()
+        if self._stopping and self._reason is not None:
+            self._judge.stop(self._reason)
+            self._reason = None
+        verdict = self._judge.admit(wanted, self.readings)
+        self._send(verdict.velocities)
+        self._note(verdict)
+        if not self._judge.at_rest:
+            self._rest_since = None
+            return True
+        self._rest_since = now if self._rest_since is None else self._rest_since
+        if self._stopping or self.failure is not None:
+            return False
+        return not self._faults or self._recover(now)
+
+    @property
+    def _halting(self) -> bool:
+        return self._stopping or bool(self._faults) or self.failure is not None
+
+    def _ask(self) -> Array:
+        """The wanted velocities; none if whoever is asked breaks."""
+        try:
+            return self._wanted(self.readings)
+        except Exception as error:
+            self._fail(f"no motion could be worked out: {type(error).__name__}: {error}")
+            return np.zeros_like(self.velocities)
+
+    def _read(self, now: float) -> tuple[ArmReading, ...]:
+        readings = []
+        for number, arm in enumerate(self._arms):
+            try:
+                reading = arm.read(now)
+                silence = now - reading.time
+                if silence > LOST * self._clock.slowdown:
+                    raise ArmError(arm.name, f"nothing was heard for {silence:.2f} s", lost=True)
+            except ArmError as fault:
+                if not hasattr(self, "readings"):
+                    raise
+                self._fault(number, fault)
+                reading = self.readings[number]
+            readings.append(reading)
+        return tuple(readings)
+
+    def _send(self, velocities: Array) -> None:
+        self.velocities = velocities
+        for number, (arm, velocity) in enumerate(zip(self._arms, velocities, strict=True)):
+            if number in self._faults:
+                continue  # it stands already, or hears nothing
+            try:
+                arm.send(velocity)
+            except ArmError as fault:
+                self._fault(number, fault)
+
+    def _fault(self, number: int, fault: ArmError) -> None:
+        """One arm stops by itself: so must the other."""
+        if number in self._faults:
+            return
+        self._faults[number] = fault
+        self._judge.stop(str(fault))
+        if fault.lost:
+            self._fail(f"{fault}: check its cable and power, and that its brakes are open")
+        elif self.recovered >= self._settings.recoveries:
+            self._fail(
+                f"{fault}. {self.recovered} errors were recovered from already: look what the arm "
+                "runs against, then clear the error with `codi franka-recover`"
+            )
+
+    def _fail(self, reason: str) -> None:
+        if self.failure is None:
+            self.failure = reason
+            self._judge.stop(reason)
+
+    def _recover(self, now: float) -> bool:
+        """Clear the errors of arms that stand still, and go on."""
+        assert self._rest_since is not None
+        if now - self._rest_since < self._settings.recovering:
+            return True
+        for number, fault in list(self._faults.items()):
+            self.recovered += 1
+            if not self._arms[number].recover():
+                self._fail(
+                    f"{fault}; the error can't be cleared from here: look at the arm, then try "
+                    "`codi franka-recover`"
+                )
+                return True
+        self._faults.clear()
+        self._judge.reset(self._read(self._clock.seconds()))
+        self._rest_since = None
+        return True
+
+    def _note(self, verdict: Any) -> None:
+        with self._lock:
+            tally = self._tally
+            tally.periods += 1
+            tally.rejected += bool(verdict.rejections)
+            for rejection in verdict.rejections:
+                tally.rejections.setdefault(tuple(rejection)[:2], tuple(rejection))
+            force = [float(np.linalg.norm(reading.force)) for reading in self.readings]
+            tally.force = np.maximum(tally.force, force)
+
+    def _note_gap(self, gap: float) -> None:
+        with self._lock:
+            self._tally.longest_gap = max(self._tally.longest_gap, gap)
