@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 
 WIRE_PERIOD = 1e-3
 """[s] Of the arm's own control: its limits are judged by differences of commands so far apart."""
+_ROUNDING = 2.0
+"""[periods] A stop begins with the next command, and ends with a whole period."""
 
 
 def _array(values: tuple[float, ...]) -> Array:
@@ -102,11 +104,11 @@ class Margins:
     """[rad] Less than the shared controller keeps, so that it turns back first."""
     speed: float = attrs.field(default=0.9, validator=_share)
     """The share of the velocity limits, and of their curves towards the position limits."""
-    acceleration: float = attrs.field(default=0.7, validator=_share)
+    acceleration: float = attrs.field(default=0.6, validator=_share)
     """The share of the acceleration limit that following takes."""
     braking: float = attrs.field(default=0.9, validator=_share)
     """The share of the acceleration limit that coming to rest takes."""
-    jerk: float = attrs.field(default=0.8, validator=_share)
+    jerk: float = attrs.field(default=0.9, validator=_share)
     """The share of the jerk limit."""
 
     @position.validator
@@ -208,7 +210,3 @@ def stoppable_speed(
     """The speed [rad/s] from which :func:`stopping_time` is ``seconds`` [s]."""
     without = stopping_time(0.0, acceleration, braking, step / period, period)
     return braking * (seconds - without)
-
-
-_ROUNDING = 3.0
-"""[periods] A stop begins with the next command, and ends with a whole one."""

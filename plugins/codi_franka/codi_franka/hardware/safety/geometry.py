@@ -107,15 +107,16 @@ class CellGeometry:
         tool, wrist, elbow = self.bases.arms_to_world(points)
         return tool, wrist, elbow
 
-    def slopes(self, positions: Array) -> tuple[Array, Array]:
-        """The distances (C,) [m], and how they change with the joints, (C, 14) [m/rad].
+    def slopes(self, positions: Array) -> Array:
+        """How the distances change with the joints, (C, 14) [m/rad].
 
         Args:
             positions: (2, 7) joint positions [rad].
         """
         probes = np.concatenate((np.zeros((1, 14)), _PROBE * np.eye(14))).reshape(-1, 2, 7)
         tried = self.distances(positions + probes)
-        return tried[0], (tried[1:] - tried[0]).T / _PROBE
+        slopes: Array = (tried[1:] - tried[0]).T / _PROBE
+        return slopes
 
     def hand_speeds(self, positions: Array, velocities: Array) -> Array:
         """The speeds of the tool centre points (2,) [m/s].

@@ -72,6 +72,7 @@ class SafetyLayer:
         self._checks: list[ArmChecks] = []
         self._motion: Motion | None = None
         self._wanted = np.zeros((len(ARMS), 7))
+        self._left = np.empty((2, 0))
 
     def reset(self, readings: Sequence[ArmReading]) -> None:
         """Begin, or begin again after a stop, with arms that are at rest.
@@ -89,6 +90,7 @@ class SafetyLayer:
         self._checks = checks
         self._motion = Motion.at_rest(np.stack([each.desired_positions for each in readings]))
         self._wanted = np.zeros_like(self._wanted)
+        self._left = self._distances(self._motion)
         self.stop_reason = None
 
     @property
@@ -170,12 +172,8 @@ class SafetyLayer:
     # -- one period's motion ----------------------------------------------------------------------
 
     def _next(self, wanted: Array, found: list[Rejection]) -> Motion:
-        now = self._now
-        wanted = self._slowed(wanted, found)
-        resting = self.shaper.rest_positions(now)
-        distances = self.geometry.distances(np.stack((now.position, resting)))
-        wanted = self._bent(wanted, resting, distances[1], found)
-        return self._kept_inside(self.shaper.towards(now, wanted), distances.min(0), found)
+        wanted = self._bent(self._slowed(wanted, found), found)
+        return self._kept_inside(self.shaper.towards(self._now, wanted), found)
 
     def _slowed(self, wanted: Array, found: list[Rejection]) -> Array:
         """Velocities within the speed limits; each arm's are scaled as a whole."""
@@ -198,15 +196,13 @@ class SafetyLayer:
     def _share(self, arm: int) -> float:
         return self.settings.contact_speed if self._checks[arm].contact else 1.0
 
-    def _bent(
-        self, wanted: Array, resting: Array, distances: Array, found: list[Rejection]
-    ) -> Array:
+    def _bent(self, wanted: Array, found: list[Rejection]) -> Array:
         """Velocities that bring no resting place over a bound."""
-        settings = self.settings
+        settings, distances = self.settings, self._left[1]
         near = distances - settings.buffer < settings.hand_speed / settings.approach_gain
         if not near.any():
             return wanted
-        _, slopes = self.geometry.slopes(resting)
+        slopes = self.geometry.slopes(self.shaper.rest_positions(self._now))
         slowest = np.minimum(-settings.approach_gain * (distances - settings.buffer), 0.0)
         bent = wanted.reshape(-1).copy()
         for _ in range(_SWEEPS):
@@ -219,27 +215,27 @@ class SafetyLayer:
         self._say(near & (missing > _NOTABLE), distances, found)
         return bent.reshape(wanted.shape)
 
-    def _kept_inside(self, candidate: Motion, distances: Array, found: list[Rejection]) -> Motion:
-        """The candidate, or braking for arms that couldn't stop before a bound any more.
-
-        Args:
-            candidate: the motion of the next period.
-            distances: (C,) the lower ones of now and of where arms rest if stopped now [m].
-            found: where what is wrong is added.
-        """
-        brake = self.shaper.to_rest(self._now)
-        braking = np.zeros(len(ARMS), dtype=bool)
-        motion = candidate
-        for _ in ARMS:
-            left = self.geometry.distances(self.shaper.rest_positions(motion)[None])[0]
-            over = (left < 0.0) & (left < distances - _CLOSER)
+    def _kept_inside(self, candidate: Motion, found: list[Rejection]) -> Motion:
+        """The candidate, or braking for arms that couldn't stop before a bound any more."""
+        # An arm that is beyond a bound already may stay there.
+        least = np.minimum(self._left.min(0), 0.0) - _CLOSER
+        motion, braking = candidate, np.zeros(len(ARMS), dtype=bool)
+        self._left = self._distances(motion)
+        while not braking.all():
+            over = self._left[1] < least
             wrong = self.geometry.owners[over].any(0) & ~braking
             if not wrong.any():
                 break
-            self._say(over, left, found)
+            self._say(over, self._left[1], found)
             braking |= wrong
-            motion = _chosen(braking[:, None], brake, candidate)
+            motion = _chosen(braking[:, None], self.shaper.to_rest(self._now), candidate)
+            self._left = self._distances(motion)
         return motion
+
+    def _distances(self, motion: Motion) -> Array:
+        """How far arms are inside of all bounds now, and where they rest if stopped: (2, C) [m]."""
+        places = np.stack((motion.position, self.shaper.rest_positions(motion)))
+        return self.geometry.distances(places)
 
     def _say(self, which: NDArray[np.bool_], distances: Array, found: list[Rejection]) -> None:
         bounds = self.geometry.bounds

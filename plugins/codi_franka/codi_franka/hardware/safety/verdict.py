@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
+from typing import NamedTuple
 
 import attrs
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-class Reason(Enum):
+class Reason(StrEnum):
     """Why a command was not sent as it was wanted."""
 
     COMMAND = "command"
@@ -46,21 +47,16 @@ class Reason(Enum):
     """Somebody asked for a stop."""
 
 
-@attrs.frozen
-class Rejection:
-    """One thing that was found wrong.
-
-    Attributes:
-        arm: its name; None where it is about both.
-        reason: what is wrong.
-        value: what was found, in the reason's unit.
-        limit: what would have been right.
-    """
+class Rejection(NamedTuple):
+    """One thing that was found wrong."""
 
     arm: str | None
+    """Its name; None where it is about both."""
     reason: Reason
     value: float
+    """What was found, in the reason's unit."""
     limit: float
+    """What would have been right."""
 
 
 @attrs.frozen(eq=False)
