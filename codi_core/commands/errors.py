@@ -77,7 +77,10 @@ def guarded(main: Callable[[Sequence[str] | None], int]) -> Main:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM, which batch systems and containers send, end a command as Ctrl-C does."""
+    """Let what ends a program end a command as Ctrl-C does.
+
+    SIGTERM is what batch systems and containers send; SIGHUP comes when the terminal is lost.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -85,11 +88,16 @@ def _terminable() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    ending = [signal.SIGTERM]
+    # A command that was started with nohup goes on.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in ending]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(ending, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _flush() -> None:

@@ -120,6 +120,8 @@ class Plant(ABC):
             self._check_order(start)
             if self._latest_start is None:
                 self.clock.start(start - self._lead)
+                # It showed 0; with a lead it now shows less.
+                self._latest_now = self._latest_time = min(self._latest_now, start - self._lead)
             late = self.clock.now() + self._lead - start
             if self._latest_start is not None and late > _EXACT:
                 return late

@@ -119,6 +119,8 @@ class TaskParts:
             such as how far the object is from its goal; None for nothing.
         presets: sets of options by name, for ``--preset NAME``: values of ``codi-run``'s options by
             field name.
+        options: the task's own options that the parts were made for, for drivers, which are made
+            from the parts alone.
         ragged: the names of events whose sizes differ from episode to episode, as those of maps
             do; recordings leave them out.
     """
@@ -147,6 +149,7 @@ class TaskParts:
     remark: Callable[[Trace, int], str] | None = None
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     ragged: frozenset[str] = frozenset()
+    options: object = None
 
     def __attrs_post_init__(self) -> None:
         for name, kind in _KINDS.items():

@@ -61,8 +61,10 @@ def test_a_late_command_is_answered_and_not_followed() -> None:
 
 def test_a_plant_may_need_its_chunks_some_time_before_they_start() -> None:
     plant, clock = standing(lead=0.05)
+    plant.observe(0.0)
     assert plant.command(CHUNK, 0.0) == 0.0
     assert plant.clock.now() == pytest.approx(-0.05)
+    assert plant.observe(-1.0).time == pytest.approx(-0.05)  # no clock went back
     clock.pass_(0.15)
     assert plant.command(CHUNK, 0.12) == pytest.approx(0.03)
     assert plant.command(CHUNK, 0.16) == 0.0

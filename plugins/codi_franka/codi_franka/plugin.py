@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from codi_core.host.hookspecs import hookimpl
-from codi_core.host.records import CommandRecord, Main, SimulatorRecord, TaskRecord
+from codi_core.host.records import (
+    CommandRecord,
+    DriverRecord,
+    Main,
+    SimulatorRecord,
+    TaskRecord,
+)
 
 if TYPE_CHECKING:
     from codi_core.resources import Resources
-    from codi_core.tasks import Task
+    from codi_core.tasks import Plant, Task, TaskParts
     from codi_franka.physics.simulator import SimulatorMaker
 
 TASK = "franka-handoff"
@@ -31,6 +37,12 @@ def codi_simulators() -> Iterator[SimulatorRecord]:
 
 
 @hookimpl
+def codi_drivers() -> Iterator[DriverRecord]:
+    """Two real arms."""
+    yield DriverRecord("fr3", "two FR3 arms with Franka hands", _fr3, tasks=(TASK,))
+
+
+@hookimpl
 def codi_commands() -> Iterator[CommandRecord]:
     """Pictures of runs."""
     yield CommandRecord(
@@ -48,6 +60,21 @@ def _mujoco(resources: Resources, **options: Any) -> SimulatorMaker:
     from codi_franka.physics.mujoco_maker import MujocoMaker
 
     return MujocoMaker(resources.threads, **options)
+
+
+def _fr3(
+    parts: TaskParts,
+    resources: Resources,
+    left: str,
+    right: str,
+    cube: str = "auto",
+    safety: str = "normal",
+    slowdown: float = 1.0,
+    period: float = 0.01,
+) -> Plant:
+    from codi_franka.hardware.driver import fr3
+
+    return fr3(parts, resources, left, right, cube, safety, slowdown, period)
 
 
 def _pictures() -> Main:

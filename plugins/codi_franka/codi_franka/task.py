@@ -122,6 +122,7 @@ class HandoffTask(Task):
             simulator="mujoco",
             presets=PRESETS,
             paths=_paths,
+            options=options,
         )
 
     def costs(self) -> Mapping[str, Callable[..., CostFunction]]:

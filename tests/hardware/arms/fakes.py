@@ -9,6 +9,7 @@ import numpy as np
 
 from codi_franka.hardware.arms.link import ArmError, HandReading
 from codi_franka.hardware.reading import ArmReading
+from codi_franka.hardware.safety.verdict import Verdict
 from codi_franka.robot.controller import HOME
 
 
@@ -93,18 +94,13 @@ class FakeHand:
             self.running.release()
 
 
-class Verdict:
-    def __init__(self, velocities):
-        self.velocities, self.rejections, self.stop = velocities, (), False
-
-
 class RampJudge:
     """Ramps of so many rad/s²: stands for the safety layer, which has tests of its own."""
 
     def __init__(self, period, acceleration=6.0):
         self.step = period * acceleration
         self.velocity, self.reasons, self.resets = np.zeros((2, 7)), [], 0
-        self.stopping = False
+        self.stopping, self.stop_reason = False, None
 
     @property
     def at_rest(self):
@@ -115,10 +111,10 @@ class RampJudge:
         self.resets += 1
 
     def stop(self, reason):
-        self.stopping = True
+        self.stopping, self.stop_reason = True, reason
         self.reasons.append(reason)
 
     def admit(self, wanted, readings):
         wanted = np.zeros((2, 7)) if self.stopping else np.nan_to_num(wanted)
         self.velocity = self.velocity + np.clip(wanted - self.velocity, -self.step, self.step)
-        return Verdict(self.velocity.copy())
+        return Verdict(self.velocity.copy(), (), self.stopping)

@@ -6,15 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_core.errors import CodiError
 from codi_franka.hardware.arms.link import ArmError, ArmLink
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.reading import ArmReading
+from codi_franka.hardware.safety.verdict import Reason, Verdict
 
 Array = NDArray[np.float64]
 
@@ -27,8 +29,14 @@ PRIORITY = -10
 """The nice value that the thread asks for: plans are made on the same processors."""
 
 
+REASONS = tuple(Reason)
+"""The order in which rejections are counted."""
+
+
 class Judge(Protocol):
-    """What the stream asks of the safety layer (:mod:`codi_franka.hardware.safety`)."""
+    """What the stream asks of :class:`~codi_franka.hardware.safety.layer.SafetyLayer`."""
+
+    stop_reason: str | None
 
     @property
     def at_rest(self) -> bool:
@@ -37,15 +45,13 @@ class Judge(Protocol):
 
     def reset(self, readings: Sequence[ArmReading]) -> None:
         """Both arms are at rest there."""
-        ...
 
-    def admit(self, wanted: Array, readings: Sequence[ArmReading]) -> Any:
-        """A verdict: ``velocities`` (2, 7), ``rejections``, ``stop``."""
+    def admit(self, wanted: Array, readings: Sequence[ArmReading]) -> Verdict:
+        """What may be sent now."""
         ...
 
     def stop(self, reason: str) -> None:
         """Bring both arms to rest from now on."""
-        ...
 
 
 @attrs.frozen
@@ -54,12 +60,16 @@ class StreamSettings:
 
     Attributes:
         period: between two commands [s].
-        recoveries: how many errors of the arms are recovered from.
+        recoveries: how many errors of the arms are recovered from in a row.
+        within: errors that come within that time are in a row [s].
+        in_all: how many errors are recovered from in all.
         recovering: how long an arm stands still before its error is cleared [s].
     """
 
     period: float = 0.01
     recoveries: int = 3
+    within: float = 60.0
+    in_all: int = 20
     recovering: float = 0.3
 
 
@@ -68,15 +78,13 @@ class Tally:
     """What happened in the stream since it was last asked for.
 
     Attributes:
-        rejections: why commands were bent or refused, (arm, reason, value, limit), each kind once.
-        rejected: how many periods had a rejection.
+        rejections: (R,) in how many periods commands were bent or refused, by the reason.
         force: (2,) the largest external force at each hand [N].
         longest_gap: between two periods' commands [s].
         periods: how many there were.
     """
 
-    rejections: dict[tuple[Any, str], tuple[Any, str, float, float]] = attrs.field(factory=dict)
-    rejected: int = 0
+    rejections: Array = attrs.field(factory=lambda: np.zeros(len(REASONS)))
     force: Array = attrs.field(factory=lambda: np.zeros(2))
     longest_gap: float = 0.0
     periods: int = 0
@@ -96,7 +104,6 @@ class Stream:
         readings: the latest ones.
         velocities: (2, 7) the latest commands [rad/s].
         failure: why it has ended, if it wasn't asked to.
-        recovered: how many errors have been recovered from.
     """
 
     def __init__(
@@ -112,15 +119,21 @@ class Stream:
         self._reason: str | None = None
         self._stopping = False
         self._faults: dict[int, ArmError] = {}
+        self._halted: str | None = None
         self._tally, self._lock = Tally(), threading.Lock()
         self._rest_since: float | None = None
+        self._recovered_at: list[float] = []
         self.failure: str | None = None
-        self.recovered = 0
         self.velocities = np.zeros((len(arms), 7))
         self.readings = self._read(self._clock.seconds())
         judge.reset(self.readings)
         self._thread = threading.Thread(target=self._run, name="stream to the arms", daemon=True)
         self._thread.start()
+
+    @property
+    def recovered(self) -> int:
+        """How many errors have been recovered from."""
+        return len(self._recovered_at)
 
     def stop(self, reason: str) -> None:
         """Bring both arms to rest, and end; returns at once."""
@@ -168,17 +181,26 @@ class Stream:
         verdict = self._judge.admit(wanted, self.readings)
         self._send(verdict.velocities)
         self._note(verdict)
+        if verdict.stop and not self._halting:
+            self._halt(self._judge.stop_reason or "the safety layer stops the arms")
         if not self._judge.at_rest:
             self._rest_since = None
             return True
         self._rest_since = now if self._rest_since is None else self._rest_since
         if self._stopping or self.failure is not None:
             return False
-        return not self._faults or self._recover(now)
+        return self._recover(now) if self._halting else True
 
     @property
     def _halting(self) -> bool:
-        return self._stopping or bool(self._faults) or self.failure is not None
+        """Whether both arms are to stand, for good or for a while."""
+        waiting = bool(self._faults) or self._halted is not None
+        return self._stopping or waiting or self.failure is not None
+
+    def _halt(self, reason: str) -> None:
+        """The safety layer has stopped both arms: go on a bounded number of times."""
+        self._halted = reason
+        self._count(reason, "look what the arms do, then start again")
 
     def _ask(self) -> Array:
         """The wanted velocities; none if whoever is asked breaks."""
@@ -222,11 +244,17 @@ class Stream:
         self._judge.stop(str(fault))
         if fault.lost:
             self._fail(f"{fault}: check its cable and power, and that its brakes are open")
-        elif self.recovered >= self._settings.recoveries:
-            self._fail(
-                f"{fault}. {self.recovered} errors were recovered from already: look what the arm "
-                "runs against, then clear the error with `codi franka-recover`"
-            )
+        else:
+            remedy = "look what it runs against, then clear the error with `codi franka-recover`"
+            self._count(str(fault), remedy)
+
+    def _count(self, reason: str, remedy: str) -> None:
+        """Fail if enough errors have been recovered from."""
+        settings, now = self._settings, self._clock.seconds()
+        row = sum(now - when < settings.within for when in self._recovered_at)
+        if row >= settings.recoveries or self.recovered >= settings.in_all:
+            before = f"{self.recovered} errors were recovered from already, {row} of them lately"
+            self._fail(f"{reason}. {before}: {remedy}")
 
     def _fail(self, reason: str) -> None:
         if self.failure is None:
@@ -238,26 +266,27 @@ class Stream:
         assert self._rest_since is not None
         if now - self._rest_since < self._settings.recovering:
             return True
-        for number, fault in list(self._faults.items()):
-            self.recovered += 1
+        self._recovered_at.append(now)
+        for number, fault in self._faults.items():
             if not self._arms[number].recover():
                 self._fail(
                     f"{fault}; the error can't be cleared from here: look at the arm, then try "
                     "`codi franka-recover`"
                 )
                 return True
-        self._faults.clear()
-        self._judge.reset(self._read(self._clock.seconds()))
-        self._rest_since = None
+        self._faults, self._halted, self._rest_since = {}, None, None
+        try:
+            self._judge.reset(self._read(self._clock.seconds()))
+        except CodiError as error:
+            self._fail(f"after an error: {error}")
         return True
 
-    def _note(self, verdict: Any) -> None:
+    def _note(self, verdict: Verdict) -> None:
         with self._lock:
             tally = self._tally
             tally.periods += 1
-            tally.rejected += bool(verdict.rejections)
-            for rejection in verdict.rejections:
-                tally.rejections.setdefault(tuple(rejection)[:2], tuple(rejection))
+            reasons = {rejection.reason for rejection in verdict.rejections}
+            tally.rejections += [reason in reasons for reason in REASONS]
             force = [float(np.linalg.norm(reading.force)) for reading in self.readings]
             tally.force = np.maximum(tally.force, force)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from contacts import Contacts
 from franky_sim import SimulationServer
 from franky_sim.franka_robot_protocol import UDPCommand
 from franky_sim.mujoco_simulator import MujocoSimulator
@@ -32,6 +33,8 @@ TABLE = (1.8, 1.2, 0.1)
 FLOOR = -0.7
 TRUTH_TICKS = 10
 """The truth is told once in so many milliseconds of the peer."""
+LOAD_TICKS = 4
+"""Likewise, external forces are estimated anew."""
 
 
 @dataclass
@@ -205,6 +208,18 @@ class Peer:
                 record.note(self.tick, command, server.robot.inner_state.q)
 
             server._handle_udp_command = heard
+            turned = np.diag((1.0, 1.0, 1.0) if arm == 0 else (-1.0, -1.0, 1.0))
+            contacts = Contacts(self.sim, arm, turned)
+            loads = [contacts.loads()]
+
+            def state(server=server, contacts=contacts, loads=loads) -> bytes:
+                if self.tick % LOAD_TICKS == 0:
+                    loads[0] = contacts.loads()
+                torques, force = loads[0]
+                told = server.robot_state.replace(tau_ext_hat_filtered=torques, O_F_ext_hat_K=force)
+                return told.pack_state()
+
+            server._get_state_bytes = state
 
     def log(self, kind: str, **more) -> None:
         """Note an event, with the peer's time."""

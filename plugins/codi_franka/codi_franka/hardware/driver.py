@@ -1,0 +1,132 @@
+"""The driver ``fr3``: two arms, from its options to a plant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import attrs
+
+from codi_core.errors import PlantError, UsageError
+from codi_core.resources import Resources
+from codi_core.tasks import Plant, TaskParts
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.hardware.arms.franky_links import (
+    ArmSettings,
+    FrankyArm,
+    FrankyHand,
+    HandSettings,
+)
+from codi_franka.hardware.arms.gripper_worker import GripperWorker
+from codi_franka.hardware.arms.link import ArmError
+from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.cube import CubeSource, PeerCube, TrackingError
+from codi_franka.hardware.plant import Cell, FrankaPlant
+from codi_franka.hardware.safety.layer import SafetyLayer
+from codi_franka.hardware.safety.settings import SafetySettings, safety_settings
+from codi_franka.hardware.stream import StreamSettings
+from codi_franka.robot.cell import ARMS
+
+PEER_PORT = 14000
+"""Where a simulated cell tells where its cube is, unless it was told otherwise."""
+
+
+def fr3(
+    parts: TaskParts,
+    resources: Resources,
+    left: str,
+    right: str,
+    cube: str = "auto",
+    safety: str = "normal",
+    slowdown: float = 1.0,
+    period: float = 0.01,
+) -> Plant:
+    """Two FR3 arms with Franka hands; see ``docs/hardware``.
+
+    Args:
+        parts: of the task.
+        resources: what is random derives from their seed.
+        left: the left arm's address.
+        right: the right arm's.
+        cube: where the cube's pose comes from: ``peer:PORT`` of a simulated cell.
+        safety: the name of the safety settings.
+        slowdown: about how many real seconds a second of simulated arms takes.
+        period: between two commands [s].
+
+    Raises:
+        UsageError: an option that can't be.
+        PlantError: an arm, a hand or what tells about the cube does not answer.
+    """
+    if not isinstance(parts.options, HandoffOptions):
+        raise UsageError("the driver 'fr3' is for the task 'franka-handoff'")
+    hosts = dict(zip(ARMS, (left, right), strict=True))
+    clock, settings = ArmClock(slowdown), safety_settings(safety)
+    if slowdown != 1.0:
+        print(f"simulated arms: a second of theirs takes about {slowdown:g} s, or more")
+    with ExitStack() as opened:
+        source = cube_source(cube, hosts, clock, resources.seed)
+        opened.callback(source.close)
+        arms, hands = connect(hosts, clock, settings, opened)
+        # What smooths the commands takes some of the time within which arms must be at rest.
+        smoothing = ArmSettings().smoothing
+        judged = attrs.evolve(settings, stop_seconds=settings.stop_seconds - smoothing)
+        judge = SafetyLayer(judged, period)
+        cell = Cell(arms, hands, source, judge, clock, StreamSettings(period))
+        plant = FrankaPlant(cell, parts.options)
+        plant.closing.push(opened.pop_all())
+    return plant
+
+
+def connect(
+    hosts: Mapping[str, str], clock: ArmClock, settings: SafetySettings, opened: ExitStack
+) -> tuple[list[FrankyArm], list[GripperWorker]]:
+    """Both arms and the workers of their hands.
+
+    Args:
+        hosts: the arms' addresses by their names.
+        clock: the arms' seconds.
+        settings: where the arms' own reflexes begin.
+        opened: closes the hands in the end; whoever streams closes the arms.
+
+    Raises:
+        PlantError: one does not answer.
+    """
+    driven = ArmSettings(
+        realtime=not simulated(hosts),
+        torque_threshold=settings.reflex_torque,
+        force_threshold=settings.reflex_force,
+    )
+    try:
+        # All before anything moves: an arm that connects disturbs one that moves.
+        arms = [FrankyArm(name, host, driven, clock) for name, host in hosts.items()]
+        links = [FrankyHand(name, host, HandSettings()) for name, host in hosts.items()]
+    except ArmError as error:
+        raise PlantError(f"{error}: `codi franka-check` says what is in the way") from error
+    hands = [GripperWorker(name, link, clock) for name, link in zip(hosts, links, strict=True)]
+    for hand in hands:
+        opened.callback(hand.close)
+    return arms, hands
+
+
+def simulated(hosts: Mapping[str, str]) -> bool:
+    """Whether arms are simulated on this machine: real ones have no such addresses."""
+    return all(host.startswith("127.") for host in hosts.values())
+
+
+def cube_source(text: str, hosts: Mapping[str, str], clock: ArmClock, seed: int) -> CubeSource:
+    """What tells where the cube is, by the driver's option.
+
+    Raises:
+        UsageError: there is no such thing.
+        PlantError: it does not answer.
+    """
+    kind, _, port = text.partition(":")
+    if kind == "auto" and simulated(hosts):
+        kind = "peer"
+    if kind != "peer" or not (port or str(PEER_PORT)).isdigit():
+        raise UsageError(
+            f"--driver fr3:cube={text}: write peer:PORT for a simulated cell that tells where its "
+            f"cube is (the port is {PEER_PORT} by default)"
+        )
+    address = ("127.0.0.1", int(port or PEER_PORT))
+    return PeerCube(address, TrackingError(), clock, seed)

@@ -1,0 +1,194 @@
+"""Two real arms as the plant of ``franka-handoff``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codi_core.errors import PlantError
+from codi_core.tasks import Plant, Step
+from codi_franka.handoff.environment import FALLEN
+from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
+from codi_franka.handoff.starts import left_only
+from codi_franka.hardware.arms.gripper_worker import GripperWorker
+from codi_franka.hardware.arms.link import ArmLink
+from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.cube import CubeSource, Hands
+from codi_franka.hardware.motion.action_stream import ActionStream
+from codi_franka.hardware.reading import ArmReading
+from codi_franka.hardware.stream import Judge, Stream, StreamSettings
+from codi_franka.observation import observe
+from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.clearance import arm_clearance, arm_points
+from codi_franka.robot.frames import BaseFrames, HandState
+from codi_franka.state import FrankaState, hands_in_base
+from codi_franka.vision.estimate import CubeEstimate, CubeStatus
+
+TO_REST = 2.0
+"""[s] Within which both arms must have come to rest; they do in a tenth of that."""
+STATUSES = tuple(CubeStatus)
+"""The order in which recordings number what an estimate rests on."""
+
+
+@attrs.frozen(eq=False)
+class Cell:
+    """What a plant is made of, connected and at rest.
+
+    Attributes:
+        arms: left and right.
+        hands: the workers of their hands.
+        cube: where the cube is.
+        judge: the safety layer.
+        clock: the arms' seconds.
+        stream: how the stream runs.
+    """
+
+    arms: Sequence[ArmLink]
+    hands: Sequence[GripperWorker]
+    cube: CubeSource
+    judge: Judge
+    clock: ArmClock
+    stream: StreamSettings
+
+
+class FrankaPlant(Plant):
+    """Drives two arms; one world.
+
+    Its events are those of the environment, as well as they can be measured, and besides:
+    ``force_n`` (B, 2) (the largest external force at each hand since the last control step),
+    ``rejections`` (B, R) (how many of the stream's commands since then the safety layer has bent or
+    refused, by :data:`~codi_franka.hardware.stream.REASONS`), ``stream_gap_s`` (B,) (the longest
+    time between two commands), ``recovered`` (B,) (errors of the arms, so far), ``cube_status``
+    (B,) (the place in :class:`~codi_franka.vision.estimate.CubeStatus`) and ``cube_age_s`` (B,).
+
+    Args:
+        cell: what it is made of.
+        options: the task's own.
+    """
+
+    def __init__(self, cell: Cell, options: HandoffOptions) -> None:
+        self._actions = ActionStream()
+        clock = cell.clock.of_plant()
+        super().__init__(clock, patience=cell.clock.slowdown, lead=self._actions.lead)
+        self._cell = cell
+        self._goal = torch.tensor([[*options.goal, CUBE_SIZE / 2]])
+        self._bases = BaseFrames.of(ARMS)
+        self._left_only: bool | None = None
+        self._succeeded = False
+        self._stream = Stream(cell.arms, self._wanted, cell.judge, cell.clock, cell.stream)
+
+    # -- the stream's thread ----------------------------------------------------------------------
+
+    def _wanted(self, readings: Sequence[ArmReading]) -> NDArray[np.float64]:
+        now = self.clock.now()
+        for hand, width in zip(self._cell.hands, self._actions.widths(now), strict=True):
+            hand.want(float(width))
+        return self._actions.wanted(now, readings)
+
+    # -- the plant's thread -----------------------------------------------------------------------
+
+    def _follow(self, chunks: tuple[Tensor, ...] | None, start: float) -> None:
+        if chunks is not None:
+            self._actions.follow(chunks, start, self.clock.now())
+            return
+        self._stream.stop("the plant was asked to stop")
+        if not self._stream.join(TO_REST):
+            raise PlantError(
+                f"the arms have not come to rest within {TO_REST:g} s: press the stop button"
+            )
+
+    def _observe(self, until: float) -> Step:
+        self._check()
+        readings, now = self._stream.readings, self.clock.now()
+        widths = [hand.width() for hand in self._cell.hands]
+        arms = _arms(readings, widths)
+        hands = hands_in_base(arms)
+        estimate = self._cell.cube.estimate(now, self._seen_hands(hands, widths))
+        state = attrs.evolve(
+            arms,
+            cube_position=_tensor(estimate.pose[:3]),
+            cube_quaternion=_tensor(estimate.pose[3:]),
+            cube_velocity=_tensor(estimate.twist),
+            goal=self._goal,
+        )
+        events = self._events(state, hands, estimate, now)
+        return Step(now, state, observe(state, ARMS, hands), events)
+
+    def _check(self) -> None:
+        """Raise what somebody must be told of."""
+        if self._stream.failure is not None:
+            raise PlantError(self._stream.failure)
+        for hand in self._cell.hands:
+            if hand.trouble is not None:
+                self._stream.stop(hand.trouble)
+                raise PlantError(
+                    f"{hand.trouble}: switch the hand off and on in Desk, then home it with "
+                    "`codi franka-home`"
+                )
+
+    def _seen_hands(self, hands: HandState, widths: Sequence[float]) -> Hands:
+        return Hands(
+            self._bases.points_to_world(hands.position)[0].double().numpy(),
+            (self._bases.rotation @ hands.rotation)[0].double().numpy(),
+            np.array(widths),
+            np.array([hand.look().closing for hand in self._cell.hands]),
+        )
+
+    def _events(
+        self, state: FrankaState, hands: HandState, estimate: CubeEstimate, now: float
+    ) -> dict[str, NDArray[np.generic]]:
+        cube, tally = state.cube_position[0].numpy(), self._stream.tally()
+        if self._left_only is None:
+            self._left_only = bool(left_only(state.cube_position[:, :2])[0])
+        goal = self._goal[0].numpy()
+        distance = float(np.linalg.norm(cube - goal))
+        tcp = self._bases.points_to_world(hands.position)
+        apart = arm_clearance(self._bases.arms_to_world(arm_points(hands.position)))
+        near = float((tcp[0] - state.cube_position).norm(dim=-1).min())
+        self._succeeded |= distance <= SUCCESS_RADIUS
+        events = {
+            "failed": np.array([bool(cube[2] < FALLEN)]),
+            "succeeded": np.array([self._succeeded]),
+            "goal_distance_m": np.array([distance]),
+            "arm_contact": np.array([bool(apart[0] < 0.0)]),
+            "hand_distance_m": np.array([float(apart[0])]),
+            "cube_touched": np.array([near < CUBE_SIZE]),
+            "cube_speed_m_s": np.array([float(state.cube_velocity[0, :3].norm())]),
+            "guard_m_s": np.zeros(1),
+            "left_only": np.array([self._left_only]),
+            "cube_position": cube[None],
+            "cube_quaternion": state.cube_quaternion.numpy(),
+            "hand_position": tcp.numpy(),
+            "joint_position": state.joint_position.numpy(),
+            "gripper_width": state.gripper_width.numpy(),
+            "goal": goal[None],
+            "force_n": tally.force[None],
+            "rejections": tally.rejections[None],
+            "stream_gap_s": np.array([tally.longest_gap]),
+            "recovered": np.array([self._stream.recovered]),
+            "cube_status": np.array([float(STATUSES.index(estimate.status))]),
+            "cube_age_s": np.array([now - estimate.time]),
+        }
+        return {name: np.asarray(value) for name, value in events.items()}
+
+
+def _arms(readings: Sequence[ArmReading], widths: Sequence[float]) -> FrankaState:
+    """The arms' part of the state, and a cube of which nothing is known yet."""
+    return FrankaState(
+        joint_position=_tensor(np.stack([reading.joint_positions for reading in readings])),
+        joint_velocity=_tensor(np.stack([reading.joint_velocities for reading in readings])),
+        gripper_width=_tensor(np.array(widths)),
+        cube_position=torch.zeros(1, 3),
+        cube_quaternion=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        cube_velocity=torch.zeros(1, 6),
+    )
+
+
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    """One world: (1, ...) in float32."""
+    return torch.tensor(values, dtype=torch.float32).unsqueeze(0)

@@ -1,0 +1,102 @@
+"""Cells of fake arms and hands with the real safety layer, and planners for them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import torch
+
+from codi_core.planning import ChunkLayout, Plan, Planner
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.hardware.arms.gripper_worker import GripperWorker
+from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.plant import Cell, FrankaPlant
+from codi_franka.hardware.safety.layer import SafetyLayer
+from codi_franka.hardware.safety.settings import SafetySettings
+from codi_franka.hardware.stream import StreamSettings
+from codi_franka.vision.estimate import CubeEstimate, CubeStatus
+from tests.hardware.arms.fakes import FakeArm, FakeHand
+
+PERIOD = 0.01
+CUBE = np.array([-0.2, 0.1, 0.025, 1.0, 0.0, 0.0, 0.0])
+
+
+class StillCube:
+    """A cube that lies there, and can be said to be anywhere."""
+
+    def __init__(self):
+        self.pose, self.status, self.age, self.closed = CUBE.copy(), CubeStatus.SEEN, 0.02, False
+
+    def estimate(self, now, hands):
+        zero = np.zeros((6, 6))
+        return CubeEstimate(now - self.age, self.pose.copy(), np.zeros(6), zero, self.status)
+
+    def close(self):
+        self.closed = True
+
+
+class FakeCell:
+    """Two fake arms at home, their hands, and a cube."""
+
+    def __init__(self, **settings):
+        self.arms = [FakeArm("left"), FakeArm("right")]
+        self.fake_hands = [FakeHand(), FakeHand()]
+        clock = ArmClock()
+        names = ("left", "right")
+        self.hands = [
+            GripperWorker(*each, clock) for each in zip(names, self.fake_hands, strict=True)
+        ]
+        self.cube = StillCube()
+        judge = SafetyLayer(SafetySettings(stop_seconds=0.17), PERIOD)
+        streaming = StreamSettings(PERIOD, recovering=0.05, **settings)
+        self.cell = Cell(self.arms, self.hands, self.cube, judge, clock, streaming)
+
+    def plant(self):
+        plant = FrankaPlant(self.cell, HandoffOptions())
+        for hand in self.hands:
+            plant.closing.callback(hand.close)
+        return plant
+
+    def speeds(self):
+        """The arms' fastest joints at each command, and when: (T,), (T,)."""
+        times = np.array(self.arms[0].times)
+        speeds = [np.abs(np.array(arm.sent)).max(-1) for arm in self.arms]
+        length = min(map(len, speeds))
+        return np.maximum(speeds[0][:length], speeds[1][:length]), times[:length]
+
+    def rest_after(self, moment):
+        """How long after a moment [s, monotonic] both arms had been told to stand."""
+        speeds, times = self.speeds()
+        moving = times[(speeds > 0) & (times > moment)]
+        return 0.0 if not len(moving) else moving[-1] + PERIOD - moment
+
+
+def chunk(velocity=0.0, steps=16):
+    """Actions (1, K, 7) that move a hand sideways [m/s] with its fingers open."""
+    actions = torch.zeros(1, steps, 7)
+    actions[..., 1], actions[..., 6] = velocity, 0.08
+    return actions
+
+
+class Sideways(Planner):
+    """Both hands go sideways and back, and from plan ``breaks_at`` on it hangs, dies or raises."""
+
+    layout = ChunkLayout(((0,), (1,)), (slice(0, 112), slice(112, 224)), (7, 7), horizon=16)
+
+    def __init__(self, how=None, breaks_at=3):
+        self.how, self.breaks_at, self.plans = how, breaks_at, 0
+
+    def plan(self, context):
+        self.plans += 1
+        if self.plans >= self.breaks_at:
+            if self.how == "hang":
+                time.sleep(4)
+            if self.how == "die":
+                os._exit(9)
+            if self.how == "raise":
+                raise ValueError("no idea")
+        chunks = (chunk(0.1), chunk(-0.1))
+        flat = torch.cat([each.flatten(1) for each in chunks], 1)
+        return Plan(chunks, flat, context.diagnostics)

@@ -1,0 +1,215 @@
+"""Two arms as a plant: fake arms and hands, the real safety layer, the real loop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from codi_core.errors import PlantError
+from codi_core.execution import LoopSettings, PlanMaker, ProcessWorker, RecedingHorizon
+from codi_core.resources import Resources
+from codi_core.tasks import EpisodeKey
+from codi_core.testing import check_plant
+from codi_franka.handoff.metrics import HandoffMetrics
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.task import HandoffTask
+from codi_franka.vision.estimate import CubeStatus
+from tests.hardware.arms.cells import FakeCell, Sideways, chunk
+
+KEYS = [EpisodeKey(0, 0)]
+SETTINGS = LoopSettings(rate_hz=10.0, horizon=16, execute=4, max_seconds=3.0)
+
+
+def maker(how):
+    """In the process that plans."""
+    return PlanMaker(Sideways(how), None)
+
+
+def test_it_keeps_the_contract_of_plants():
+    check_plant(lambda: FakeCell().plant(), [chunk()[:, 0], chunk()[:, 0]], rate_hz=10.0)
+
+
+def test_its_state_and_observation_are_those_of_the_environment():
+    parts = HandoffTask().parts(HandoffOptions(start=(-0.2, 0.1, 0.0), randomize=False))
+    environment = parts.environment(Resources(threads=1))
+    expected = environment.reset(KEYS)
+    with FakeCell().plant() as plant:
+        step = plant.observe(0.0)
+    assert set(step.observation) == set(expected.observation)
+    for name, value in expected.observation.items():
+        assert torch.allclose(step.observation[name], value, atol=1e-4), name
+    assert type(step.state) is type(expected.state)
+    assert torch.allclose(step.state.goal, expected.state.goal)
+    assert set(expected.events) <= set(step.events)
+    for name, value in expected.events.items():
+        assert step.events[name].shape == value.shape, name
+
+
+def test_metrics_can_score_it():
+    cell = FakeCell()
+    rollout = RecedingHorizon(Sideways(), SETTINGS).run(cell.plant(), KEYS)
+    assert rollout.failures == (None,)
+    record = HandoffMetrics().episode({k: v[:, 0] for k, v in rollout.events.items()}, 0.1)
+    assert record["success"] is False
+    assert np.isfinite(record["min_goal_distance_m"])
+
+
+def test_hands_move_as_actions_say():
+    cell = FakeCell()
+    with cell.plant() as plant:
+        before = plant.observe(0.0).events["hand_position"][0]
+        plant.command((chunk(0.1), chunk(-0.1)), 0.0)
+        after = plant.observe(1.0).events["hand_position"][0]
+    # Base frames face each other: the right hand's y is the world's, turned round.
+    moved = after - before
+    assert moved[0, 1] == pytest.approx(0.09, abs=0.015)
+    assert moved[1, 1] == pytest.approx(0.09, abs=0.015)
+    assert np.abs(moved[:, [0, 2]]).max() < 0.01
+
+
+def test_hands_close_when_they_are_told_to():
+    cell = FakeCell()
+    closing = chunk()
+    closing[..., 6] = 0.0
+    with cell.plant() as plant:
+        plant.observe(0.0)
+        plant.command((closing, chunk()), 0.0)
+        width = plant.observe(1.2).events["gripper_width"][0]
+    assert cell.fake_hands[0].told == ["open", "close"]  # they begin open
+    assert cell.fake_hands[1].told == ["open"]
+    assert width == pytest.approx((0.05, 0.08))
+
+
+def test_a_hand_that_never_answers_stops_both_arms(monkeypatch):
+    monkeypatch.setattr("codi_franka.hardware.arms.gripper_worker.PATIENCE", 0.4)
+    cell = FakeCell()
+    cell.fake_hands[1].stuck.set()
+    closing = chunk(0.1)
+    closing[..., 6] = 0.0
+    plant = cell.plant()
+    with pytest.raises(PlantError, match="the right hand has not finished a command") as told:
+        drive(plant, (closing, closing))
+    assert "franka-home" in str(told.value)
+    assert not any(arm.sent[-1].any() for arm in cell.arms)
+    assert cell.cube.closed is False  # the driver's business, which has opened it
+    cell.fake_hands[1].stuck.clear()
+
+
+def drive(plant, chunks, seconds=1.5):
+    with plant:
+        plant.observe(0.0)
+        plant.command(chunks, 0.0)
+        for tick in range(1, int(10 * seconds)):
+            plant.observe(tick / 10)
+
+
+def test_lost_connection_to_one_arm_ends_the_run_with_the_other_at_rest():
+    cell = FakeCell()
+    plant = cell.plant()
+    threading.Timer(0.7, lambda: setattr(cell.arms[0], "gone", True)).start()
+    with pytest.raises(PlantError, match="left arm: the connection is lost"):
+        drive(plant, (chunk(0.1), chunk(0.1)))
+    assert not cell.arms[1].sent[-1].any()
+    assert all(arm.closed for arm in cell.arms)
+
+
+def test_an_error_of_an_arm_is_recovered_from_within_the_run():
+    cell = FakeCell()
+    plant = cell.plant()
+    threading.Timer(0.5, lambda: setattr(cell.arms[1], "error", "joint_reflex")).start()
+    rollout = RecedingHorizon(Sideways(), SETTINGS).run(plant, KEYS)
+    assert rollout.failures == (None,)
+    assert rollout.events["recovered"][-1] == 1
+    assert cell.arms[1].recoveries == 1
+
+
+@pytest.mark.slow
+def test_a_planner_that_dies_leads_to_a_smooth_stop_and_can_be_restarted():
+    """The arms are not restarted for it."""
+    cells = FakeCell(), FakeCell()
+    with ProcessWorker(partial(maker, "die")) as worker:
+        loop = RecedingHorizon(worker, SETTINGS)
+        for cell in cells:
+            first, ticks = worker.pid, Ticks()
+            assert "died" in loop.run(cell.plant(), KEYS, ticks).failures[0]
+            # The last tick is at most a period before the failure is noticed.
+            assert cell.rest_after(ticks.times[-1]) < 0.1 + 0.2
+            assert_smooth(cell)
+    assert worker.pid != first
+    assert all(arm.recoveries == 0 for cell in cells for arm in cell.arms)
+
+
+def test_a_planner_that_raises_leads_to_a_smooth_stop():
+    cell, ticks = FakeCell(), Ticks()
+    rollout = RecedingHorizon(Sideways("raise"), SETTINGS).run(cell.plant(), KEYS, ticks)
+    assert "no idea" in rollout.failures[0]
+    assert cell.rest_after(ticks.times[-1]) < 0.1 + 0.2
+    assert_smooth(cell)
+
+
+def test_a_planner_that_hangs_leads_to_a_stop_where_its_actions_end():
+    cell, ticks = FakeCell(), Ticks()
+    rollout = RecedingHorizon(Sideways("hang"), SETTINGS).run(cell.plant(), KEYS, ticks)
+    assert "has been planning for" in rollout.failures[0]
+    ends = rollout.replans[-1].start + 1.6
+    assert cell.rest_after(ticks.times[-1] + ends - ticks.seconds[-1]) < 0.2
+    assert_smooth(cell)
+
+
+class Ticks:
+    """Notes when control steps were over, by the real clock and the plant's."""
+
+    def __init__(self):
+        self.times, self.seconds = [], []
+
+    def __call__(self, step):
+        self.times.append(time.monotonic())
+        self.seconds.append(step.after.time)
+
+
+def assert_smooth(cell):
+    """No velocity changes faster than arms may accelerate."""
+    for arm in cell.arms:
+        change = np.abs(np.diff(np.array(arm.sent), axis=0)).max()
+        assert change <= 9.0 * 0.01 + 1e-9
+        assert not arm.sent[-1].any()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_stop_the_arms_smoothly(number):
+    """Ctrl-C, a kill, and a terminal that is lost."""
+    from codi_core.commands.errors import guarded
+
+    cell = FakeCell()
+
+    def main(argv):
+        drive(cell.plant(), (chunk(0.1), chunk(0.1)), 10.0)
+        return 0
+
+    sent = []
+
+    def kill():
+        sent.append(time.monotonic())
+        signal.raise_signal(number) if number == signal.SIGINT else signal.pthread_kill(
+            threading.main_thread().ident, number
+        )
+
+    threading.Timer(0.6, kill).start()
+    assert guarded(main)([]) == 130
+    assert cell.rest_after(sent[0]) < 0.2 + 0.1
+    assert_smooth(cell)
+
+
+def test_a_stale_cube_is_told(monkeypatch):
+    cell = FakeCell()
+    cell.cube.status, cell.cube.age = CubeStatus.STALE, 1.5
+    with cell.plant() as plant:
+        step = plant.observe(0.0)
+    assert step.events["cube_status"] == [3.0]
+    assert step.events["cube_age_s"] == pytest.approx(1.5)
