@@ -34,6 +34,9 @@ def codi_simulators() -> Iterator[SimulatorRecord]:
     yield SimulatorRecord(
         "mujoco", "FR3 arms in MuJoCo 4, batched on the CPU", _mujoco, tasks=(TASK,)
     )
+    yield SimulatorRecord(
+        "mujoco-warp", "the same physics on a GPU, in MuJoCo Warp", _mujoco_warp, tasks=(TASK,)
+    )
 
 
 @hookimpl
@@ -75,6 +78,12 @@ def _fr3(
     from codi_franka.hardware.driver import fr3
 
     return fr3(parts, resources, left, right, cube, safety, slowdown, period)
+
+
+def _mujoco_warp(resources: Resources, **options: Any) -> SimulatorMaker:
+    from codi_franka.physics.warp_simulator import WarpMaker
+
+    return WarpMaker(resources.device, **options)
 
 
 def _pictures() -> Main:

@@ -27,9 +27,9 @@ EXACT: Mapping[int, Mapping[str, float]] = {
 """What MuJoCo on the CPU must agree with itself to: after 0.1, 0.5 and 1.6 s at 10 ms a step."""
 
 SINGLE: Mapping[int, Mapping[str, float]] = {
-    10: {"joint_position": 1e-4, "gripper_width": 1e-4, "cube_position": 1e-4},
-    50: {"joint_position": 1e-3, "gripper_width": 1e-3, "cube_position": 1e-3},
-    160: {"joint_position": 3e-3, "gripper_width": 2e-3, "cube_position": 3e-3},
+    10: {"joint_position": 1e-5, "gripper_width": 1e-5, "cube_position": 1e-5},
+    50: {"joint_position": 3e-5, "gripper_width": 3e-5, "cube_position": 3e-5},
+    160: {"joint_position": 1e-4, "gripper_width": 1e-4, "cube_position": 1e-4},
 }
 """[rad, m, m] What the same physics in single precision must agree to."""
 
@@ -83,9 +83,12 @@ def check_handoff_simulator(
 
 
 def _drive(substeps: int) -> Drive:
-    """Three copies: hands that carry a cube, that move about, and that rest above a falling one."""
+    """Three copies: hands that carry a cube, that move about, and that rest above a falling one.
+
+    The cube is carried already: how fingers close on it in a moment depends on every digit.
+    """
     state = _joined(
-        _scene(_HELD, _HELD, width=CUBE_SIZE),
+        _carried(),
         _scene((0.3, -0.2, CUBE_SIZE / 2)),
         _scene((0.0, 0.3, 0.15)),
     )
@@ -96,6 +99,12 @@ def _drive(substeps: int) -> Drive:
     width = torch.tensor([0.0, 0.06, MAX_WIDTH]).view(1, 3, 1, 1).expand(CALLS, 3, len(ARMS), 1)
     velocity = (wave * speed).expand(CALLS, 3, len(ARMS), 7)
     return Drive(state, torch.cat((velocity, width), -1).flatten(2), substeps)
+
+
+def _carried() -> FrankaState:
+    """A cube between fingers that have closed on it, as MuJoCo on the CPU has it."""
+    simulator = MujocoMaker()(ARMS, 1)
+    return _held_still(simulator, _scene(_HELD, _HELD, width=CUBE_SIZE), width=0.0).state
 
 
 def _broken(state: FrankaState) -> FrankaState:

@@ -44,35 +44,42 @@ def instrumented_model(arms: tuple[str, ...], timestep: float = DEFAULT_TIMESTEP
 
 
 class SensorReadings:
-    """Finds the sensors' columns in the sensor data, (..., S)."""
+    """Finds the sensors' columns in the sensor data, (..., S).
+
+    Attributes:
+        arm_contact_columns: above 0 while arms touch one another.
+        cube_contact_columns: above 0 while an arm touches the cube, one each.
+        cube_force_columns: (N, 3), the arms' net forces on the cube [N], world frame.
+        distance_columns: between two hands' geometries [m].
+    """
 
     def __init__(self, model: mujoco.MjModel) -> None:
         names = [model.sensor(index).name for index in range(model.nsensor)]
         columns = {name: int(model.sensor(name).adr[0]) for name in names}
-        self._arm_contact, self._cube_contact, self._distances = (
+        self.arm_contact_columns, self.cube_contact_columns, self.distance_columns = (
             [columns[name] for name in names if name.startswith(kind)]
             for kind in ("arm_contact/", "cube_contact/", "hand_distance/")
         )
-        self._cube_force = np.array(self._cube_contact)[:, None] + (1, 2, 3)
+        self.cube_force_columns = np.array(self.cube_contact_columns)[:, None] + (1, 2, 3)
 
     def arm_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether arms touch one another, (...)."""
-        touched: NDArray[np.bool_] = (data[..., self._arm_contact] > 0).any(-1)
+        touched: NDArray[np.bool_] = (data[..., self.arm_contact_columns] > 0).any(-1)
         return touched
 
     def cube_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether an arm touches the cube, (...)."""
-        touched: NDArray[np.bool_] = (data[..., self._cube_contact] > 0).any(-1)
+        touched: NDArray[np.bool_] = (data[..., self.cube_contact_columns] > 0).any(-1)
         return touched
 
     def cube_force(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """The net force of each arm on the cube [N], world frame, (..., N, 3)."""
-        force: NDArray[np.float64] = data[..., self._cube_force]
+        force: NDArray[np.float64] = data[..., self.cube_force_columns]
         return force
 
     def hand_distance(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """Between the hands' and fingers' geometries [m], (...); at most ``FAR``."""
-        nearest: NDArray[np.float64] = data[..., self._distances].min(-1, initial=FAR)
+        nearest: NDArray[np.float64] = data[..., self.distance_columns].min(-1, initial=FAR)
         return nearest
 
 
