@@ -6,10 +6,10 @@ import torch
 
 from codi_core.errors import SpecificationError
 from codi_franka.hardware.motion.action_stream import ActionStream
+from codi_franka.hardware.trials.ideal_arms import IdealArms
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.parameters import MAX_WIDTH
-from tests.hardware.motion.arms import IdealArms
 
 PERIOD = 0.005
 

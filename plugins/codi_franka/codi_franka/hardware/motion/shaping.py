@@ -134,11 +134,18 @@ class Shaper:
     def _held(self, motion: Motion, acceleration: Array) -> Array:
         """Accelerations (..., 7) after which all joints can still come to rest in time."""
         # Both sides at once: the lower limits are upper ones of the mirrored joint.
-        both = np.stack((acceleration, -acceleration))
-        if self._safe(motion, both).all():
-            return acceleration
-        choices = _CHOICES.reshape(-1, *[1] * acceleration.ndim)
-        tried = motion.acceleration + self.limits.step * choices
+        safe = self._safe(motion, np.stack((acceleration, -acceleration)))
+        wrong = ~safe.all(0).all(-1)
+        if wrong.any():
+            acceleration = acceleration.copy()
+            fields = (motion.position, motion.velocity, motion.acceleration)
+            some = Motion(*(field[wrong] for field in fields))
+            acceleration[wrong] = self._clamped(some, acceleration[wrong])
+        return acceleration
+
+    def _clamped(self, motion: Motion, acceleration: Array) -> Array:
+        """The nearest accelerations (n, 7) after which all joints can come to rest in time."""
+        tried = motion.acceleration + self.limits.step * _CHOICES.reshape(-1, 1, 1)
         tried = np.clip(tried, -self.limits.braking, self.limits.braking)
         safe = self._safe(motion, np.stack((tried, -tried)))
         # The less a joint accelerates towards a limit, the safer it is.
@@ -162,26 +169,26 @@ class Shaper:
         before = sign * motion.velocity
         velocity = before + limits.period * tried
         position = sign * motion.position + limits.period / 2 * (before + velocity)
+        # The velocity rises until the acceleration is gone, in steps from the next period on.
+        still = np.maximum(tried - limits.step / 2, 0.0) ** 2 / (2 * limits.jerk)
+        highest = velocity + np.where(tried > limits.step, still, 0.0)
         peak = np.maximum(tried, 0.0) / limits.jerk
-        turned = (tried + limits.braking) / limits.jerk
-        # Where the velocity gets to zero before the deceleration is at its limit.
+        # It falls ever faster until the deceleration is at its limit, or until it is at zero.
         root = np.sqrt(np.maximum(tried**2 + 2 * limits.jerk * np.maximum(velocity, 0.0), 0.0))
-        zero = (tried + root) / limits.jerk
-        turned = np.minimum(np.maximum(turned, 0.0), np.maximum(zero, 0.0))
+        full = np.maximum(tried + limits.braking, 0.0) / limits.jerk
+        turned = np.minimum(full, np.maximum(tried + root, 0.0) / limits.jerk)
 
-        def after(seconds: Array) -> tuple[Array, Array]:
-            gained = seconds * (tried - limits.jerk * seconds / 2)
-            moved = seconds * (velocity + seconds * (tried / 2 - limits.jerk * seconds / 6))
-            return position + moved, velocity + gained
+        def place(seconds: Array) -> Array:
+            moved = velocity + seconds * (tried / 2 - limits.jerk * seconds / 6)
+            return position + seconds * moved
 
-        safe = np.ones(tried.shape, dtype=bool)
-        for seconds in (np.zeros_like(tried), peak, turned):
-            there, fast = after(seconds)
-            safe &= fast <= joints.curve(curve_end - there) + _TINY
-        there, fast = after(turned)
-        stops = there + np.maximum(fast, 0.0) ** 2 / (2 * limits.braking) <= end
+        fast = velocity + turned * (tried - limits.jerk * turned / 2)
+        there = place(turned)
+        allowed: Booleans = there + np.maximum(fast, 0.0) ** 2 / (2 * limits.braking) <= end
         # A joint that is beyond its limit may stay there, or come back.
-        allowed: Booleans = safe & (stops | (after(peak)[1] <= _TINY))
+        allowed |= highest <= _TINY
+        for speed, where in ((velocity, position), (highest, place(peak)), (fast, there)):
+            allowed &= speed <= joints.curve(curve_end - where) + _TINY
         return allowed
 
 

@@ -36,6 +36,8 @@ Array = NDArray[np.float64]
 
 _AGREEING = 0.1
 """[s] In which the layer's idea of where the arms were sent adopts the arms' own."""
+_OLDEST = 0.05
+"""[s] The age of what an arm says about itself, at most."""
 _SWEEPS = 3
 """Over the bounds that want to bend a command: each may undo a little of what others did."""
 _CLOSER = 1e-6
@@ -45,7 +47,7 @@ _ANY_SPEED = 1e6
 _FLAT = 1e-4
 """[m²/rad²] Less than that, no joint changes the distance."""
 _NOTABLE = 1e-3
-"""[m/s] A bend by less is not worth a word."""
+"""[m/s, rad/s] A bend by less is not worth a word."""
 
 
 class SafetyLayer:
@@ -73,6 +75,7 @@ class SafetyLayer:
         self._motion: Motion | None = None
         self._wanted = np.zeros((len(ARMS), 7))
         self._left = np.empty((2, 0))
+        self._sent = np.empty((0, len(ARMS), 7))
 
     def reset(self, readings: Sequence[ArmReading]) -> None:
         """Begin, or begin again after a stop, with arms that are at rest.
@@ -91,6 +94,7 @@ class SafetyLayer:
         self._motion = Motion.at_rest(np.stack([each.desired_positions for each in readings]))
         self._wanted = np.zeros_like(self._wanted)
         self._left = self._distances(self._motion)
+        self._sent = np.repeat(self._motion.position[None], round(_OLDEST / self.period) + 1, 0)
         self.stop_reason = None
 
     @property
@@ -121,17 +125,19 @@ class SafetyLayer:
             self._motion = self._next(velocities, found)
         else:
             self._motion = self.shaper.to_rest(self._now)
+        self._sent = np.concatenate((self._sent[1:], self._now.position[None]))
         return Verdict(self._now.velocity, tuple(found), self.stop_reason is not None)
 
     @property
     def _now(self) -> Motion:
-        if self._motion is None:
-            raise UsageError("the safety layer knows no arms yet: reset it with their readings")
+        assert self._motion is not None
         return self._motion
 
     # -- what was read, and what is wanted --------------------------------------------------------
 
     def _check_readings(self, readings: Sequence[ArmReading]) -> list[Rejection]:
+        if self._motion is None:
+            raise UsageError("the safety layer knows no arms yet: reset it with their readings")
         found: list[Rejection] = []
         for arm, (check, reading) in enumerate(zip(self._checks, readings, strict=True)):
             wrong = check(reading)
@@ -143,12 +149,17 @@ class SafetyLayer:
         return found
 
     def _adopt(self, arm: int, desired: Array) -> list[Rejection]:
-        """Follow an arm's own idea of where it was sent, and say if it is another one."""
-        now = self._now
-        difference = desired - now.position[arm]
-        position = now.position.copy()
-        position[arm] += min(1.0, self.period / _AGREEING) * difference
-        self._motion = attrs.evolve(now, position=position)
+        """Follow an arm's own idea of where it was sent, and say if it is another one.
+
+        A message is some time old. So what it says is compared with all places where the arm was
+        sent lately, and only what lies beyond them makes a difference.
+        """
+        sent = self._sent[:, arm]
+        difference = desired - np.clip(desired, sent.min(0), sent.max(0))
+        shift = np.zeros_like(self._wanted)
+        shift[arm] = min(1.0, self.period / _AGREEING) * difference
+        self._motion = attrs.evolve(self._now, position=self._now.position + shift)
+        self._sent = self._sent + shift
         off, limit = float(np.abs(difference).max()), self.settings.sending
         return [Rejection(ARMS[arm], Reason.NOT_FOLLOWING, off, limit)] if off > limit else []
 
@@ -172,7 +183,7 @@ class SafetyLayer:
     # -- one period's motion ----------------------------------------------------------------------
 
     def _next(self, wanted: Array, found: list[Rejection]) -> Motion:
-        wanted = self._bent(self._slowed(wanted, found), found)
+        wanted = self._bent(self._turning_back(self._slowed(wanted, found), found), found)
         return self._kept_inside(self.shaper.towards(self._now, wanted), found)
 
     def _slowed(self, wanted: Array, found: list[Rejection]) -> Array:
@@ -192,6 +203,16 @@ class SafetyLayer:
                 wanted[arm] *= limit / fast
                 found.append(Rejection(ARMS[arm], Reason.HAND_SPEED, float(fast), limit))
         return wanted
+
+    def _turning_back(self, wanted: Array, found: list[Rejection]) -> Array:
+        """Velocities with which joints can come to rest before their position limits."""
+        bounded = np.clip(wanted, *self.shaper.velocity_bounds(self._now.position))
+        excess = np.abs(wanted - bounded)
+        for arm, joint in enumerate(excess.argmax(-1)):
+            if excess[arm, joint] > _NOTABLE:
+                value, limit = float(wanted[arm, joint]), float(bounded[arm, joint])
+                found.append(Rejection(ARMS[arm], Reason.JOINT_LIMIT, value, limit))
+        return bounded
 
     def _share(self, arm: int) -> float:
         return self.settings.contact_speed if self._checks[arm].contact else 1.0

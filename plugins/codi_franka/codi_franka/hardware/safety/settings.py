@@ -66,8 +66,8 @@ class SafetySettings:
     """[N] Both arms stop."""
     stop_torques: tuple[float, ...] = (30.0, 30.0, 30.0, 30.0, 10.0, 10.0, 10.0)
     """[N m] Likewise, of the joints' external torques."""
-    push_seconds: float = _number(0.01)
-    """[s] For which a force or torque must last to count: estimates have spikes."""
+    push_seconds: float = _number(0.02)
+    """[s] For which a force or torque must last to stop arms: estimates have spikes."""
     reflex_force: float = _number(60.0)
     """[N] For the arm's own reflex, which is abrupt: it must come after the stop above."""
     reflex_torque: float = _number(40.0)
