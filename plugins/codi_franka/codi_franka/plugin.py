@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codi_core.host.hookspecs import hookimpl
 from codi_core.host.records import (
+    BenchmarkRecord,
     CommandRecord,
     DriverRecord,
     Main,
@@ -47,10 +48,18 @@ def codi_drivers() -> Iterator[DriverRecord]:
 
 @hookimpl
 def codi_commands() -> Iterator[CommandRecord]:
-    """Pictures of runs."""
+    """Pictures of runs, and what cameras need."""
     yield CommandRecord(
         "franka-pictures", "draw videos, film strips and paths of a handover run", _pictures
     )
+    yield CommandRecord("franka-markers", "write the sheet of markers to print", _markers)
+    yield CommandRecord("franka-calibrate", "measure the cameras that see the cube", _calibrate)
+
+
+@hookimpl
+def codi_benchmarks() -> Iterator[BenchmarkRecord]:
+    """How well the cube is tracked."""
+    yield BenchmarkRecord("tracking", "tracking of the cube in rendered pictures", _tracking)
 
 
 def _task() -> Task:
@@ -88,5 +97,29 @@ def _mujoco_warp(resources: Resources, **options: Any) -> SimulatorMaker:
 
 def _pictures() -> Main:
     from codi_franka.rendering.command import main
+
+    return main
+
+
+def _markers() -> Main:
+    from codi_franka.vision.markers_command import main
+
+    return main
+
+
+def _calibrate() -> Main:
+    from codi_franka.vision.calibrate_command import make_main
+
+    return make_main(_joint_reader)
+
+
+def _joint_reader(addresses: str) -> Any:
+    from codi_franka.hardware.joint_reader import joint_reader
+
+    return joint_reader(addresses)
+
+
+def _tracking() -> Main:
+    from codi_franka.vision.measuring.command import main
 
     return main

@@ -38,6 +38,7 @@ class Refusal(Enum):
     NOTHING = "no marker was seen"
     AMBIGUOUS = "one marker, far away: two poses look the same"
     DISAGREE = "the markers contradict one another"
+    OUTSIDE = "the pose is nowhere near the table"
 
 
 @attrs.frozen(eq=False)

@@ -13,7 +13,7 @@ from codi_franka.vision.poses import difference, inverse, moved
 
 Array = NDArray[np.float64]
 
-_REST = 0.25
+_REST = 0.5
 """[s] In which what nobody touches loses most of its velocity."""
 _PUSH = np.array([2.0] * 3 + [10.0] * 3)
 """[m/s²], [rad/s²] Changes of velocity that nobody announces."""

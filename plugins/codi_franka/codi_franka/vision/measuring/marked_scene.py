@@ -26,6 +26,8 @@ _PAPER, _INK = 235, 25
 """Printed paper is not quite white and ink not quite black."""
 _FLIPPED = np.diag((1.0, -1.0, -1.0, 1.0))
 """From MuJoCo's camera frame, which looks along -z with y up, to OpenCV's."""
+_EYE = "eye/"
+"""The scene has cameras of its own."""
 AWAY = np.array([0.0, 0.0, -5.0, 1.0, 0.0, 0.0, 0.0])
 """A pose that no camera sees."""
 
@@ -74,6 +76,7 @@ class MarkedScene:
         patches: Sequence[Image] | None = None,
         meshes: bool | None = None,
     ) -> None:
+        self.cameras = cameras
         spec, has_meshes = describe_scene(meshes)
         _dress_cube(spec, box, patches)
         fovy = float(np.degrees(2 * np.arctan(size[1] / 2 / focal)))
@@ -86,7 +89,9 @@ class MarkedScene:
         self.model.vis.map.znear = 0.01
         self.data = mujoco.MjData(self.model)
         shadows = TableShadows(self.scene.casters())
-        self._eyes = [OffscreenCamera(self.model, camera.name, size, shadows) for camera in cameras]
+        self._eyes = [
+            OffscreenCamera(self.model, _EYE + camera.name, size, shadows) for camera in cameras
+        ]
 
     def pose(self, joint_position: Array, gripper_width: Array, box_pose: Array | None) -> None:
         """Put everything in its place.
@@ -99,6 +104,12 @@ class MarkedScene:
         place = AWAY if box_pose is None else to_pose(box_pose)
         goal = np.array([0.35, 0.0, 0.0])
         self.scene.pose(self.data, joint_position, gripper_width, place[:3], place[3:], goal)
+
+    def place_camera(self, number: int, pose: Array) -> None:
+        """Put a camera that is fixed to the world elsewhere: ``pose`` (4, 4), in the world."""
+        place = to_pose(pose @ _FLIPPED)
+        camera = self.model.camera(_EYE + self.cameras[number].name).id
+        self.model.cam_pos[camera], self.model.cam_quat[camera] = place[:3], place[3:]
 
     def pictures(self) -> list[Frame]:
         """One a camera, (height, width, 3) RGB."""
@@ -163,4 +174,4 @@ def _add_camera(spec: mujoco.MjSpec, camera: CameraModel, fovy: float) -> None:
         site = next(site for site in body.sites if site.name == f"{camera.mount}/tcp")
         pose = matrix(np.eye(3), site.pos) @ pose
     place = to_pose(pose)
-    body.add_camera(name=camera.name, pos=place[:3], quat=place[3:], fovy=fovy)
+    body.add_camera(name=_EYE + camera.name, pos=place[:3], quat=place[3:], fovy=fovy)

@@ -1,0 +1,194 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import numpy as np
+import pytest
+
+from codi_core.errors import CodiError
+from codi_franka.vision.board import Board
+from codi_franka.vision.calibrate import Target, fit_lens, fit_place
+from codi_franka.vision.calibration_file import (
+    Calibrated,
+    CameraEntry,
+    load_cameras,
+    read_entries,
+    write_entries,
+)
+from codi_franka.vision.hands import HandPoses
+from codi_franka.vision.markers import CUBE
+from codi_franka.vision.measuring.situations import FIXED_CAMERAS, LENS, SIZE, WRIST_CAMERAS
+from codi_franka.vision.poses import difference, exp, inverse, matrix
+from tests.hardware.vision.synthetic import READY
+
+BOARD = Board()
+
+
+def seen(camera_from_target, points, lens, rng, noise=0.2):
+    """What a camera sees of points of a target that are in its picture."""
+    there = points @ camera_from_target[:3, :3].T + camera_from_target[:3, 3]
+    if there[:, 2].min() < 0.05:
+        return None
+    pixels = lens.project(there)
+    inside = ((pixels > 0) & (pixels < np.array(lens.size))).all(-1)
+    if inside.sum() < 8:
+        return None
+    noisy = pixels[inside] + noise * rng.standard_normal((inside.sum(), 2))
+    return Target(points[inside], noisy)
+
+
+def board_shots(rng, count, spread=1.0):
+    shots = []
+    while len(shots) < count:
+        turn = exp(rng.uniform(-0.6, 0.6, 3)) @ np.diag((1.0, 1.0, 1.0))
+        place = (*rng.uniform(-0.28, 0.18, 2) * spread, rng.uniform(0.35, 0.6))
+        target = seen(matrix(turn, place), BOARD.corners(), LENS, rng)
+        if target is not None:
+            shots.append(target)
+    return shots
+
+
+def test_a_lens_is_measured():
+    fit = fit_lens(board_shots(np.random.default_rng(0), 25), SIZE)
+    assert fit.lens.matrix == pytest.approx(LENS.matrix, abs=3.0)
+    assert fit.lens.distortion[:2] == pytest.approx(LENS.distortion[:2], abs=0.05)
+    assert 0.2 < fit.error < 0.35 and fit.pictures == 25
+    x, y = np.meshgrid(np.linspace(50, 1230, 9), np.linspace(50, 670, 7))
+    pixels = np.stack((x, y), -1).reshape(-1, 2)
+    apart = LENS.focal * (fit.lens.rays(pixels) - LENS.rays(pixels))
+    assert np.sqrt((apart**2).sum(-1).mean()) < 1.5  # a shift is taken for a turn of the camera
+
+
+def test_too_little_is_said_to_be_too_little():
+    rng = np.random.default_rng(1)
+    with pytest.raises(CodiError, match="seen in 5 of 5 pictures; take at least 10"):
+        fit_lens(board_shots(rng, 5), SIZE)
+    with pytest.raises(CodiError, match="in the middle only"):
+        fit_lens(board_shots(rng, 12, spread=0.1), SIZE)
+
+
+def arm_shots(camera, target, points, rng, count=14, held_by=None, spread=0.5):
+    """Hands, as `fit_place` takes them, and what the camera sees of a target."""
+    arm = 0 if camera.mount == "left" or held_by == "left" else 1
+    hands, shots = [], []
+    for _ in range(5000):
+        joints = READY + spread * rng.uniform(-1, 1, READY.shape)
+        hand = HandPoses.of(joints, (0.08, 0.08)).poses[arm]
+        transform = hand if held_by else inverse(hand)
+        shot = seen(inverse(camera.pose) @ transform @ target, points, camera.lens, rng)
+        if shot is not None:
+            hands.append(transform)
+            shots.append(shot)
+        if len(shots) == count:
+            return hands, shots
+    raise AssertionError("the camera hardly sees the target")
+
+
+def test_a_camera_on_a_hand_is_measured_with_a_board_on_the_table():
+    rng = np.random.default_rng(2)
+    camera = WRIST_CAMERAS[0]
+    board = matrix(exp((np.pi, 0, 0)) @ exp((0, 0, 0.3)), (-0.25, 0.1, 0.0))
+    hands, shots = arm_shots(camera, board, BOARD.corners(), rng)
+    fit = fit_place(camera.lens, hands, shots)
+    step = difference(fit.camera, camera.pose)
+    assert np.linalg.norm(step[:3]) < 0.0006 and np.linalg.norm(step[3:]) < 0.001
+    assert np.linalg.norm(difference(fit.target, board)[:3]) < 0.001
+    assert 0.2 < fit.error < 0.4 and fit.position_std < 0.0006
+
+
+def test_a_fixed_camera_is_measured_with_a_cube_in_the_hand():
+    rng = np.random.default_rng(3)
+    camera = FIXED_CAMERAS[0]
+    grasp = matrix(exp((0.1, 0.0, 0.2)), (0.002, 0.0, 0.004))
+    points = CUBE.corners()[[0, 3]].reshape(-1, 3)
+    hands, shots = arm_shots(camera, grasp, points, rng, count=20, held_by="left")
+    fit = fit_place(camera.lens, hands, shots)
+    step = difference(fit.camera, camera.pose)
+    assert np.linalg.norm(step[:3]) < 0.004
+    away = np.linalg.norm(step[:3])
+    assert away < 4 * fit.position_std  # it knows how well it knows
+
+
+def test_an_arm_that_hardly_turns_tells_nothing():
+    rng = np.random.default_rng(4)
+    camera = WRIST_CAMERAS[0]
+    board = matrix(exp((np.pi, 0, 0)) @ exp((0, 0, 0.3)), (-0.25, 0.1, 0.0))
+    hands, shots = arm_shots(camera, board, BOARD.corners(), rng, spread=0.03)
+    with pytest.raises(CodiError, match="hardly turned"):
+        fit_place(camera.lens, hands, shots)
+    with pytest.raises(CodiError, match="seen in 5 of 5 pictures"):
+        fit_place(camera.lens, hands[:5], shots[:5])
+
+
+def entry(**changes):
+    camera = FIXED_CAMERAS[0]
+    made = CameraEntry(
+        "front",
+        camera.lens,
+        Calibrated.now(0.3, 20),
+        "world",
+        camera.pose,
+        Calibrated.now(0.4, 15, 0.0005, 0.0004),
+    )
+    return attrs.evolve(made, **changes)
+
+
+def test_a_calibration_is_read_as_it_was_written(tmp_path):
+    path = tmp_path / "cameras.json"
+    write_entries(path, {"front": entry()})
+    (model,) = load_cameras(path)
+    assert model.pose == pytest.approx(FIXED_CAMERAS[0].pose)
+    assert model.lens.matrix == pytest.approx(LENS.matrix)
+    assert model.lens.size == SIZE and model.mount == "world"
+    assert (model.position_std, model.rotation_std) == (0.0005, 0.0004)
+
+
+def test_an_old_calibration_warns(tmp_path):
+    path = tmp_path / "cameras.json"
+    old = (datetime.now(UTC) - timedelta(days=100)).isoformat()
+    write_entries(path, {"front": entry(lens_measured=Calibrated(old, 0.3, 20))})
+    with pytest.warns(UserWarning, match="lens of camera 'front' was calibrated 100 days ago"):
+        load_cameras(path)
+
+
+def test_a_camera_without_a_place_is_refused(tmp_path):
+    path = tmp_path / "cameras.json"
+    write_entries(path, {"front": entry(mount=None, pose=None, place_measured=None)})
+    assert read_entries(path)["front"].pose is None
+    with pytest.raises(CodiError, match="where camera 'front' is, is unknown"):
+        load_cameras(path)
+    with pytest.raises(CodiError, match="names no cameras"):
+        load_cameras(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("lens", "matrix"), [[1, 2], [3, 4]], "matrix of camera 'front'"),
+        (("lens", "matrix"), [[-9, 0, 6], [0, 9, 3], [0, 0, 1]], "not positive"),
+        (("lens", "distortion"), [0, 0, 0, 0, None], "distortion of camera 'front'"),
+        (("lens", "error"), 7.0, "error of 7 pixels"),
+        (("lens", "date"), "yesterday", "Invalid isoformat"),
+        (("lens", "date"), "2026-01-01T00:00:00", "no time zone"),
+        (("place", "mount"), "ceiling", "on 'ceiling'"),
+        (("place", "position"), [1, 2, float("nan")], "position of camera 'front'"),
+        (("place", "quaternion_wxyz"), [1, 1, 0, 0], "not of unit length"),
+        (("place", "mount"), None, "is on 'None'"),
+    ],
+)
+def test_damage_is_named(tmp_path, where, value, message):
+    path = tmp_path / "cameras.json"
+    write_entries(path, {"front": entry()})
+    document = json.loads(path.read_text())
+    document["cameras"]["front"][where[0]][where[1]] = value
+    path.write_text(json.dumps(document))
+    with pytest.raises(CodiError, match=message):
+        read_entries(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2, "cameras": {}}', "{"])
+def test_what_is_no_calibration_is_refused(tmp_path, text):
+    path = tmp_path / "cameras.json"
+    path.write_text(text)
+    with pytest.raises(CodiError, match="is no calibration"):
+        read_entries(path)
