@@ -108,7 +108,7 @@ class Controller:
         clock, before, after = self.plant.clock, self.now, tick + 1
         until = after / self.settings.rate_hz
         if not clock.virtual:
-            self._receive(until - clock.now())
+            self._receive(clock.pace * (until - clock.now()))
         step = self.plant.observe(until)
         self.seen = after
         if not clock.virtual:
@@ -145,7 +145,9 @@ class Controller:
         )
         began = time.perf_counter()
         future = self.worker.submit(request)
-        self.flight = Flight(tick, self.now.time, start, worlds, future, began)
+        self.flight = Flight(
+            tick, self.now.time, start, worlds, future, began, self.plant.clock.pace
+        )
 
     def _worlds_to_plan(self) -> tuple[Sequence[int], Tensor | None]:
         """The numbers of the worlds to plan for, and as a tensor if they are not all worlds."""
@@ -178,7 +180,8 @@ class Controller:
             return None
         passed = tick + expected + self.settings.execute
         wanted = max(tick + 1, min(passed, self.schedule.end - 1))
-        return time.monotonic() + wanted / self.settings.rate_hz - self.plant.clock.now()
+        clock = self.plant.clock
+        return time.monotonic() + clock.pace * (wanted / self.settings.rate_hz - clock.now())
 
     def _receive(self, patience: float) -> None:
         """Take in the plan that is being made, if it is there within ``patience`` [s]."""

@@ -24,6 +24,7 @@ class Flight:
         worlds: the numbers of the worlds that are planned for.
         future: what becomes of it.
         began: the seconds of ``time.perf_counter`` at which it was begun.
+        pace: how many real seconds a second of the plant takes.
     """
 
     tick: int
@@ -32,11 +33,12 @@ class Flight:
     worlds: Sequence[int]
     future: Future[PlanReply]
     began: float
+    pace: float = 1.0
 
     @property
     def age(self) -> float:
-        """How long it has been made [s]."""
-        return time.perf_counter() - self.began
+        """How long it has been made, in the plant's seconds."""
+        return (time.perf_counter() - self.began) / self.pace
 
     def replan(self, reply: PlanReply, delay: float, dropped: int, rate_hz: float) -> Replan:
         """What was measured while the plan was made."""

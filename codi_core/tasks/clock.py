@@ -11,9 +11,11 @@ class VirtualClock:
 
     Attributes:
         virtual: True.
+        pace: 1; plans are timed in real seconds.
     """
 
     virtual = True
+    pace = 1.0
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -39,6 +41,8 @@ class WallClock:
     Args:
         monotonic: the seconds of a clock that never jumps.
         sleep: waits for so many of them.
+        pace: how many real seconds one of them takes. A real system that is simulated may need more
+            than one; then the planner's delays count as if all went at that pace.
 
     Attributes:
         virtual: False.
@@ -50,7 +54,9 @@ class WallClock:
         self,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        pace: float = 1.0,
     ) -> None:
+        self.pace = pace
         self._monotonic = monotonic
         self._sleep = sleep
         self._zero: float | None = None

@@ -121,7 +121,7 @@ class Plant(ABC):
             if self._latest_start is None:
                 self.clock.start(start - self._lead)
                 # It showed 0; with a lead it now shows less.
-                self._latest_now = self._latest_time = min(self._latest_now, start - self._lead)
+                self._latest_now = self._latest_time = -float("inf")
             late = self.clock.now() + self._lead - start
             if self._latest_start is not None and late > _EXACT:
                 return late

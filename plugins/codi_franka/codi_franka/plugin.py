@@ -58,8 +58,11 @@ def codi_commands() -> Iterator[CommandRecord]:
 
 @hookimpl
 def codi_benchmarks() -> Iterator[BenchmarkRecord]:
-    """How well the cube is tracked."""
+    """How well the cube is tracked, and how the driver does without arms."""
     yield BenchmarkRecord("tracking", "tracking of the cube in rendered pictures", _tracking)
+    yield BenchmarkRecord(
+        "hardware", "long runs and faults of the driver, against simulated arms", _hardware
+    )
 
 
 def _task() -> Task:
@@ -80,13 +83,14 @@ def _fr3(
     left: str,
     right: str,
     cube: str = "auto",
-    safety: str = "normal",
+    safety: str = "full",
+    force: float = 80.0,
     slowdown: float = 1.0,
     period: float = 0.01,
 ) -> Plant:
     from codi_franka.hardware.driver import fr3
 
-    return fr3(parts, resources, left, right, cube, safety, slowdown, period)
+    return fr3(parts, resources, left, right, cube, safety, force, slowdown, period)
 
 
 def _mujoco_warp(resources: Resources, **options: Any) -> SimulatorMaker:
@@ -121,5 +125,11 @@ def _joint_reader(addresses: str) -> Any:
 
 def _tracking() -> Main:
     from codi_franka.vision.measuring.command import main
+
+    return main
+
+
+def _hardware() -> Main:
+    from codi_franka.hardware.bench.command import main
 
     return main

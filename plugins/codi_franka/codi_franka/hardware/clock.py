@@ -74,4 +74,4 @@ class ArmClock:
 
     def of_plant(self) -> WallClock:
         """The plant's clock."""
-        return WallClock(self.seconds, self.sleep)
+        return WallClock(self.seconds, self.sleep, self.slowdown)

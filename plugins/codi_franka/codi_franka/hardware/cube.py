@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from codi_core.errors import PlantError
 from codi_franka.hardware.clock import ArmClock
+from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.vision.estimate import CubeEstimate, CubeStatus
 
 Array = NDArray[np.float64]
@@ -119,8 +120,9 @@ class PeerCube:
         status = CubeStatus.SEEN
         if age > STALE:
             status = CubeStatus.LOST if age > GONE else CubeStatus.STALE
-        pose = pose.copy()
+        lowest, pose = min(pose[2], CUBE_SIZE / 2), pose.copy()
         pose[:3] += twist[:3] * min(age, _CONTINUED)
+        pose[2] = max(pose[2], lowest)  # what falls is stopped by the table
         pose[3:] = _turned(pose[3:], twist[3:] * min(age, _CONTINUED))
         spread = np.repeat((self._error.position, self._error.rotation), 3) ** 2
         return CubeEstimate(now - age, pose, twist, np.diag(spread), status)

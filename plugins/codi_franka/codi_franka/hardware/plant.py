@@ -22,6 +22,7 @@ from codi_franka.hardware.cube import CubeSource, Hands
 from codi_franka.hardware.motion.action_stream import ActionStream
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.stream import Judge, Stream, StreamSettings
+from codi_franka.hardware.yielding import Yielding
 from codi_franka.observation import observe
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from codi_franka.robot.clearance import arm_clearance, arm_points
@@ -64,7 +65,8 @@ class FrankaPlant(Plant):
     ``rejections`` (B, R) (how many of the stream's commands since then the safety layer has bent or
     refused, by :data:`~codi_franka.hardware.stream.REASONS`), ``stream_gap_s`` (B,) (the longest
     time between two commands), ``recovered`` (B,) (errors of the arms, so far), ``cube_status``
-    (B,) (the place in :class:`~codi_franka.vision.estimate.CubeStatus`) and ``cube_age_s`` (B,).
+    (B,) (the place in :class:`~codi_franka.vision.estimate.CubeStatus`), ``cube_age_s`` (B,) and
+    ``off_table`` (B,): ``failed`` is never told, since somebody may put the cube back.
 
     Args:
         cell: what it is made of.
@@ -76,6 +78,7 @@ class FrankaPlant(Plant):
         clock = cell.clock.of_plant()
         super().__init__(clock, patience=cell.clock.slowdown, lead=self._actions.lead)
         self._cell = cell
+        self._yield = Yielding()
         self._goal = torch.tensor([[*options.goal, CUBE_SIZE / 2]])
         self._bases = BaseFrames.of(ARMS)
         self._left_only: bool | None = None
@@ -88,7 +91,7 @@ class FrankaPlant(Plant):
         now = self.clock.now()
         for hand, width in zip(self._cell.hands, self._actions.widths(now), strict=True):
             hand.want(float(width))
-        return self._actions.wanted(now, readings)
+        return self._yield(self._actions.wanted(now, readings), readings)
 
     # -- the plant's thread -----------------------------------------------------------------------
 
@@ -152,7 +155,9 @@ class FrankaPlant(Plant):
         near = float((tcp[0] - state.cube_position).norm(dim=-1).min())
         self._succeeded |= distance <= SUCCESS_RADIUS
         events = {
-            "failed": np.array([bool(cube[2] < FALLEN)]),
+            # A cube that has left the table may be put back by somebody.
+            "failed": np.zeros(1, dtype=bool),
+            "off_table": np.array([bool(cube[2] < FALLEN)]),
             "succeeded": np.array([self._succeeded]),
             "goal_distance_m": np.array([distance]),
             "arm_contact": np.array([bool(apart[0] < 0.0)]),

@@ -64,13 +64,15 @@ class StreamSettings:
         within: errors that come within that time are in a row [s].
         in_all: how many errors are recovered from in all.
         recovering: how long an arm stands still before its error is cleared [s].
+        settling: how long after that what has stopped it may go on, such as a push [s].
     """
 
     period: float = 0.01
-    recoveries: int = 3
+    recoveries: int = 5
     within: float = 60.0
     in_all: int = 20
     recovering: float = 0.3
+    settling: float = 3.0
 
 
 @attrs.define
@@ -264,21 +266,26 @@ class Stream:
     def _recover(self, now: float) -> bool:
         """Clear the errors of arms that stand still, and go on."""
         assert self._rest_since is not None
-        if now - self._rest_since < self._settings.recovering:
+        standing = now - self._rest_since
+        if standing < self._settings.recovering:
             return True
-        self._recovered_at.append(now)
-        for number, fault in self._faults.items():
+        for number, fault in list(self._faults.items()):
             if not self._arms[number].recover():
                 self._fail(
                     f"{fault}; the error can't be cleared from here: look at the arm, then try "
                     "`codi franka-recover`"
                 )
                 return True
-        self._faults, self._halted, self._rest_since = {}, None, None
+            del self._faults[number]
+            self._halted = str(fault)
         try:
             self._judge.reset(self._read(self._clock.seconds()))
         except CodiError as error:
-            self._fail(f"after an error: {error}")
+            if standing > self._settings.recovering + self._settings.settling:
+                self._fail(f"{self._halted}; after that {error}")
+            return True
+        self._recovered_at.append(now)
+        self._halted, self._rest_since = None, None
         return True
 
     def _note(self, verdict: Verdict) -> None:

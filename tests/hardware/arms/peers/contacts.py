@@ -5,6 +5,9 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+FILTER = 0.03
+"""[s] The time constant of the robot's filter."""
+
 
 class Contacts:
     """External forces and torques of one robot.
@@ -24,9 +27,23 @@ class Contacts:
         self.hand = np.array([name.startswith(mine) and "link" not in name for name in names])
         joints = [self.model.joint(f"{mine}fr3_joint{joint}") for joint in range(1, 8)]
         self.dofs = np.array([int(joint.dofadr[0]) for joint in joints])
+        self.torques, self.force = np.zeros(7), np.zeros(3)
 
-    def loads(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The joints' torques (7,) [N m], and force and torque at the hand (6,), base frame."""
+    def loads(self, seconds: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The joints' torques (7,) [N m], and force and torque at the hand (6,), base frame.
+
+        They are filtered, as a robot's are.
+
+        Args:
+            seconds: since the last call [s].
+        """
+        torques, force = self._now()
+        share = min(1.0, seconds / FILTER)
+        self.torques += share * (torques - self.torques)
+        self.force += share * (force - self.force)
+        return tuple(self.torques), (*(self.turned.T @ self.force), 0.0, 0.0, 0.0)
+
+    def _now(self) -> tuple[np.ndarray, np.ndarray]:
         torques, force = np.zeros(7), np.zeros(3)
         contact, body_of = self.data.contact, self.model.geom_bodyid
         bodies = body_of[contact.geom[: self.data.ncon]]
@@ -39,4 +56,4 @@ class Contacts:
             mujoco.mj_jac(self.model, self.data, jacobian, None, contact.pos[index], int(body))
             torques += jacobian[:, self.dofs].T @ pushed
             force += pushed if self.hand[body] else 0.0
-        return tuple(torques), (*(self.turned.T @ force), 0.0, 0.0, 0.0)
+        return torques, force

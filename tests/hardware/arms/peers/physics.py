@@ -210,11 +210,11 @@ class Peer:
             server._handle_udp_command = heard
             turned = np.diag((1.0, 1.0, 1.0) if arm == 0 else (-1.0, -1.0, 1.0))
             contacts = Contacts(self.sim, arm, turned)
-            loads = [contacts.loads()]
+            loads = [contacts.loads(0.0)]
 
             def state(server=server, contacts=contacts, loads=loads) -> bytes:
                 if self.tick % LOAD_TICKS == 0:
-                    loads[0] = contacts.loads()
+                    loads[0] = contacts.loads(0.001 * LOAD_TICKS)
                 torques, force = loads[0]
                 told = server.robot_state.replace(tau_ext_hat_filtered=torques, O_F_ext_hat_K=force)
                 return told.pack_state()

@@ -1,0 +1,1 @@
+"""``codi-bench hardware``: long runs and faults against simulated arms that speak the protocol."""

@@ -1,0 +1,78 @@
+"""``codi-bench hardware``: twelve-minute runs and faults against simulated arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from codi_core.commands.errors import guarded
+from codi_core.commands.options import Parser
+from codi_core.commands.output import say
+from codi_core.files.durable import to_json
+from codi_core.quantities import positive, whole
+from codi_franka.hardware.bench.runs import LongRun, long_run
+
+PROG = "codi-bench hardware"
+EXAMPLES = """examples:
+  codi-bench hardware runs --seconds 720 --runs 3 --slowdown 1
+  codi-bench hardware runs --seconds 60 --runs 1 --slowdown 3 --preset fast
+"""
+
+
+@guarded
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit code."""
+    parser = Parser(
+        prog=PROG,
+        description="Drive simulated arms that speak the robots' network protocol, from a "
+        "checkout. Their environments are made in .peers/ when they are needed first.",
+        epilog=EXAMPLES,
+    )
+    parser.add_argument("what", choices=("runs",), help="long runs with the physics peer")
+    parser.add_argument(
+        "--seconds", type=positive, default=720.0, metavar="S", help="of each run (default: 720)"
+    )
+    parser.add_argument(
+        "--runs", type=whole(1), default=3, metavar="N", help="how many runs (default: 3)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, metavar="N", help="of the first one (default: 0)"
+    )
+    parser.add_argument(
+        "--slowdown",
+        type=positive,
+        default=1.0,
+        metavar="X",
+        help="about how many real seconds a second of the arms takes: more than 1 where the "
+        "machine can't keep up (default: 1)",
+    )
+    parser.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/hardware"), metavar="DIR", help="the folder"
+    )
+    given = parser.parse_args(argv)
+    options = {} if given.preset is None else {"preset": given.preset}
+    runs = []
+    for seed in range(given.seed, given.seed + given.runs):
+        folder = given.output / f"run-{seed}"
+        runs.append(long_run(seed, given.seconds, given.slowdown, folder, options))
+        say(line(runs[-1]))
+        results = [attrs.asdict(each) for each in runs]
+        (given.output / "runs.json").write_text(to_json(results) + "\n")
+    say(f"wrote {given.output / 'runs.json'}")
+    return 0
+
+
+def line(run: LongRun) -> str:
+    """One run in one line."""
+    checked = ", ".join(
+        f"{arm} {report.violations} of {report.commands} commands outside the limits"
+        for arm, report in run.wire.items()
+    )
+    ended = "" if run.failure is None else f"; ended early: {run.failure}"
+    return (
+        f"seed {run.seed}: {run.deliveries} of {run.attempts} attempts delivered, "
+        f"{run.slowdown:g} times slower than real time; {checked}{ended}"
+    )
