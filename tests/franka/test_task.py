@@ -86,7 +86,7 @@ def test_the_plugin_registers_the_task_its_costs_and_its_simulator(host: Host) -
     assert plugin.distribution == "codi-franka"
     assert plugin.error is None
     assert plugin.registered["tasks"] == (TASK,)
-    assert plugin.registered["simulators"] == ("mujoco", "mujoco-warp")
+    assert plugin.registered["simulators"] == ("mujoco", "mujoco-warp", "isaacgym")
     assert isinstance(make_task(host, TASK), HandoffTask)
 
 

@@ -38,6 +38,9 @@ def codi_simulators() -> Iterator[SimulatorRecord]:
     yield SimulatorRecord(
         "mujoco-warp", "the same physics on a GPU, in MuJoCo Warp", _mujoco_warp, tasks=(TASK,)
     )
+    yield SimulatorRecord(
+        "isaacgym", "Isaac Gym Preview 4, in an interpreter of its own", _isaacgym, tasks=(TASK,)
+    )
 
 
 @hookimpl
@@ -97,6 +100,12 @@ def _mujoco_warp(resources: Resources, **options: Any) -> SimulatorMaker:
     from codi_franka.physics.warp_simulator import WarpMaker
 
     return WarpMaker(resources.device, **options)
+
+
+def _isaacgym(resources: Resources, **options: Any) -> SimulatorMaker:
+    from codi_franka.physics.isaac.simulator import WorkerMaker
+
+    return WorkerMaker(**{"device": resources.device, **options})
 
 
 def _pictures() -> Main:

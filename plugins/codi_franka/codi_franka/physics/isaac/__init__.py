@@ -1,0 +1,1 @@
+"""Isaac Gym, which lives in an interpreter of its own."""
