@@ -55,6 +55,9 @@ def codi_commands() -> Iterator[CommandRecord]:
     yield CommandRecord(
         "franka-pictures", "draw videos, film strips and paths of a handover run", _pictures
     )
+    yield CommandRecord("franka-check", "check all that a run with two arms needs", _check)
+    yield CommandRecord("franka-home", "bring both arms to where episodes start", _home)
+    yield CommandRecord("franka-recover", "clear the errors of both arms", _recover)
     yield CommandRecord("franka-markers", "write the sheet of markers to print", _markers)
     yield CommandRecord("franka-calibrate", "measure the cameras that see the cube", _calibrate)
 
@@ -86,6 +89,8 @@ def _fr3(
     left: str,
     right: str,
     cube: str = "auto",
+    cameras: str = "",
+    home: bool = False,
     safety: str = "full",
     force: float = 80.0,
     slowdown: float = 1.0,
@@ -93,7 +98,7 @@ def _fr3(
 ) -> Plant:
     from codi_franka.hardware.driver import fr3
 
-    return fr3(parts, resources, left, right, cube, safety, force, slowdown, period)
+    return fr3(parts, resources, left, right, cube, cameras, home, safety, force, slowdown, period)
 
 
 def _mujoco_warp(resources: Resources, **options: Any) -> SimulatorMaker:
@@ -140,5 +145,23 @@ def _tracking() -> Main:
 
 def _hardware() -> Main:
     from codi_franka.hardware.bench.command import main
+
+    return main
+
+
+def _check() -> Main:
+    from codi_franka.hardware.commands.check import main
+
+    return main
+
+
+def _home() -> Main:
+    from codi_franka.hardware.commands.home import main
+
+    return main
+
+
+def _recover() -> Main:
+    from codi_franka.hardware.commands.recover import main
 
     return main

@@ -23,7 +23,7 @@ class FakeArm:
         self.error: str | None = None  # raised by the next command
         self.silent = self.gone = self.closed = False
         self.recoverable, self.recoveries = True, 0
-        self.heard_at = 0.0
+        self.heard_at, self.force = 0.0, np.zeros(3)
 
     def read(self, now):
         if self.gone:
@@ -32,7 +32,7 @@ class FakeArm:
             self.heard_at = now
         position, nothing = self.position.copy(), np.zeros(7)
         return ArmReading(
-            self.heard_at, position, self.velocity.copy(), np.zeros(3), nothing, position
+            self.heard_at, position, self.velocity.copy(), self.force, nothing, position
         )
 
     def send(self, velocity):
@@ -44,6 +44,9 @@ class FakeArm:
         self.velocity = velocity.copy()
         self.sent.append(velocity.copy())
         self.times.append(now)
+
+    def errors(self):
+        return () if self.error is None else (self.error,)
 
     def recover(self):
         self.recoveries += 1
@@ -60,7 +63,7 @@ class FakeHand:
 
     def __init__(self, seconds=0.05, object_width=0.05):
         self.seconds, self.object_width = seconds, object_width
-        self.width, self.told = 0.08, []
+        self.width, self.most, self.told = 0.08, 0.08, []
         self.stuck, self.mute = threading.Event(), threading.Event()
         self.running = threading.Lock()
         self.overlaps = 0
@@ -68,7 +71,7 @@ class FakeHand:
     def read(self):
         while self.mute.is_set():
             time.sleep(0.01)
-        return HandReading(self.width, self.width < 0.08)
+        return HandReading(self.width, self.width < 0.08, self.most)
 
     def open(self):
         return self._move("open", 0.08)

@@ -206,10 +206,54 @@ def test_signals_stop_the_arms_smoothly(number):
     assert_smooth(cell)
 
 
-def test_a_stale_cube_is_told(monkeypatch):
+def test_a_stale_cube_is_told():
     cell = FakeCell()
     cell.cube.status, cell.cube.age = CubeStatus.STALE, 1.5
     with cell.plant() as plant:
         step = plant.observe(0.0)
     assert step.events["cube_status"] == [3.0]
-    assert step.events["cube_age_s"] == pytest.approx(1.5)
+    assert step.events["cube_age_s"] == pytest.approx(1.5, abs=0.1)
+
+
+def test_arms_wait_while_the_cube_is_lost_and_go_on_when_it_is_back():
+    cell = FakeCell()
+    with cell.plant() as plant:
+        plant.observe(0.0)
+        plant.command((chunk(0.1), chunk(0.1)), 0.0)
+        plant.observe(0.4)
+        cell.cube.status, cell.cube.pose = CubeStatus.LOST, np.full(7, np.nan)
+        step = plant.observe(0.5)
+        assert step.state.cube_position[0].tolist() == pytest.approx([-0.2, 0.1, 0.025])
+        assert plant.observe(0.9).state.cube_velocity.abs().max() == 0.0
+        assert not cell.arms[0].sent[-1].any()
+        cell.cube.status, cell.cube.pose = CubeStatus.SEEN, np.array([0, 0, 0.025, 1, 0, 0, 0.0])
+        plant.observe(1.0)
+        plant.observe(1.3)
+        assert np.abs(cell.arms[0].sent[-1]).max() > 0.05
+    assert_smooth(cell)
+
+
+def test_a_cube_that_was_never_seen_is_told_with_a_remedy():
+    cell = FakeCell()
+    cell.cube.status, cell.cube.pose = CubeStatus.LOST, np.full(7, np.nan)
+    with cell.plant() as plant, pytest.raises(PlantError, match="where the cube is, is unknown"):
+        plant.observe(0.0)
+
+
+def test_hands_give_way(monkeypatch):
+    """A contact reflex with default thresholds: the hand leaves before the arm trips."""
+    cell = FakeCell()
+    cell.arms[0].force = np.array([0.0, -30.0, 0.0])
+    with cell.plant() as plant:
+        plant.observe(0.0)
+        plant.command((chunk(0.1), chunk(0.1)), 0.0)
+        step = plant.observe(0.5)
+    moved = step.events["hand_position"][0] - plant_start()
+    assert moved[0, 1] < 0.0 < -moved[1, 1]
+    assert step.events["force_n"][0] == pytest.approx((30.0, 0.0))
+
+
+def plant_start():
+    """Where the hands are at home, (2, 3)."""
+    with FakeCell().plant() as plant:
+        return plant.observe(0.0).events["hand_position"][0]

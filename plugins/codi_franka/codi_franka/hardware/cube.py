@@ -46,10 +46,10 @@ class CubeSource(Protocol):
     """Tells where the cube is."""
 
     def estimate(self, now: float, hands: Hands) -> CubeEstimate:
-        """Where the cube is at a time [s] of the plant's clock; returns at once.
+        """Where the cube is at a time; returns at once.
 
         Args:
-            now: the time, not before the one that was asked for last.
+            now: the arms' seconds (:class:`ArmClock`), not before what was asked for last.
             hands: where the hands are then.
         """
         ...

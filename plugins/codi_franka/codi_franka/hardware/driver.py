@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
 import attrs
 
@@ -21,6 +23,7 @@ from codi_franka.hardware.arms.gripper_worker import GripperWorker
 from codi_franka.hardware.arms.link import ArmError
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, PeerCube, TrackingError
+from codi_franka.hardware.homing import AT_HOME, distance, go_home
 from codi_franka.hardware.plant import Cell, FrankaPlant
 from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import SafetySettings, safety_settings
@@ -37,6 +40,8 @@ def fr3(
     left: str,
     right: str,
     cube: str = "auto",
+    cameras: str = "",
+    home: bool = False,
     safety: str = "full",
     force: float = 80.0,
     slowdown: float = 1.0,
@@ -49,7 +54,10 @@ def fr3(
         resources: what is random derives from their seed.
         left: the left arm's address.
         right: the right arm's.
-        cube: where the cube's pose comes from: ``peer:PORT`` of a simulated cell.
+        cube: where the cube's pose comes from: a calibration file, whose cameras track it, or
+            ``peer:PORT`` of a simulated cell.
+        cameras: the devices of the file's cameras, ``NAME@DEVICE;NAME@DEVICE``.
+        home: whether the arms go to where episodes start by themselves, slowly.
         safety: the name of the safety settings; ``first-run`` moves at a tenth of the speed.
         force: at which both arms stop [N].
         slowdown: about how many real seconds a second of simulated arms takes.
@@ -66,9 +74,17 @@ def fr3(
     if slowdown != 1.0:
         print(f"simulated arms: a second of theirs takes about {slowdown:g} s, or more")
     with ExitStack() as opened:
-        source = cube_source(cube, hosts, clock, resources.seed)
+        source = cube_source(cube, cameras, hosts, clock, resources.seed)
         opened.callback(source.close)
         arms, hands = connect(hosts, clock, settings, opened)
+        if home:
+            go_home(arms, clock)
+        away = distance([arm.read(clock.seconds()) for arm in arms])
+        if away > AT_HOME:
+            raise PlantError(
+                f"the arms are {away:.2f} rad from where episodes start: bring them there with "
+                "`codi franka-home`"
+            )
         # What smooths the commands takes some of the time within which arms must be at rest.
         smoothing = ArmSettings().smoothing
         judged = attrs.evolve(settings, stop_seconds=settings.stop_seconds - smoothing)
@@ -136,20 +152,53 @@ def simulated(hosts: Mapping[str, str]) -> bool:
     return all(host.startswith("127.") for host in hosts.values())
 
 
-def cube_source(text: str, hosts: Mapping[str, str], clock: ArmClock, seed: int) -> CubeSource:
-    """What tells where the cube is, by the driver's option.
+def cube_source(
+    text: str, cameras: str, hosts: Mapping[str, str], clock: ArmClock, seed: int
+) -> CubeSource:
+    """What tells where the cube is, by the driver's options.
 
     Raises:
         UsageError: there is no such thing.
         PlantError: it does not answer.
+        CodiError: no calibration, or a camera that can't be opened.
     """
     kind, _, port = text.partition(":")
-    if kind == "auto" and simulated(hosts):
-        kind = "peer"
-    if kind != "peer" or not (port or str(PEER_PORT)).isdigit():
+    if kind == "peer" or (text == "auto" and simulated(hosts)):
+        if not (port or str(PEER_PORT)).isdigit():
+            raise UsageError(f"--driver fr3:cube={text}: the port must be a number")
+        address = ("127.0.0.1", int(port or PEER_PORT))
+        return PeerCube(address, TrackingError(), clock, seed)
+    if text == "auto" or not cameras:
         raise UsageError(
-            f"--driver fr3:cube={text}: write peer:PORT for a simulated cell that tells where its "
-            f"cube is (the port is {PEER_PORT} by default)"
+            "cameras must tell where the cube is: write --driver "
+            "fr3:...,cube=CALIBRATION_FILE,cameras=NAME@DEVICE;NAME@DEVICE. `codi "
+            "franka-calibrate` makes the file"
         )
-    address = ("127.0.0.1", int(port or PEER_PORT))
-    return PeerCube(address, TrackingError(), clock, seed)
+    return _tracked(Path(text), _devices(cameras), clock)
+
+
+def _devices(text: str) -> dict[str, int | str]:
+    """Cameras' devices by their names."""
+    pairs = [part.partition("@") for part in text.split(";")]
+    if not all(name and device for name, _, device in pairs):
+        raise UsageError(f"--driver fr3:cameras={text}: write NAME@DEVICE;NAME@DEVICE")
+    return {name: int(device) if device.isdigit() else device for name, _, device in pairs}
+
+
+def _tracked(path: Path, devices: Mapping[str, int | str], clock: ArmClock) -> CubeSource:
+    """The cube, followed with the cameras of a calibration file."""
+    from codi_franka.vision.calibration_file import load_cameras
+    from codi_franka.vision.cameras import OpenCvCamera
+    from codi_franka.vision.tracking import TrackedCube
+
+    models = {model.name: model for model in load_cameras(path)}
+    if set(models) != set(devices):
+        raise UsageError(
+            f"--driver fr3:cameras names {', '.join(devices)}, but {path} has calibrated "
+            f"{', '.join(models)}: name each once, with its device"
+        )
+    opening = {
+        name: partial(OpenCvCamera, name, devices[name], model.lens.size, clock.seconds)
+        for name, model in models.items()
+    }
+    return TrackedCube(list(models.values()), opening, clock.seconds)

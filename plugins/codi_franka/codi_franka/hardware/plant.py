@@ -58,7 +58,7 @@ class Cell:
 
 
 class FrankaPlant(Plant):
-    """Drives two arms; one world.
+    """Drives two arms; one world. While nobody knows where the cube is, they stand and wait.
 
     Its events are those of the environment, as well as they can be measured, and besides:
     ``force_n`` (B, 2) (the largest external force at each hand since the last control step),
@@ -82,6 +82,8 @@ class FrankaPlant(Plant):
         self._goal = torch.tensor([[*options.goal, CUBE_SIZE / 2]])
         self._bases = BaseFrames.of(ARMS)
         self._left_only: bool | None = None
+        self._known: CubeEstimate | None = None
+        self._waiting = False
         self._succeeded = False
         self._stream = Stream(cell.arms, self._wanted, cell.judge, cell.clock, cell.stream)
 
@@ -89,6 +91,8 @@ class FrankaPlant(Plant):
 
     def _wanted(self, readings: Sequence[ArmReading]) -> NDArray[np.float64]:
         now = self.clock.now()
+        if self._waiting:
+            return np.zeros((len(ARMS), 7))
         for hand, width in zip(self._cell.hands, self._actions.widths(now), strict=True):
             hand.want(float(width))
         return self._yield(self._actions.wanted(now, readings), readings)
@@ -111,7 +115,7 @@ class FrankaPlant(Plant):
         widths = [hand.width() for hand in self._cell.hands]
         arms = _arms(readings, widths)
         hands = hands_in_base(arms)
-        estimate = self._cell.cube.estimate(now, self._seen_hands(hands, widths))
+        estimate = self._locate(self._seen_hands(hands, widths))
         state = attrs.evolve(
             arms,
             cube_position=_tensor(estimate.pose[:3]),
@@ -119,8 +123,26 @@ class FrankaPlant(Plant):
             cube_velocity=_tensor(estimate.twist),
             goal=self._goal,
         )
-        events = self._events(state, hands, estimate, now)
+        events = self._events(state, hands, estimate)
         return Step(now, state, observe(state, ARMS, hands), events)
+
+    def _locate(self, hands: Hands) -> CubeEstimate:
+        """Where the cube is, or was when that could be told last; meanwhile the arms wait."""
+        estimate = self._cell.cube.estimate(self._cell.clock.seconds(), hands)
+        self._waiting = not estimate.status.usable
+        if self._waiting and self._known is None:
+            raise PlantError(
+                f"where the cube is, is unknown ({estimate.status.value}): put it where cameras "
+                "see it, and check them with `codi franka-check --calibration PATH`"
+            )
+        if not self._waiting:
+            self._known = estimate
+        assert self._known is not None
+        return attrs.evolve(
+            self._known,
+            status=estimate.status,
+            twist=np.zeros(6) if self._waiting else self._known.twist,
+        )
 
     def _check(self) -> None:
         """Raise what somebody must be told of."""
@@ -143,7 +165,7 @@ class FrankaPlant(Plant):
         )
 
     def _events(
-        self, state: FrankaState, hands: HandState, estimate: CubeEstimate, now: float
+        self, state: FrankaState, hands: HandState, estimate: CubeEstimate
     ) -> dict[str, NDArray[np.generic]]:
         cube, tally = state.cube_position[0].numpy(), self._stream.tally()
         if self._left_only is None:
@@ -177,7 +199,7 @@ class FrankaPlant(Plant):
             "stream_gap_s": np.array([tally.longest_gap]),
             "recovered": np.array([self._stream.recovered]),
             "cube_status": np.array([float(STATUSES.index(estimate.status))]),
-            "cube_age_s": np.array([now - estimate.time]),
+            "cube_age_s": np.array([self._cell.clock.seconds() - estimate.time]),
         }
         return {name: np.asarray(value) for name, value in events.items()}
 

@@ -141,6 +141,12 @@ class FrankyArm:
         )
         self._move(self._franky.JointVelocityWaypointMotion([waypoint]))
 
+    def errors(self) -> tuple[str, ...]:
+        """The names of the errors that it has now."""
+        errors = self._robot.state.current_errors
+        names = [name for name in dir(errors) if not name.startswith("_")]
+        return tuple(name for name in names if getattr(errors, name) is True)
+
     def recover(self) -> bool:
         """Clear the arm's error."""
         try:
@@ -157,11 +163,6 @@ class FrankyArm:
                 self._robot.join_motion(timeout=1.0)
         except Exception:
             return  # it has stopped by itself, or its watchdog stops it
-
-    @property
-    def success_rate(self) -> float:
-        """The share of commands that the arm received in time lately; 0 while nothing moves it."""
-        return float(self._robot.state.control_command_success_rate)
 
     def _set_up(self) -> None:
         robot, settings = self._robot, self._settings
@@ -206,7 +207,7 @@ class FrankyHand:
     def read(self) -> HandReading:
         """Measure."""
         state = self._hand.state
-        return HandReading(float(state.width), bool(state.is_grasped))
+        return HandReading(float(state.width), bool(state.is_grasped), float(state.max_width))
 
     def open(self) -> bool:
         """Open."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 
 import attrs
@@ -58,6 +60,7 @@ class GripperWorker:
         self._read_at = self._now()
         self._reading: HandReading | None = None
         self._failures = 0
+        self._homing: Future[bool] | None = None
         self._wake, self._ended = threading.Event(), threading.Event()
         self._threads = [
             threading.Thread(target=target, name=f"{what} of the {name} hand", daemon=True)
@@ -77,6 +80,12 @@ class GripperWorker:
         if closed is not self._wanted_closed and now - self._changed >= LATCH:
             self._wanted_closed, self._changed = closed, now
             self._wake.set()
+
+    def home(self) -> bool:
+        """Have the hand learn how far it opens, and wait for it; whether that worked."""
+        self._homing = Future()
+        self._wake.set()
+        return self._homing.result()
 
     def look(self) -> HandNow:
         """What is known of the hand now; returns at once."""
@@ -114,19 +123,27 @@ class GripperWorker:
         while not self._ended.is_set():
             self._wake.wait()
             self._wake.clear()
+            if self._homing is not None and not self._homing.done():
+                self._homing.set_result(self._told(self._hand.home))
             while not self._ended.is_set() and self._wanted_closed is not self._is_closed:
                 self._command(bool(self._wanted_closed))
 
     def _command(self, closed: bool) -> None:
-        self._began = self._now()
-        try:
-            done = self._hand.close_on_object() if closed else self._hand.open()
-        except Exception:  # the library has no common class for its errors; the hand may come back
-            done = False
-            self._ended.wait(READ_PERIOD)
+        done = self._told(self._hand.close_on_object if closed else self._hand.open)
         self._failures += not done
         # A grasp of nothing "fails", too, and is not tried again before it is asked for anew.
-        self._is_closed, self._began = closed, None
+        self._is_closed = closed
+
+    def _told(self, command: Callable[[], bool]) -> bool:
+        """Tell the hand something, and wait for it; whether it did that."""
+        self._began = self._now()
+        try:
+            return command()
+        except Exception:  # the library has no common class for its errors; the hand may come back
+            self._ended.wait(READ_PERIOD)
+            return False
+        finally:
+            self._began = None
 
     def _watch(self) -> None:
         while not self._ended.is_set():

@@ -57,6 +57,10 @@ class ArmLink(Protocol):
         """
         ...
 
+    def errors(self) -> tuple[str, ...]:
+        """The names of the errors that it has now."""
+        ...
+
     def recover(self) -> bool:
         """Clear the arm's error; whether that was possible. The arm is at rest."""
         ...
@@ -73,10 +77,12 @@ class HandReading:
     Attributes:
         width: between the fingers [m].
         holds: whether it says that it holds something.
+        most: how far it opens [m], as far as it knows: little before it was homed.
     """
 
     width: float
     holds: bool
+    most: float
 
 
 class HandLink(Protocol):

@@ -1,0 +1,1 @@
+"""``codi franka-check``, ``codi franka-home`` and ``codi franka-recover``."""
