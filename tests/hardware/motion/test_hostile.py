@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from codi_franka.hardware.safety.layer import SafetyLayer
+from codi_franka.hardware.safety.settings import safety_settings
+from codi_franka.hardware.safety.verdict import Reason
 from codi_franka.hardware.trials import judge
 from codi_franka.hardware.trials.hostile import KINDS, hostile_trial
 from codi_franka.hardware.trials.ideal_arms import IdealArms
+from codi_franka.robot.cell import ARMS
+from codi_franka.robot.clearance import arm_clearance
+from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.frames import BaseFrames
+from codi_franka.robot.kinematics import joint_origins
 
 
 def check(findings):
@@ -19,6 +30,15 @@ def check(findings):
 
 def test_hostile_sequences_break_no_published_limit_and_end_at_rest_in_time():
     check(hostile_trial(len(KINDS), seed=11, seconds=0.3))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=3, deadline=None)
+def test_two_arms_never_come_nearer_than_the_guards_distance(seed):
+    """Both hands are drawn to one place."""
+    findings = hostile_trial(1, seed, seconds=1.2, periods=(0.01,), kinds=("together",))
+    assert findings.clearance > 0.0
+    assert findings.violations == judge.NONE
 
 
 @pytest.mark.slow
@@ -56,3 +76,27 @@ def test_the_judge_sees_positions_beyond_their_limits():
     for speed in (0.04, 0.08, 0.08, 0.04, 0.0):
         arms.send(np.array([[speed, *[0.0] * 6], [0.0] * 7]))
     assert arms.violations()["position"] == pytest.approx(0.0017)
+
+
+@pytest.mark.parametrize("sideways", [0.0, 0.25])
+def test_two_hands_that_want_into_one_place_stop_short_of_each_other(sideways):
+    settings = safety_settings()
+    arms = IdealArms(period=0.01)
+    layer = SafetyLayer(settings, arms.period)
+    layer.reset(arms.readings())
+    controller, wanted = EndEffectorController(), torch.zeros(2, 6, dtype=torch.float64)
+    separated = False
+    while arms.time < 2.0:
+        wanted[:, 0], wanted[:, 1] = 0.4, torch.tensor((sideways, -sideways))
+        velocities = controller.joint_velocity(torch.from_numpy(arms.positions), wanted).numpy()
+        verdict = layer.admit(velocities, arms.readings())
+        separated |= any(each.reason is Reason.SEPARATION for each in verdict.rejections)
+        arms.send(verdict.velocities)
+    origins = joint_origins(torch.from_numpy(np.array(arms.path)))
+    tool, wrist, elbow = BaseFrames.of(ARMS, dtype=torch.float64).arms_to_world(
+        (origins[:, :, 7], origins[:, :, 4], origins[:, :, 3])
+    )
+    clearance = arm_clearance((tool, wrist, elbow))
+    assert separated
+    assert settings.arm_distance < clearance.min() < settings.arm_distance + 0.05
+    assert arms.violations() == judge.NONE

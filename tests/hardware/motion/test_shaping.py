@@ -146,15 +146,18 @@ def test_a_joint_beyond_its_limit_may_stay_or_come_back_but_goes_no_further():
     assert motion.position[0] < PUBLISHED.highest[0]
 
 
-@given(SEEDS)
+@given(SEEDS, PERIODS)
 @settings(max_examples=20, deadline=None)
-def test_the_foreseen_resting_place_is_where_arms_rest(seed):
+def test_the_foreseen_resting_place_is_where_arms_rest(seed, period):
     rng = np.random.default_rng(seed)
-    shaper = Shaper(MotionLimits.of(0.005, 0.2))
-    _, motion = shaped(shaper, np.array(HOME), np.repeat(rng.uniform(-0.4, 0.4, (4, 7)), 8, 0))
-    foreseen = shaper.rest_positions(motion)
-    _, motions = brought_to_rest(shaper, motion, 60)
-    np.testing.assert_allclose(motions[-1].position, foreseen, atol=5e-3)
+    limits = MotionLimits.of(period, 0.2)
+    middle = np.tile((PUBLISHED.lowest + PUBLISHED.highest) / 2, (20, 1))
+    velocity = rng.uniform(-1.0, 1.0, (20, 7)) * rng.random((20, 1)) * limits.joints.speed
+    acceleration = rng.uniform(-1.0, 1.0, (20, 7)) * rng.random((20, 1)) * limits.acceleration
+    motion = Motion(middle, velocity, acceleration)
+    foreseen = Shaper(limits).rest_positions(motion)
+    _, motions = brought_to_rest(Shaper(limits), motion, round(0.3 / period))
+    np.testing.assert_allclose(motions[-1].position, foreseen, atol=4e-3)
 
 
 @pytest.mark.slow

@@ -77,18 +77,27 @@ class Shaper:
         return self._advance(motion, np.zeros_like(motion.velocity), self.limits.braking)
 
     def rest_positions(self, motion: Motion) -> Array:
-        """Where arms come to rest if they are stopped now, (..., 7) [rad], to about 1 mrad."""
-        limits = self.limits
-        jerk, braking = limits.jerk, limits.braking
-        # First to a constant velocity, then along a straight line of joint velocities to zero.
-        undoing = _largest(motion.acceleration) / jerk
-        position = motion.position + undoing * (motion.velocity + motion.acceleration * undoing / 3)
-        velocity = motion.velocity + motion.acceleration * undoing / 2
-        speed = _largest(velocity)
-        long = speed / (2 * braking) + braking / (2 * jerk)
-        short = np.sqrt(speed / jerk)
-        seconds = np.where(speed > braking**2 / jerk, long, short)
-        return position + velocity * (seconds + limits.period / 2)
+        """Where arms come to rest if they are stopped now, (..., 7) [rad], to some mrad.
+
+        A stop turns the acceleration until it is against the velocity, keeps it as long as there is
+        velocity enough, and lets it go. Limits of position, which shorten the way, are left out.
+        """
+        jerk = self.limits.jerk
+        speed = _largest(motion.velocity)
+        fastest = np.abs(motion.velocity).argmax(-1, keepdims=True)
+        along = np.take_along_axis(motion.acceleration, fastest, -1)
+        # The largest deceleration: what a short stop gets to, if not the limit.
+        most = np.minimum(self.limits.braking, np.sqrt(jerk * speed + along**2 / 2))
+        turned = -motion.velocity * (most / np.maximum(speed, _TINY))
+        seconds = _largest(turned - motion.acceleration) / jerk
+        way = seconds * (motion.velocity + seconds * (motion.acceleration / 3 + turned / 6))
+        velocity = motion.velocity + seconds / 2 * (motion.acceleration + turned)
+        left, last = _largest(velocity), most**2 / (2 * jerk)
+        long = (left**2 - last**2) / (2 * np.maximum(most, _TINY)) + last * most / (3 * jerk)
+        short = left * np.sqrt(2 * left / jerk) / 3
+        way = way + velocity / np.maximum(left, _TINY) * np.where(left > last, long, short)
+        # The first change comes at once, not little by little over a period.
+        return motion.position + way - self.limits.period / 2 * motion.velocity
 
     def velocity_bounds(self, positions: Array) -> tuple[Array, Array]:
         """The lowest and the highest velocity (..., 7) [rad/s] that may be wanted at positions."""

@@ -40,6 +40,10 @@ _OLDEST = 0.05
 """[s] The age of what an arm says about itself, at most."""
 _SWEEPS = 3
 """Over the bounds that want to bend a command: each may undo a little of what others did."""
+_INSIDE = 1e-3
+"""[m] Of a bound, arms must be able to come to rest,"""
+_INSIDE_MOVING = 4e-3
+"""[m s/rad] and so much further, for each rad/s: where they will is known that well."""
 _CLOSER = 1e-6
 """[m] By which an arm that is beyond a bound may come to rest further beyond it: rounding."""
 _ANY_SPEED = 1e6
@@ -220,11 +224,12 @@ class SafetyLayer:
     def _bent(self, wanted: Array, found: list[Rejection]) -> Array:
         """Velocities that bring no resting place over a bound."""
         settings, distances = self.settings, self._left[1]
-        near = distances - settings.buffer < settings.hand_speed / settings.approach_gain
+        room = distances - settings.buffer - self._reserve()
+        near = room < settings.hand_speed / settings.approach_gain
         if not near.any():
             return wanted
         slopes = self.geometry.slopes(self.shaper.rest_positions(self._now))
-        slowest = np.minimum(-settings.approach_gain * (distances - settings.buffer), 0.0)
+        slowest = np.minimum(-settings.approach_gain * room, 0.0)
         bent = wanted.reshape(-1).copy()
         for _ in range(_SWEEPS):
             for bound in np.flatnonzero(near):
@@ -239,7 +244,7 @@ class SafetyLayer:
     def _kept_inside(self, candidate: Motion, found: list[Rejection]) -> Motion:
         """The candidate, or braking for arms that couldn't stop before a bound any more."""
         # An arm that is beyond a bound already may stay there.
-        least = np.minimum(self._left.min(0), 0.0) - _CLOSER
+        least = np.minimum(self._left.min(0), self._reserve()) - _CLOSER
         motion, braking = candidate, np.zeros(len(ARMS), dtype=bool)
         self._left = self._distances(motion)
         while not braking.all():
@@ -252,6 +257,12 @@ class SafetyLayer:
             motion = _chosen(braking[:, None], self.shaper.to_rest(self._now), candidate)
             self._left = self._distances(motion)
         return motion
+
+    def _reserve(self) -> Array:
+        """How far inside of each bound arms must be able to come to rest, (C,) [m]."""
+        speeds = np.abs(self._now.velocity).max(-1)
+        reserve: Array = _INSIDE + _INSIDE_MOVING * (self.geometry.owners * speeds).max(-1)
+        return reserve
 
     def _distances(self, motion: Motion) -> Array:
         """How far arms are inside of all bounds now, and where they rest if stopped: (2, C) [m]."""

@@ -45,7 +45,7 @@ class SafetySettings:
     """[m]"""
     base_distance: float = _number(0.14)
     """[m] Of the tool centre point from its own base's axis."""
-    hand_height: float = _number(0.014)
+    hand_height: float = _number(0.013)
     """[m] Of the tool centre point above the table, which fingertips touch at 0.012."""
     link_clearance: float = _number(0.02)
     """[m] Between the table and the capsules of forearm and wrist."""
@@ -53,8 +53,8 @@ class SafetySettings:
     """[m] Between the two arms' capsules, as the separation guard of the simulation keeps it."""
     approach_gain: float = _number(4.0)
     """[1/s] How fast such a distance may be used up, per metre left."""
-    buffer: float = _number(0.01)
-    """[m] From which distance on nothing may come nearer, before the hard limit."""
+    buffer: float = _number(0.002)
+    """[m] How much earlier than at the hard limit nothing may come nearer any more."""
 
     contact_force: float = _number(20.0)
     """[N] From here on an arm moves slowly."""
@@ -101,7 +101,7 @@ class SafetySettings:
 
 
 PRESETS: dict[str, Callable[[], SafetySettings]] = {
-    "first-run": lambda: SafetySettings(speed=0.1, hand_speed=0.55),
+    "first-run": lambda: SafetySettings(speed=0.1),
     "normal": SafetySettings,
     "full": lambda: SafetySettings(stop_seconds=0.3),
 }

@@ -6,7 +6,7 @@ Nothing here is sent to an arm: it is how the layer itself is put to the test.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -29,7 +29,7 @@ Commands = Iterator[object]
 
 _SHAPE = (len(ARMS), 7)
 _SPEEDS = np.array(VELOCITY_LIMIT)
-_PERIODS = (0.002, 0.005, 0.01)
+PERIODS = (0.002, 0.005, 0.01)
 """[s] Between commands."""
 _ACTION = 0.1
 """[s] One action's time."""
@@ -162,6 +162,8 @@ def hostile_trial(
     sequences: int,
     seed: int = 0,
     seconds: float = 0.4,
+    periods: Sequence[float] = PERIODS,
+    kinds: Sequence[str] = tuple(KINDS),
     tell: Callable[[int, Findings], None] = lambda number, findings: None,
 ) -> Findings:
     """Run hostile sequences through fresh safety layers.
@@ -170,18 +172,22 @@ def hostile_trial(
         sequences: how many.
         seed: of the sequences; sequence i is the same in any trial of that seed.
         seconds: how long each is; then both arms are stopped.
+        periods: between commands [s]; one of them for each sequence.
+        kinds: of :data:`KINDS`, in turn.
         tell: called with the number of each and the findings so far.
     """
     findings = Findings()
     for number in range(sequences):
         rng = np.random.default_rng((seed, number))
-        findings.join(_sequence(list(KINDS)[number % len(KINDS)], rng, seconds))
+        findings.join(_sequence(kinds[number % len(kinds)], rng, seconds, periods))
         tell(number, findings)
     return findings
 
 
-def _sequence(kind: str, rng: np.random.Generator, seconds: float) -> Findings:
-    period = float(rng.choice(_PERIODS))
+def _sequence(
+    kind: str, rng: np.random.Generator, seconds: float, periods: Sequence[float]
+) -> Findings:
+    period = float(rng.choice(periods))
     settings = PRESETS[rng.choice(list(PRESETS))]()
     layer = SafetyLayer(settings, period)
     arms = IdealArms(_start(rng, layer), period, delay=int(rng.integers(0, 3)))
