@@ -97,7 +97,7 @@ def test_a_step_becomes_a_ramp_that_ends_at_what_was_wanted_and_does_not_pass_it
 
 
 @given(SEEDS, PERIODS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_direction_is_kept_from_rest_to_rest(seed, period):
     rng = np.random.default_rng(seed)
     shaper = Shaper(MotionLimits.of(period, 0.2))
