@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codi_franka.hardware.bench.wire import ACCELERATION, JERK, SPEED, check_commands, read_commands
+from codi_franka.hardware.bench.wire import check_commands, read_commands
 from codi_franka.hardware.motion.limits import PUBLISHED
+from codi_franka.hardware.trials.judge import ACCELERATION, JERK, SPEED
 from codi_franka.robot.controller import HOME
 
 JOINT = 3

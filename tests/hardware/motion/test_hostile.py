@@ -1,16 +1,20 @@
 """Hostile commands through the whole layer; ``hostile_trial`` runs any number of them."""
 
+import json
+
+import attrs
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codi_franka.hardware.bench.command import main
 from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import safety_settings
 from codi_franka.hardware.safety.verdict import Reason
 from codi_franka.hardware.trials import judge
-from codi_franka.hardware.trials.hostile import KINDS, hostile_trial
+from codi_franka.hardware.trials.hostile import KINDS, Findings, hostile_trial
 from codi_franka.hardware.trials.ideal_arms import IdealArms
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import arm_clearance
@@ -20,10 +24,7 @@ from codi_franka.robot.kinematics import joint_origins
 
 
 def check(findings):
-    assert findings.violations == judge.NONE
-    assert findings.longest_stop <= 1.0 + 1e-9
-    assert findings.clearance > 0.0  # the arms never come nearer than the guard's distance
-    assert findings.height > 0.0
+    assert findings.harmless, findings.summary
     assert findings.stops["not-finite"] + findings.stops["silence"] > 0
     assert findings.rejections.keys() >= {"speed", "hand-speed", "acceleration", "command"}
 
@@ -37,13 +38,29 @@ def test_hostile_sequences_break_no_published_limit_and_end_at_rest_in_time():
 def test_two_arms_never_come_nearer_than_the_guards_distance(seed):
     """Both hands are drawn to one place."""
     findings = hostile_trial(1, seed, seconds=1.2, periods=(0.01,), kinds=("together",))
-    assert findings.clearance > 0.0
-    assert findings.violations == judge.NONE
+    assert findings.harmless, findings.summary
 
 
 @pytest.mark.slow
 def test_a_hundred_hostile_sequences():
     check(hostile_trial(100, seed=12, seconds=0.3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"violations": {**judge.NONE, "jerk": 12.0}}, "broken: jerk by 12,"),
+        ({"longest_stop": 1.1}, "110 % of what it may take"),
+        ({"clearance": -0.001}, "-1.0 mm more than needed between the arms"),
+        ({"height": -0.002}, "-2.0 mm above the table"),
+    ],
+)
+def test_findings_that_are_not_harmless_say_why(changes, words):
+    good = Findings(clearance=0.01, height=0.01)
+    assert good.harmless and "limits kept" in good.summary
+    bad = attrs.evolve(good, **changes)
+    assert not bad.harmless
+    assert words in bad.summary
 
 
 def test_a_trials_sequences_are_the_same_each_time():
@@ -100,3 +117,11 @@ def test_two_hands_that_want_into_one_place_stop_short_of_each_other(sideways):
     assert separated
     assert settings.arm_distance < clearance.min() < settings.arm_distance + 0.05
     assert arms.violations() == judge.NONE
+
+
+def test_the_job_writes_what_it_found(tmp_path, capsys):
+    assert main(["hostile", "--sequences", "3", "--output", str(tmp_path)]) == 0
+    written = json.loads((tmp_path / "hostile.json").read_text())
+    assert written["sequences"] == 3
+    assert written["violations"] == judge.NONE
+    assert "published limits kept" in capsys.readouterr().out

@@ -13,10 +13,12 @@ from codi_core.commands.output import say
 from codi_core.files.durable import to_json
 from codi_core.quantities import positive, whole
 from codi_franka.hardware.bench.runs import LongRun, long_run
+from codi_franka.hardware.trials.hostile import Findings, hostile_trial
 
 PROG = "codi-bench hardware"
 EXAMPLES = """examples:
   codi-bench hardware runs --seconds 720 --runs 3 --slowdown 1
+  codi-bench hardware hostile --sequences 10000
   codi-bench hardware runs --seconds 60 --runs 1 --slowdown 3 --preset fast
 """
 
@@ -30,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "checkout. Their environments are made in .peers/ when they are needed first.",
         epilog=EXAMPLES,
     )
-    parser.add_argument("what", choices=("runs",), help="long runs with the physics peer")
+    parser.add_argument(
+        "what",
+        choices=("runs", "hostile"),
+        help="long runs with the physics peer; hostile commands through the safety layer alone",
+    )
     parser.add_argument(
         "--seconds", type=positive, default=720.0, metavar="S", help="of each run (default: 720)"
     )
@@ -48,11 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="about how many real seconds a second of the arms takes: more than 1 where the "
         "machine can't keep up (default: 1)",
     )
+    parser.add_argument(
+        "--sequences",
+        type=whole(1),
+        default=10_000,
+        metavar="N",
+        help="how many hostile ones (default: 10000)",
+    )
     parser.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
     parser.add_argument(
         "--output", type=Path, default=Path("runs/hardware"), metavar="DIR", help="the folder"
     )
     given = parser.parse_args(argv)
+    if given.what == "hostile":
+        return hostile(given.sequences, given.seed, given.output)
     options = {} if given.preset is None else {"preset": given.preset}
     runs = []
     for seed in range(given.seed, given.seed + given.runs):
@@ -63,6 +78,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         (given.output / "runs.json").write_text(to_json(results) + "\n")
     say(f"wrote {given.output / 'runs.json'}")
     return 0
+
+
+def hostile(sequences: int, seed: int, output: Path) -> int:
+    """Hostile commands through the safety layer, judged by what Franka publishes."""
+
+    def tell(number: int, findings: Findings) -> None:
+        if (number + 1) % 500 == 0:
+            say(f"{number + 1} sequences: {findings.summary}")
+
+    findings = hostile_trial(sequences, seed, tell=tell)
+    say(f"{sequences} sequences, {findings.periods} commands: {findings.summary}")
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "hostile.json"
+    path.write_text(to_json(attrs.asdict(findings)) + "\n")
+    say(f"wrote {path}")
+    return 0 if findings.harmless else 1
 
 
 def line(run: LongRun) -> str:

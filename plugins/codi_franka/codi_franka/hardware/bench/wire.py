@@ -1,7 +1,6 @@
 """An independent look at what arrived at the wire: every command against the published limits.
 
-It shares nothing with what made the commands: neither code nor numbers. The numbers are those of
-Franka's page "Robot and interface specifications" for the Franka Research 3.
+It shares nothing with what made the commands: neither code nor numbers.
 """
 
 from __future__ import annotations
@@ -12,38 +11,21 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_franka.hardware.trials.judge import (
+    ACCELERATION,
+    HIGHEST,
+    JERK,
+    LOWEST,
+    WIRE,
+    velocity_limits,
+)
+
 Array = NDArray[np.float64]
 
 ROW = 17
 """Numbers in a record's row: the peer's tick, the message that is answered, whether the motion
 ends, joint velocities (7), joint positions (7)."""
 
-SPEED = np.array([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26])
-"""[rad/s]"""
-ACCELERATION = 10.0
-"""[rad/s²]"""
-JERK = 5000.0
-"""[rad/s³]"""
-LOWEST = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
-HIGHEST = np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159])
-"""[rad]"""
-_UPPER = np.array(
-    [
-        [2.75010, 1.79180, 2.90650, -0.14580, 2.81010, 4.52050, 3.01960],
-        [12.0, 5.17, 7.0, 8.0, 34.0, 11.0, 34.0],
-        [-0.30, -0.20, -0.20, -0.30, -0.35, -0.35, -0.35],
-    ]
-)
-_LOWER = np.array(
-    [
-        [-2.750100, -1.79180, -2.90650, -3.04810, -2.81010, 0.54092, -3.01960],
-        [12.0, 5.17, 7.0, 8.0, 34.0, 11.0, 34.0],
-        [-0.30, -0.20, -0.20, -0.30, -0.35, -0.35, -0.35],
-    ]
-)
-"""Of the velocity limits' curves: the end, the factor under the root, what is added."""
-PERIOD = 0.001
-"""[s] Between two messages."""
 _ROUNDING = 1e-9
 
 
@@ -92,11 +74,12 @@ def check_commands(rows: Array) -> WireReport:
     steps = np.diff(moving[:, 1])
     # A motion starts from rest, and may begin anew at the next message or much later.
     starts = np.concatenate(([True], (steps <= 0) | (steps > 50)))
-    allowed = np.where(velocity >= 0, *_bounds(position))
+    lower, upper = velocity_limits(position)
+    allowed = np.where(velocity >= 0, upper, -lower)
     speed = np.abs(velocity) / np.maximum(allowed, 1e-6)
-    seconds = np.maximum(steps, 1.0) * PERIOD
+    seconds = np.maximum(steps, 1.0) * WIRE
     before = np.where(starts[:, None], 0.0, np.vstack((np.zeros(7), velocity[:-1])))
-    lasted = np.where(starts, PERIOD, np.concatenate(([PERIOD], seconds)))
+    lasted = np.where(starts, WIRE, np.concatenate(([WIRE], seconds)))
     acceleration = (velocity - before) / lasted[:, None]
     earlier = np.where(starts[:, None], 0.0, np.vstack((np.zeros(7), acceleration[:-1])))
     jerk = (acceleration - earlier) / lasted[:, None]
@@ -113,12 +96,3 @@ def check_commands(rows: Array) -> WireReport:
         position=int(outside.sum()),
         highest=(worst[0], worst[1], worst[2]),
     )
-
-
-def _bounds(position: Array) -> tuple[Array, Array]:
-    """The highest speeds upwards and downwards (T, 7) [rad/s] at positions (T, 7) [rad]."""
-    end, factor, offset = _UPPER
-    up = offset + np.sqrt(np.maximum(0.0, factor * (end - position)))
-    end, factor, offset = _LOWER
-    down = offset + np.sqrt(np.maximum(0.0, factor * (position - end)))
-    return np.clip(up, 0.0, SPEED), np.clip(down, 0.0, SPEED)

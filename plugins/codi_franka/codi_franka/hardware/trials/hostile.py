@@ -31,6 +31,7 @@ _SHAPE = (len(ARMS), 7)
 _SPEEDS = np.array(VELOCITY_LIMIT)
 PERIODS = (0.002, 0.005, 0.01)
 """[s] Between commands."""
+_ROUNDING = 1e-9
 _ACTION = 0.1
 """[s] One action's time."""
 
@@ -144,6 +145,23 @@ class Findings:
     height: float = float("inf")
     stops: Counter[str] = attrs.field(factory=Counter)
     rejections: Counter[str] = attrs.field(factory=Counter)
+
+    @property
+    def harmless(self) -> bool:
+        """Whether all limits and distances were kept, and all stops were in time."""
+        kept = self.violations == judge.NONE and min(self.clearance, self.height) > 0.0
+        return kept and self.longest_stop <= 1.0 + _ROUNDING
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        broken = [f"{name} by {value:.3g}" for name, value in self.violations.items() if value]
+        kept = "broken: " + ", ".join(broken) if broken else "kept"
+        return (
+            f"published limits {kept}, longest stop {100 * self.longest_stop:.0f} % of what it may "
+            f"take, {1e3 * self.clearance:.1f} mm more than needed between the arms and "
+            f"{1e3 * self.height:.1f} mm above the table"
+        )
 
     def join(self, other: Findings) -> None:
         """Add those of other sequences."""

@@ -1,4 +1,8 @@
-"""What an FR3 would say about commands. It shares no code, and no number, with what made them."""
+"""What an FR3 would say about commands. It shares no code, and no number, with what made them.
+
+The numbers are those of Franka's page "Robot and interface specifications" for the FR3, typed in
+once more.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,9 @@ Array = NDArray[np.float64]
 WIRE = 1e-3
 """[s] An FR3 takes one command each millisecond."""
 
-# Franka's documentation of the FR3, typed in once more: position limits [rad], and for each joint
-# the velocity limit, its offset, twice its deceleration and where its two curves end.
-_LOWEST = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
-_HIGHEST = np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159])
+LOWEST = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
+HIGHEST = np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159])
+"""[rad]"""
 _CURVES = (
     (2.62, 0.30, 12.0, 2.7501, 2.7501),
     (2.62, 0.20, 5.17, 1.7918, 1.7918),
@@ -23,7 +26,13 @@ _CURVES = (
     (4.18, 0.35, 11.0, 4.5205, -0.54092),
     (5.26, 0.35, 34.0, 3.0196, 3.0196),
 )
-_ACCELERATION, _JERK = 10.0, 5000.0
+"""Of each joint: the velocity limit, its offset, twice its deceleration, where the curves end."""
+SPEED = np.array([curve[0] for curve in _CURVES])
+"""[rad/s] Far from the position limits."""
+ACCELERATION = 10.0
+"""[rad/s²]"""
+JERK = 5000.0
+"""[rad/s³]"""
 _ROUNDING = 1e-9
 """The share of a limit that differences of rounded numbers may be off."""
 
@@ -69,10 +78,10 @@ def violations(start: Array, sent: Array) -> dict[str, float]:
     position = start + WIRE * np.cumsum((from_rest[1:] + from_rest[:-1]) / 2, 0)
     lower, upper = velocity_limits(position)
     excess = {
-        "position": np.maximum(position - _HIGHEST, _LOWEST - position),
+        "position": np.maximum(position - HIGHEST, LOWEST - position),
         "velocity": np.maximum(sent - upper, lower - sent),
-        "acceleration": np.abs(acceleration) - _ACCELERATION * (1 + _ROUNDING),
-        "jerk": np.abs(jerk) - _JERK * (1 + _ROUNDING),
+        "acceleration": np.abs(acceleration) - ACCELERATION * (1 + _ROUNDING),
+        "jerk": np.abs(jerk) - JERK * (1 + _ROUNDING),
     }
     return {name: max(0.0, float(value.max())) for name, value in excess.items()}
 
