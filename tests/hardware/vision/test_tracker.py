@@ -250,3 +250,26 @@ def test_a_cube_knocked_out_of_the_hand_is_found_again():
 def test_poses_are_inverted():
     pose = on_table(0.1, 0.2, 0.3)
     assert inverse(pose) @ pose == pytest.approx(np.eye(4))
+
+
+def test_one_small_marker_refines_what_is_known_and_never_changes_it():
+    vague = np.diag([0.008**2] * 3 + [0.02**2] * 3)
+
+    def weak(pose):
+        return Fit(pose, vague, 0.2, 1, 1)
+
+    play = Play()
+    for _ in range(6):
+        play.tick()
+        play.tracker.see(play.time, weak(on_table()))
+    assert play.now.status is CubeStatus.LOST
+    play.see(on_table(), 5)
+    for _ in range(6):
+        play.tick()
+        play.tracker.see(play.time, weak(on_table(0.2)))
+    assert play.now.pose[0] == pytest.approx(0.0, abs=2e-3)
+    assert play.now.cause is Cause.HIDDEN
+    play.tick()
+    play.tracker.see(play.time, weak(on_table(0.004)))
+    assert play.now.status is CubeStatus.SEEN
+    assert not Fit(on_table(), SPREAD, 0.2, 1, 1).weak  # near, and so large in the picture

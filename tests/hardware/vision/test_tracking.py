@@ -6,6 +6,8 @@ import attrs
 import numpy as np
 import pytest
 
+from codi_core.errors import CodiError
+from codi_franka.vision.calibration_file import Calibrated, CameraEntry, write_entries
 from codi_franka.vision.camera_model import CameraModel
 from codi_franka.vision.cameras import Frame, Health
 from codi_franka.vision.estimate import Cause, CubeStatus
@@ -13,7 +15,7 @@ from codi_franka.vision.fit import Fit, Refusal
 from codi_franka.vision.hands import HandPoses
 from codi_franka.vision.measuring.situations import WRIST_CAMERAS
 from codi_franka.vision.poses import difference, from_pose, moved
-from codi_franka.vision.tracking import TrackedCube, Tracking
+from codi_franka.vision.tracking import TrackedCube, Tracking, track_with
 from tests.hardware.vision.synthetic import BACK, FRONT, READY, on_table, picture_of
 
 CAMERAS = [FRONT, BACK]
@@ -235,3 +237,25 @@ def test_the_cube_leaves_the_table(stage):
     wait_for(stage, CubeStatus.STALE, Cause.HIDDEN)
     stage.show(on_table(-0.1, 0.0, 1.0))
     wait_for(stage, CubeStatus.SEEN)
+
+
+def test_a_camera_that_nobody_calibrated_is_refused(tmp_path):
+    file = tmp_path / "cameras.json"
+    measured = Calibrated.now(0.3, 20, 0.001, 0.001)
+    write_entries(
+        file,
+        {"front": CameraEntry("front", FRONT.lens, measured, "world", FRONT.pose, measured)},
+    )
+    with pytest.raises(CodiError, match="knows the cameras front, not side"):
+        track_with(file, {"side": 0})
+    with pytest.raises(CodiError, match="knows the cameras front, not none"):
+        track_with(file, {})
+    source = track_with(file, {"front": "/nowhere/video.avi"})
+    assert source.estimate(0.0, Resting).status is CubeStatus.LOST
+    source.close()
+
+
+def test_pictures_of_another_size_are_refused():
+    small = Frame(0.0, np.zeros((480, 640), np.uint8), "front")
+    with pytest.raises(CodiError, match="640 x 480 pixels, but was calibrated with 1280 x 720"):
+        Tracking(CAMERAS).process([small])

@@ -28,6 +28,8 @@ _SAME_TURN, _SAME_PLACE = 0.15, 0.02
 """[rad], [m] Within which two starts have led to one pose."""
 _STEEPEST = np.cos(np.radians(82))
 """Markers that are seen at a flatter angle than that can't have been read."""
+_UNSURE = 0.003
+"""[m] Spread of a place from which on a single marker needs to be confirmed by what is known."""
 _TRIED = 4
 """Starts that are refined: the likeliest ones."""
 
@@ -73,6 +75,17 @@ class Fit:
     error: float
     markers: int
     cameras: int
+
+    @property
+    def weak(self) -> bool:
+        """Whether one small marker says all of it.
+
+        Nothing tells then whether one of its edges is in truth a finger's, which makes the marker
+        smaller than it is, and the box further away.
+        """
+        return self.markers == 1 and bool(
+            np.linalg.eigvalsh(self.covariance[:3, :3])[-1] > _UNSURE**2
+        )
 
 
 def fit_box(box: MarkedBox, views: Sequence[View], expected: Array | None = None) -> Fit | Refusal:

@@ -97,15 +97,18 @@ class CubeTracker:
         return motion.pose
 
     def see(self, time: float, fit: Fit) -> None:
-        """Take in a pose that was seen at ``time``; one from before the last is left out."""
+        """Take in a pose that was seen at ``time``; one from before the last is left out.
+
+        A weak one refines what is known, and never changes it.
+        """
         if self._motion is None or not self.estimate(time).status.usable:
-            self._consider(time, fit)
+            self._doubt(time, fit)
             return
         if time < self._motion.time:
             return
         motion = self._advanced(time)
         if self._contradicts(motion, fit):
-            self._consider(time, fit)
+            self._doubt(time, fit)
             return
         motion.correct(fit.pose, fit.covariance)
         self._believe(time, motion)
@@ -213,6 +216,12 @@ class CubeTracker:
         if away > settings.jump + min(uncertain, settings.jump) or turned > settings.turn:
             return True
         return away > settings.near and deviations > settings.surprise
+
+    def _doubt(self, time: float, fit: Fit) -> None:
+        if fit.weak:
+            self.miss(time, Cause.HIDDEN)
+        else:
+            self._consider(time, fit)
 
     def _consider(self, time: float, fit: Fit) -> None:
         """Something was seen where the cube isn't believed to be."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_core.errors import CodiError
+from codi_franka.vision.calibration_file import load_cameras
 from codi_franka.vision.camera_model import WORLD, CameraModel
-from codi_franka.vision.cameras import Camera, CameraThread, Frame, Health
+from codi_franka.vision.cameras import Camera, CameraThread, Frame, Health, OpenCvCamera
 from codi_franka.vision.estimate import Cause, CubeEstimate
 from codi_franka.vision.fit import Fit, Refusal
 from codi_franka.vision.hands import HandHistory, HandPoses
@@ -106,6 +110,12 @@ class Tracking:
         What the cube has moved in between, as far as the tracker knows, is given to the camera.
         """
         model = self._models[frame.camera]
+        if frame.image.shape[1::-1] != tuple(model.lens.size):
+            width, height = model.lens.size
+            raise CodiError(
+                f"camera '{frame.camera}' delivers {frame.image.shape[1]} x {frame.image.shape[0]} "
+                f"pixels, but was calibrated with {width} x {height}"
+            )
         hands = self.hands.at(frame.time)
         if model.mount != WORLD and hands is None:
             return None
@@ -141,6 +151,7 @@ class TrackedCube:
         self._cameras = [
             CameraThread(opening[model.name], model.name, self._arrived, clock) for model in models
         ]
+        self.error: str | None = None
         self._thread = threading.Thread(target=self._run, name="cube tracking", daemon=True)
         self._thread.start()
 
@@ -169,10 +180,13 @@ class TrackedCube:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if self._arrived.wait(_QUIET):
-                self._gather()
-            else:
+            if not self._arrived.wait(_QUIET):
                 self.tracking.lacking(self._clock(), self.health())
+                continue
+            try:
+                self._gather()
+            except CodiError as error:  # the estimate gets old, and so says that it may not be used
+                self.error = str(error)
 
     def _gather(self) -> None:
         """Take a picture from each camera that delivers, and track the cube in them."""
@@ -185,3 +199,34 @@ class TrackedCube:
         frames = [frame for camera in self._cameras if (frame := camera.take()) is not None]
         if frames:
             self.tracking.process(frames)
+
+
+def track_with(
+    file: Path,
+    sources: Mapping[str, int | str],
+    clock: Callable[[], float] = time.monotonic,
+    box: MarkedBox = CUBE,
+) -> TrackedCube:
+    """Follow the cube with the cameras of a calibration.
+
+    Args:
+        file: that ``codi franka-calibrate`` wrote.
+        sources: by name of the camera, its device's number, or an address or file.
+        clock: seconds of the plant's clock.
+        box: what is tracked.
+
+    Raises:
+        CodiError: the file is damaged, or doesn't know one of the cameras.
+    """
+    known = {model.name: model for model in load_cameras(file)}
+    unknown = [name for name in sources if name not in known]
+    if unknown or not sources:
+        raise CodiError(
+            f"'{file}' knows the cameras {', '.join(known)}, not {', '.join(unknown) or 'none'}"
+        )
+    models = [known[name] for name in sources]
+    opening = {
+        model.name: partial(OpenCvCamera, model.name, sources[model.name], model.lens.size, clock)
+        for model in models
+    }
+    return TrackedCube(models, opening, clock, box)

@@ -61,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="for tracking.json (default: %(default)s)",
     )
+    parser.add_argument(
+        "--pictures", action="store_true", help="also draw views.jpg: what cameras see, and find"
+    )
     given = parser.parse_args(arguments)
     document: dict[str, Any] = {
         "command": ["codi-bench", "tracking", *arguments],
@@ -84,6 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _empty(given.empty, given.seed, keep)
             say("without the box's markers: {pictures} pictures, {marker} with one read "
                 "nevertheless, {pose} poses".format(**document["empty"]))  # fmt: skip
+        if given.pictures:
+            from codi_franka.vision.measuring.views import draw_views
+
+            say(f"wrote {draw_views(given.output / 'views.jpg', given.seed)}")
     say(f"wrote {path}")
     return 0
 

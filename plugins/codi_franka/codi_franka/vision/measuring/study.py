@@ -35,7 +35,7 @@ class Outcome:
         spread: what the fit claimed about its place, one standard deviation of the distance [m].
         cameras: how many of them contributed.
         markers: how many markers.
-        seconds: the tracking took, all pictures together.
+        seconds: of a processor's time that the tracking took, all pictures together.
         refusal: why there is no pose.
         step: (6,) the error, world frame [m], [rad].
     """
@@ -154,9 +154,9 @@ def measure(
             (camera, camera.in_world(hands), picture)
             for camera, picture in zip(models, pictures, strict=True)
         ]
-        begun = time.perf_counter()
+        begun = time.process_time()
         found = locator.locate(views, expected)
-        outcomes.append(Outcome.of(found, situation.box, time.perf_counter() - begun))
+        outcomes.append(Outcome.of(found, situation.box, time.process_time() - begun))
     return outcomes
 
 
