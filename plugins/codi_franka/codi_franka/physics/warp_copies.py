@@ -97,6 +97,7 @@ class WarpCopies:
             self._m = mjw.put_model(model, batch_sizes=sizes)
             self._m.opt.warn_overflow = 0  # copies are marked instead
             self._d = mjw.make_data(model, nworld=copies, nconmax=room.contacts, njmax=room.rows)
+        wp.synchronize_device(self._warp)  # torch works on another stream
         data = self._d
         self.qpos, self.qvel, self.act, self.ctrl, self.sensordata, warmstart, force, over = (
             wp.to_torch(value)
@@ -239,15 +240,14 @@ class WarpCopies:
             for value, before in zip(fields, kept, strict=True):
                 value.copy_(before)
 
+        # On Warp's own stream: torch's default one can't be recorded. Each waits for the other.
         with wp.ScopedDevice(self._warp):
+            wp.synchronize_device(self._warp)
             self._steps(count)  # loads kernels, some of them compiled now
             wp.synchronize_device(self._warp)
             put_back()
-            # Not on torch's stream: its default one can't be recorded.
-            stream = wp.Stream(self._warp) if self._warp.is_cuda else None
-            if stream is not None:
-                torch.cuda.synchronize(self.device)
-            with wp.ScopedCapture(device=self._warp, stream=stream) as capture:
+            wp.synchronize_device(self._warp)
+            with wp.ScopedCapture(device=self._warp) as capture:
                 self._steps(count)
             wp.synchronize_device(self._warp)
             put_back()

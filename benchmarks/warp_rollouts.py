@@ -1,0 +1,159 @@
+"""Physics in the guidance on a GPU: sweeps of rollouts in MuJoCo Warp, beside MuJoCo on the CPU.
+
+    python benchmarks/warp_rollouts.py --device cuda --json runs/warp.json
+    python benchmarks/warp_rollouts.py --device cpu --rollouts 8 --replan 2 4 --repeats 2
+
+A sweep is one prediction of so many samples of 1.6 s by the predictor with physics, from a state in
+which a cube is carried: the controller between the steps, and the trajectory, included. A replan
+is several of them, one for each denoising step. A time is the median of several, each between two
+synchronisations; the first prediction, which compiles and records, is told apart. The CPU's side
+is MuJoCo with all processors, in the same call.
+
+Then worlds are stepped as an environment does it, a control step at a time, for some seconds, and
+the time of an evaluation is extrapolated from that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import torch
+from mujoco_predictor import draw_chunks, mid_carry
+from reporting import CONSOLE, options, save, spread, table, verdict
+
+from codi_core.execution.devices import check_device, to_device
+from codi_core.tasks import EpisodeKey
+from codi_franka.action import RATE_HZ
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
+from codi_franka.physics.mujoco_maker import MujocoMaker
+from codi_franka.physics.rollouts import rollouts_of
+from codi_franka.physics.simulator import SimulatorMaker
+from codi_franka.physics.warp_simulator import WarpMaker
+from codi_franka.prediction.physics import PhysicsPredictor
+from codi_franka.robot.cell import ARMS
+
+SWEEP_BAR_MS, REPLAN_BAR_MS = 50.0, 200.0
+EPISODE_SECONDS = 60.0
+
+
+@attrs.frozen
+class Side:
+    """What is measured: a maker of simulators, and where its tensors are."""
+
+    name: str
+    maker: SimulatorMaker
+    device: str
+
+
+def timed(run: Callable[[], object], device: str, repeats: int) -> dict[str, float]:
+    """Milliseconds of a run, and of the first one, which compiles."""
+    first = _once(run, device)
+    found = [_once(run, device) for _ in range(repeats)]
+    return {**spread(found), "first": first}
+
+
+def _once(run: Callable[[], object], device: str) -> float:
+    _settle(device)
+    start = time.perf_counter()
+    run()
+    _settle(device)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _settle(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def sweep(side: Side, samples: int, repeats: int, times: int = 1) -> dict[str, float]:
+    """So many predictions of samples, one after the other."""
+    predictor = PhysicsPredictor(ARMS, rollouts_of(side.maker))
+    state = to_device(mid_carry(), side.device)
+    chunks = tuple(chunk.to(side.device) for chunk in draw_chunks(samples, 0))
+
+    def run() -> None:
+        for _ in range(times):
+            predictor.predict(state, chunks)
+
+    found = timed(run, side.device, repeats)
+    return {**found, "rollouts_per_second": 1e3 * samples * times / found["median"]}
+
+
+def environment_steps(side: Side, worlds: int, seconds: float) -> dict[str, float]:
+    """Control steps of many worlds, for so many seconds at most."""
+    environment = FrankaEnvironment(HandoffOptions(), side.maker)
+    began = time.perf_counter()
+    environment.reset([EpisodeKey(0, world) for world in range(worlds)])
+    still = tuple(torch.zeros(worlds, 7) for _ in ARMS)
+    environment.step(still)
+    opening = time.perf_counter() - began
+    count, began = 0, time.perf_counter()
+    while count == 0 or time.perf_counter() - began < seconds:
+        environment.step(still)
+        count += 1
+    each = (time.perf_counter() - began) / count
+    return {"worlds": worlds, "steps": count, "ms_a_step": 1e3 * each, "first_s": opening}
+
+
+def main() -> int:
+    """Measure both sides."""
+    given = _given()
+    check_device(given.device)
+    sweeps, of_each = given.replan
+    warp = Side(f"mujoco-warp, {given.device}", WarpMaker(given.device), given.device)
+    cpu = Side("mujoco, all processors", MujocoMaker(threads=0), "cpu")
+    figures: dict[str, Any] = {"device": _name(given.device), "torch": torch.__version__}
+    rows = []
+    for side in (warp, cpu):
+        CONSOLE.print(side.name, highlight=False)
+        one = sweep(side, given.rollouts, given.repeats)
+        replan = sweep(side, of_each, given.repeats, sweeps)
+        steps = environment_steps(side, given.worlds, given.seconds)
+        whole = steps["ms_a_step"] * EPISODE_SECONDS * RATE_HZ / 1e3
+        figures[side.name] = {"sweep": one, "replan": replan, "environment": steps}
+        rows.append(
+            [side.name, one["median"], one["rollouts_per_second"], replan["median"],
+             steps["ms_a_step"], whole, one["first"] / 1e3]
+        )  # fmt: skip
+    columns = [
+        "simulator", f"a sweep of {given.rollouts} [ms]", "rollouts/s",
+        f"{sweeps} sweeps of {of_each} [ms]", f"a step of {given.worlds} worlds [ms]",
+        "60 s of them, without plans, extrapolated [s]", "first sweep [s]",
+    ]  # fmt: skip
+    table(figures["device"], columns, rows)
+    mine = figures[warp.name]
+    verdict(
+        f"a sweep of {given.rollouts} in at most {SWEEP_BAR_MS:g} ms",
+        mine["sweep"]["median"] <= SWEEP_BAR_MS,
+    )
+    verdict(
+        f"{sweeps} sweeps of {of_each} in at most {REPLAN_BAR_MS:g} ms",
+        mine["replan"]["median"] <= REPLAN_BAR_MS,
+    )
+    save(given.json, figures)
+    return 0
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "CPU"
+
+
+def _given() -> argparse.Namespace:
+    parser = options(__doc__)
+    parser.add_argument("--device", default="cuda", help="of MuJoCo Warp")
+    parser.add_argument("--rollouts", type=int, default=1024, help="of a sweep")
+    parser.add_argument("--replan", type=int, nargs=2, default=(4, 256), metavar=("SWEEPS", "M"))
+    parser.add_argument("--worlds", type=int, default=1024, help="of an environment")
+    parser.add_argument("--seconds", type=float, default=60.0, help="that worlds are stepped")
+    parser.add_argument("--repeats", type=int, default=10, help="of a time")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
