@@ -14,6 +14,7 @@ from codi_core.host.records import (
     SimulatorRecord,
     TaskRecord,
 )
+from codi_franka.vision.extra import require_vision
 
 if TYPE_CHECKING:
     from codi_core.resources import Resources
@@ -120,12 +121,14 @@ def _pictures() -> Main:
 
 
 def _markers() -> Main:
+    require_vision()
     from codi_franka.vision.markers_command import main
 
     return main
 
 
 def _calibrate() -> Main:
+    require_vision()
     from codi_franka.vision.calibrate_command import make_main
 
     return make_main(_joint_reader)
@@ -138,6 +141,7 @@ def _joint_reader(addresses: str) -> Any:
 
 
 def _tracking() -> Main:
+    require_vision()
     from codi_franka.vision.measuring.command import main
 
     return main

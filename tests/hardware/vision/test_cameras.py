@@ -2,10 +2,12 @@ import itertools
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 
 from codi_core.errors import CodiError
+from codi_franka.vision.calibrate_command import make_main
 from codi_franka.vision.cameras import (
     INDEX,
     CameraError,
@@ -139,3 +141,56 @@ def test_what_is_no_recording_is_refused(tmp_path):
 def test_a_camera_that_is_not_there_is_named():
     with pytest.raises(CameraError, match=r"camera 'front' .* can't be opened"):
         OpenCvCamera("front", "/nowhere/video.avi")
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Ten pictures that get brighter."""
+    path = str(tmp_path / "video.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no videos")
+    for number in range(10):
+        writer.write(np.full((48, 64, 3), (20 * number, 0, 200), np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_camera_delivers_rgb_with_its_time(video):
+    camera = OpenCvCamera("front", video, (64, 48), clock=lambda: 7.0, latency=0.03)
+    frames = [camera.read() for _ in range(10)]
+    assert frames[0].image.shape == (48, 64, 3) and frames[0].time == pytest.approx(6.97)
+    assert frames[9].image[20, 20] == pytest.approx([200, 0, 180], abs=12)
+    with pytest.raises(CameraError, match="delivers no picture"):
+        camera.read()
+    camera.close()
+
+
+def test_a_camera_of_another_size_is_refused(video):
+    with pytest.raises(CameraError, match="delivers 64 x 48 pixels, not 1280 x 720"):
+        OpenCvCamera("front", video)
+
+
+def test_pictures_are_recorded_with_the_arms(video, tmp_path, monkeypatch, capsys):
+    keys = iter(["", "", EOFError()])
+
+    def press(*_):
+        key = next(keys)
+        if isinstance(key, EOFError):
+            raise key
+        return key
+
+    monkeypatch.setattr("builtins.input", press)
+    asked = []
+
+    def open_arms(addresses):
+        asked.append(addresses)
+        return lambda: np.arange(14.0).reshape(2, 7)
+
+    shots = tmp_path / "shots"
+    given = ["--camera", "front", "--source", video, "--size", "64", "48", "--shots", str(shots)]
+    assert make_main(open_arms)(["record", *given, "--arms", "left=1.2.3.4"]) == 0
+    assert asked == ["left=1.2.3.4"]
+    first, second = read_shots(shots)
+    assert first.joints[1, 6] == 13 and second.image.shape == (48, 64, 3)
+    assert "2 pictures" in capsys.readouterr().out

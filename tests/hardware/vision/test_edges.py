@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from codi_franka.vision.detection import dictionary
 from codi_franka.vision.edges import sharpen
 from codi_franka.vision.markers import CUBE, FACES
 from codi_franka.vision.measuring.marked_scene import face_picture
@@ -63,3 +64,23 @@ def test_a_corner_beside_the_picture_does_no_harm():
     corners = square(np.random.default_rng(2), 30)[None] - (160, 120)
     found = sharpen(np.full((240, 320), 90, np.uint8), corners)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("method", ["SUBPIX", "CONTOUR"])
+def test_small_markers_have_better_corners_than_opencvs(method):
+    parameters = cv2.aruco.DetectorParameters()
+    parameters.cornerRefinementMethod = getattr(cv2.aruco, f"CORNER_REFINE_{method}")
+    detector = cv2.aruco.ArucoDetector(dictionary(), parameters)
+    rng = np.random.default_rng(9)
+    theirs, ours = [], []
+    for _ in range(60):
+        corners = square(rng, 24)
+        image = drawn(corners, rng, 3.0, 0.6)
+        found, numbers, _ = detector.detectMarkers(image)
+        if numbers is None or numbers.ravel().tolist() != [0]:
+            continue
+        start = found[0].reshape(1, 4, 2).astype(float)
+        theirs.append(start[0] - corners)
+        ours.append(sharpen(image, start)[0] - corners)
+    assert len(ours) > 30
+    assert np.sqrt(np.mean(np.square(ours))) < 0.5 * np.sqrt(np.mean(np.square(theirs)))

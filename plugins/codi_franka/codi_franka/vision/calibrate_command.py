@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
 
 from codi_core.commands.errors import Main, guarded, print_warning
 from codi_core.commands.options import Parser
@@ -13,14 +17,23 @@ from codi_core.commands.output import say, show
 from codi_core.errors import CodiError, UsageError
 from codi_core.quantities import positive
 from codi_franka.robot.cell import ARMS
+from codi_franka.vision.board import Board
+from codi_franka.vision.calibrate import Target, fit_lens, fit_place
+from codi_franka.vision.calibration_file import (
+    WORST_PIXELS,
+    Calibrated,
+    CameraEntry,
+    complaints,
+    read_entries,
+    write_entries,
+)
+from codi_franka.vision.cameras import OpenCvCamera, Shot, read_shots, record
+from codi_franka.vision.detection import MarkerDetector
+from codi_franka.vision.hands import HandPoses
+from codi_franka.vision.markers import CUBE
+from codi_franka.vision.poses import inverse
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from codi_franka.vision.calibrate import Target
-    from codi_franka.vision.cameras import Shot
-
-ReadJoints = Callable[[], "NDArray"]
+ReadJoints = Callable[[], NDArray[np.float64]]
 OpenArms = Callable[[str], ReadJoints]
 """From addresses, ``left=IP,right=IP``, to a function that reads joint positions (2, 7) [rad]."""
 
@@ -97,7 +110,6 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _record(given: argparse.Namespace, open_arms: OpenArms) -> None:
-    from codi_franka.vision.cameras import OpenCvCamera, record
 
     read_joints = open_arms(given.arms) if given.arms else None
     source = int(given.source) if given.source.isdigit() else given.source
@@ -117,13 +129,6 @@ def _record(given: argparse.Namespace, open_arms: OpenArms) -> None:
 
 
 def _lens(given: argparse.Namespace) -> None:
-    from codi_franka.vision.calibrate import fit_lens
-    from codi_franka.vision.calibration_file import (
-        Calibrated,
-        CameraEntry,
-        read_entries,
-        write_entries,
-    )
 
     shots = _shots(given)
     first = shots[0].image
@@ -141,10 +146,6 @@ def _lens(given: argparse.Namespace) -> None:
 
 
 def _place(given: argparse.Namespace) -> None:
-    import attrs
-
-    from codi_franka.vision.calibrate import fit_place
-    from codi_franka.vision.calibration_file import Calibrated, read_entries, write_entries
 
     entries = read_entries(given.file)
     if given.camera not in entries:
@@ -168,7 +169,6 @@ def _place(given: argparse.Namespace) -> None:
 
 
 def _shots(given: argparse.Namespace) -> list[Shot]:
-    from codi_franka.vision.cameras import read_shots
 
     shots = [shot for shot in read_shots(given.shots) if shot.camera == given.camera]
     if not shots:
@@ -177,10 +177,6 @@ def _shots(given: argparse.Namespace) -> list[Shot]:
 
 
 def _target(shot: Shot, given: argparse.Namespace, what: str) -> Target:
-    from codi_franka.vision.board import Board
-    from codi_franka.vision.calibrate import Target
-    from codi_franka.vision.detection import MarkerDetector
-    from codi_franka.vision.markers import CUBE
 
     if what == "board":
         board = Board(square=given.square / 1000)
@@ -190,11 +186,7 @@ def _target(shot: Shot, given: argparse.Namespace, what: str) -> Target:
     return Target(CUBE.corners()[seen.markers].reshape(-1, 3), seen.corners.reshape(-1, 2))
 
 
-def _hand(shot: Shot, given: argparse.Namespace) -> NDArray:
-    import numpy as np
-
-    from codi_franka.vision.hands import HandPoses
-    from codi_franka.vision.poses import inverse
+def _hand(shot: Shot, given: argparse.Namespace) -> NDArray[np.float64]:
 
     if shot.joints is None:
         raise CodiError(f"'{given.shots}' doesn't say where the arms were: record it with --arms")
@@ -208,7 +200,6 @@ def _hand(shot: Shot, given: argparse.Namespace) -> NDArray:
 
 
 def _check_error(error: float) -> None:
-    from codi_franka.vision.calibration_file import WORST_PIXELS
 
     if error > WORST_PIXELS:
         raise CodiError(
@@ -218,9 +209,6 @@ def _check_error(error: float) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
-    from rich.table import Table
-
-    from codi_franka.vision.calibration_file import complaints, read_entries
 
     entries = read_entries(given.file)
     if not entries:

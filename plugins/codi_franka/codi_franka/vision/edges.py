@@ -2,7 +2,8 @@
 
 At a metre and more a marker is 20 to 30 pixels wide, its squares four. OpenCV's own refinements
 look at a corner's surroundings, and find the corners of the pattern instead, or follow jagged
-contours; edges are longer than corners are wide. ``docs/hardware/cameras.md`` compares them.
+contours; edges are longer than corners are wide. ``tests/hardware/vision/test_edges.py``
+compares them.
 """
 
 from __future__ import annotations

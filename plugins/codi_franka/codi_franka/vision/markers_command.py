@@ -11,6 +11,9 @@ from codi_core.commands.output import say
 from codi_core.errors import UsageError
 from codi_core.files.durable import writing
 from codi_core.quantities import positive
+from codi_franka.vision.board import Board
+from codi_franka.vision.markers import MarkedBox
+from codi_franka.vision.sheet import PAPERS, write_sheet
 
 PROG = "codi franka-markers"
 
@@ -45,12 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MM",
         help="the markers' edge (default: %(default)s)",
     )
-    parser.add_argument("--paper", choices=("a4", "letter"), default="a4")
+    parser.add_argument("--paper", choices=tuple(PAPERS), default="a4", help="(default: a4)")
     given = parser.parse_args(argv)
-    from codi_franka.vision.board import Board
-    from codi_franka.vision.markers import MarkedBox
-    from codi_franka.vision.sheet import write_sheet
-
     try:
         x, y, z = (edge / 1000 for edge in given.box)
         box = MarkedBox((x, y, z), given.marker / 1000)

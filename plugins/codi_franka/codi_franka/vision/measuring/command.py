@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from rich.table import Table
 
 from codi_core.commands.errors import guarded
 from codi_core.commands.options import Parser
@@ -13,10 +16,11 @@ from codi_core.commands.output import say, show
 from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.quantities import whole
 from codi_core.version import __version__
-
-if TYPE_CHECKING:
-    from codi_franka.vision.markers import MarkedBox
-    from codi_franka.vision.measuring.study import Outcome
+from codi_franka.vision.markers import CUBE, MarkedBox
+from codi_franka.vision.measuring import situations
+from codi_franka.vision.measuring.looks import LOOKS
+from codi_franka.vision.measuring.study import Outcome, Studio, count_false, measure
+from codi_franka.vision.measuring.views import draw_views
 
 PROG = "codi-bench tracking"
 ROWS = (
@@ -88,15 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             say("without the box's markers: {pictures} pictures, {marker} with one read "
                 "nevertheless, {pose} poses".format(**document["empty"]))  # fmt: skip
         if given.pictures:
-            from codi_franka.vision.measuring.views import draw_views
-
             say(f"wrote {draw_views(given.output / 'views.jpg', given.seed)}")
     say(f"wrote {path}")
     return 0
 
 
 def _rows(moments: int, seed: int) -> Any:
-    from codi_franka.vision.markers import CUBE, MarkedBox
 
     for number, names in enumerate(ROWS):
         yield _row(CUBE, names, moments, (seed, number))
@@ -106,11 +107,6 @@ def _rows(moments: int, seed: int) -> Any:
 def _row(
     box: MarkedBox, names: tuple[str, str, str], moments: int, seed: tuple[int, int]
 ) -> dict[str, Any]:
-    import numpy as np
-
-    from codi_franka.vision.measuring import situations
-    from codi_franka.vision.measuring.looks import LOOKS
-    from codi_franka.vision.measuring.study import Studio, measure
 
     situation, where, look = names
     random = np.random.default_rng(seed)
@@ -134,8 +130,6 @@ def _row(
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """What is reported of a row; distances in mm, angles in degrees, times in ms."""
-    import numpy as np
-
     found = [outcome for outcome in outcomes if outcome.refusal is None]
     both = [outcome for outcome in found if outcome.cameras > 1]
     refusals = [outcome.refusal for outcome in outcomes if outcome.refusal]
@@ -154,8 +148,6 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _quantiles(found: Sequence[Outcome]) -> dict[str, Any]:
-    import numpy as np
-
     if not found:
         return {"count": 0}
     away = 1000 * np.array([outcome.away for outcome in found])
@@ -171,19 +163,12 @@ def _quantiles(found: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _empty(count: int, seed: int, keep: Callable[[dict[str, int]], None]) -> None:
-    import numpy as np
-
-    from codi_franka.vision.measuring.looks import LOOKS
-    from codi_franka.vision.measuring.situations import FIXED_CAMERAS
-    from codi_franka.vision.measuring.study import count_false
 
     random = np.random.default_rng((seed, 100))
-    count_false(FIXED_CAMERAS[0], list(LOOKS.values()), count, random, keep)
+    count_false(situations.FIXED_CAMERAS[0], list(LOOKS.values()), count, random, keep)
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.table import Table
-
     table = Table("box [mm]", "situation", "cameras", "look")
     for heading in ("seen by", "poses", "median", "95 %", "worst", "median", "95 %", "claimed"):
         table.add_column(heading, justify="right")
