@@ -36,7 +36,7 @@ class Backend:
         there = FrankaState(**{name: torch.tensor(value) for name, value in state.items()})
         cube = None
         if cubes is not None:
-            cube = CubeProperties(*(torch.tensor(cubes[n]).double() for n in ("mass", "friction")))
+            cube = CubeProperties(*(torch.tensor(cubes[n]) for n in ("mass", "friction")))
         self.simulator.set_state(there, torch.tensor(rows), cube)
 
     def step(self, targets, count, rows):

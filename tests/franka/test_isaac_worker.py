@@ -11,18 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from codi_core import experiments
 from codi_core.errors import UsageError
+from codi_core.tasks import EpisodeKey
+from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.options import HandoffOptions
 from codi_franka.physics.isaac import process, wire
 from codi_franka.physics.isaac.process import Worker, WorkerError
 from codi_franka.physics.isaac.simulator import WorkerMaker, WorkerSimulator
 from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.robot.cell import ARMS
 from codi_franka.testing import EXACT, check_handoff_simulator
-from franka.scenes import state
+from franka.scenes import random_chunks, state
 
 BACKEND = str(Path(__file__).with_name("mujoco_backend.py"))
 LIGHT = """
@@ -119,6 +123,25 @@ def test_mujoco_behind_the_wire_says_what_it_says_here() -> None:
     seen = theirs.step(targets[rows], 10, rows)
     assert seen.state.cube_position[0, 2].item() == pytest.approx(0.246, abs=1e-4)
     theirs.close()
+
+
+def test_episodes_behind_the_wire_are_those_here(here: Path) -> None:
+    """Cubes of their own, a second of random actions, one world that starts anew: to the bit."""
+    theirs, ours = (
+        FrankaEnvironment(HandoffOptions(), make)
+        for make in (WorkerMaker(sys.executable, backend=BACKEND), MujocoMaker())
+    )
+    keys, chunks = [EpisodeKey(1, 0), EpisodeKey(1, 1)], random_chunks(2, 1, 10, seed=3)
+    for environment in (theirs, ours):
+        environment.reset(keys)
+        for step in range(10):
+            environment.step(tuple(chunk[:, 0, step] for chunk in chunks))
+        environment.reset([EpisodeKey(1, 2)], rows=[1])
+    found, expected = (e.step(tuple(c[:, 0, 0] for c in chunks)) for e in (theirs, ours))
+    for name, value in expected.events.items():
+        seen = found.events[name]  # distances cross the wire in single precision
+        assert np.array_equal(seen, value.astype(seen.dtype)), name
+    theirs.simulator.close()
 
 
 def test_what_is_not_measured_is_estimated(here: Path) -> None:

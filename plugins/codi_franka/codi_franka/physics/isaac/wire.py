@@ -92,7 +92,7 @@ def layout(copies, arms):
     a call is about.
     """
     fields = [("rows", "uint8", [copies]), ("now.valid", "uint8", [copies])]
-    fields += [("set.mass", "float32", [copies]), ("set.friction", "float32", [copies])]
+    fields += [("set.mass", "float64", [copies]), ("set.friction", "float64", [copies])]
     fields += [("targets", "float32", [copies, arms * 8])]
     for prefix, group in (("set.", STATE), ("now.", STATE + MEASURED)):
         for name, shape in group:
