@@ -55,10 +55,10 @@ def make_report(
 
     panels = _panels(metrics, records, waves, limit)
     if renderer is not None:
-        panels += [
-            _paths(renderer, number, (traces or {})[number])
-            for number in _drawn(records, traces or {})
-        ]
+        drawn = _drawn(records, traces or {})
+        panels += [_paths(renderer, number, (traces or {})[number]) for number in drawn]
+        for number in drawn[:1]:
+            panels += _monitors(renderer, number, (traces or {})[number])
     columns = 3
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.5 * rows + 0.6), layout="constrained")
@@ -214,3 +214,18 @@ def _paths(renderer: Renderer, number: int, trace: Trace) -> Panel:
         ax.set_title(f"Episode {number}, paths")
 
     return draw
+
+
+def _monitors(renderer: Renderer, number: int, trace: Trace) -> list[Panel]:
+    """What a real system told of itself in an episode, one panel an event."""
+
+    def monitor(event: str, label: str) -> Panel:
+        def draw(ax: Axes) -> None:
+            values = np.asarray(trace[event], dtype=float)
+            ax.plot(values.reshape(len(values), -1), linewidth=0.8)
+            ax.set(title=f"Episode {number}, {label}", xlabel="control step", ylim=(0, None))
+
+        return draw
+
+    monitored = renderer.monitors.items()
+    return [monitor(event, label) for event, label in monitored if event in trace]

@@ -18,7 +18,14 @@ executed: names with a dot, and "plan"."""
 
 
 class Renderer(ABC):
-    """Draws episodes from their events."""
+    """Draws episodes from their events.
+
+    Attributes:
+        monitors: events that reports draw over time where a run has them, and what to call them:
+            what a real system tells of itself, such as forces.
+    """
+
+    monitors: Mapping[str, str] = {}
 
     @abstractmethod
     def frames(self, trace: Trace) -> Iterator[NDArray[np.uint8]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from codi_core.evaluation.waves import wave_summary, world_trace
 from codi_core.execution import Replan, Rollout
 from codi_core.files.durable import read_lines
 from codi_core.files.folders import exclusive
-from codi_core.tasks import EpisodeRecord, Metrics
+from codi_core.tasks import EpisodeRecord, Metrics, Renderer
 
 CONFIG: dict[str, Any] = {
     "configuration": {"task": "t", "seed": 1, "episodes": 4, "cost": ("gap=1.0",), "threads": 1}
@@ -364,6 +364,31 @@ def test_a_report_is_drawn_for_any_number_of_episodes(
     path = tmp_path / "report.png"
     make_report(metrics, found, [wave(0)] if found else [], 5.0).savefig(path)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+class MonitoringRenderer(Renderer):
+    """Draws nothing, and names what a real system tells of itself."""
+
+    monitors: Mapping[str, str] = {"force_n": "force [N]", "gap_s": "gap [s]"}
+
+    def frames(self, trace: Any) -> Iterator[Any]:
+        yield from ()
+
+    def draw_paths(self, axes: Any, trace: Any) -> None:
+        pass
+
+
+def test_a_report_draws_what_a_real_system_tells_of_itself() -> None:
+    found = records(0, 1)
+    config = {"task": "t", "method": "codi", "predictor": "p", "seed": 1, "max_seconds": 5.0}
+    metrics = run_metrics(config, found, [wave(0)], CountingMetrics())
+    trace = {"force_n": np.arange(8.0).reshape(4, 2), "other": np.zeros(4)}
+    figure = make_report(metrics, found, [wave(0)], 5.0, MonitoringRenderer(), {0: trace})
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "Episode 0, force [N]" in titles
+    assert not any("gap" in title for title in titles)  # the run has none
+    axes = figure.axes[titles.index("Episode 0, force [N]")]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0, 2, 4, 6], [1, 3, 5, 7]]
 
 
 CLAIM = """

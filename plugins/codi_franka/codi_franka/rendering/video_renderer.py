@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,13 @@ class HandoffRenderer(Renderer):
         samples: for each pixel; 0 leaves edges jagged.
         meshes: whether the arms wear the published meshes; None: if they are installed.
     """
+
+    monitors: Mapping[str, str] = {
+        "force_n": "force at each hand [N]",
+        "rejections": "commands bent or refused, by reason",
+        "stream_gap_s": "longest gap between commands [s]",
+        "cube_age_s": "age of the cube's pose [s]",
+    }
 
     def __init__(
         self,
