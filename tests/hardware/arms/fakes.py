@@ -54,6 +54,9 @@ class FakeArm:
             self.error, self.velocity = None, np.zeros(7)
         return self.recoverable
 
+    def abandon(self):
+        self.abandoned = True
+
     def close(self):
         self.closed = True
 

@@ -81,6 +81,7 @@ def test_lost_connection_to_one_arm_stops_the_other(running):
     assert running.stream.join(2.0)
     assert "left arm: the connection is lost" in running.stream.failure
     assert "cable" in running.stream.failure
+    assert running.arms[0].abandoned
     assert not running.arms[1].sent[-1].any()
     assert running.arms[1].times[-1] - lost < 0.2
     assert np.abs(np.diff(running.speeds(1))).max() <= running.judge.step + 1e-12

@@ -215,15 +215,19 @@ class Stream:
     def _read(self, now: float) -> tuple[ArmReading, ...]:
         readings = []
         for number, arm in enumerate(self._arms):
+            fault = self._faults.get(number)
+            if fault is not None and fault.lost:
+                readings.append(self.readings[number])
+                continue
             try:
                 reading = arm.read(now)
                 silence = now - reading.time
                 if silence > LOST * self._clock.slowdown:
                     raise ArmError(arm.name, f"nothing was heard for {silence:.2f} s", lost=True)
-            except ArmError as fault:
+            except ArmError as error:
                 if not hasattr(self, "readings"):
                     raise
-                self._fault(number, fault)
+                self._fault(number, error)
                 reading = self.readings[number]
             readings.append(reading)
         return tuple(readings)
@@ -245,6 +249,7 @@ class Stream:
         self._faults[number] = fault
         self._judge.stop(str(fault))
         if fault.lost:
+            self._arms[number].abandon()
             self._fail(f"{fault}: check its cable and power, and that its brakes are open")
         else:
             remedy = "look what it runs against, then clear the error with `codi franka-recover`"

@@ -147,6 +147,10 @@ class Record:
             row = (tick, command.message_id, finished, *command.dq_c, *q)
             self.file.write(struct.pack("<17d", *row))
 
+    def flush(self) -> None:
+        if self.file is not None:
+            self.file.flush()
+
 
 class Wanted:
     """Tells the client the acceleration that it wants, as a robot does.
@@ -192,6 +196,7 @@ class Peer:
         self.truth.setblocking(False)
         self.listeners: set = set()
         self.wanted: list[Wanted] = []
+        self.records: list[Record] = []
         self.deaf = [0, 0]  # until which tick an arm hears and says nothing
         self._listen()
 
@@ -200,6 +205,7 @@ class Peer:
             record, handle = Record(self.setup.record, arm), server._handle_udp_command
             wanted = Wanted(server.robot)
             self.wanted.append(wanted)
+            self.records.append(record)
 
             def heard(data, server=server, record=record, handle=handle, wanted=wanted) -> None:
                 handle(data)
@@ -231,13 +237,13 @@ class Peer:
 
     def step(self) -> None:
         """One millisecond."""
-        servers = [
-            s
-            for s, deaf in zip(self.server.robot_servers, self.deaf, strict=True)
-            if deaf <= self.tick
-        ]
-        for server in servers:
-            server.process_commands()
+        both = list(zip(self.server.robot_servers, self.deaf, strict=True))
+        servers = [server for server, deaf in both if deaf <= self.tick]
+        for server, deaf in both:
+            if deaf <= self.tick:
+                server.process_commands()
+            else:
+                server._post_process_commands()  # what was commanded last goes on
         for wanted in self.wanted:
             wanted.tell()
         self.sim.step()
@@ -248,6 +254,8 @@ class Peer:
             if self.person is not None:
                 self.person.look(self.tick / 1000)
             self._talk()
+            for record in self.records:
+                record.flush()
 
     def _talk(self) -> None:
         with suppress(BlockingIOError):

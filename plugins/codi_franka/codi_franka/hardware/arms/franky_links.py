@@ -6,6 +6,7 @@ see ``docs/decisions`` for why it was chosen.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -102,6 +103,7 @@ class FrankyArm:
             raise ArmError(name, f"can't be reached at {host}: {error}", lost=True) from error
         self._limit = np.asarray(self._robot.joint_velocity_limit.get())
         self._latest: tuple[float, float] = (-1.0, 0.0)
+        self._abandoned = False
         clock.follow(self._told)
 
     def read(self, now: float) -> ArmReading:
@@ -124,6 +126,8 @@ class FrankyArm:
 
     def _told(self) -> float:
         """The arm's own time [s]; the latest one if it can't be asked."""
+        if self._abandoned:
+            return self._latest[0]
         try:
             return float(self._robot.state.time.to_sec())
         except Exception:  # the stream, which reads the arm, too, says what is wrong
@@ -155,14 +159,17 @@ class FrankyArm:
             return False
         return recovered
 
+    def abandon(self) -> None:
+        """It can't be reached any more: each question would take a second."""
+        self._abandoned = True
+
     def close(self) -> None:
         """Come to rest and leave the arm alone."""
-        try:
-            if self._robot.is_in_control:
+        with suppress(Exception):  # it has stopped by itself, or its watchdog stops it
+            if self._robot.is_in_control and not self._abandoned:
                 self._move(self._franky.JointVelocityStopMotion())
-                self._robot.join_motion(timeout=1.0)
-        except Exception:
-            return  # it has stopped by itself, or its watchdog stops it
+        with suppress(Exception):  # the library's thread must have ended before the program does
+            self._robot.join_motion(timeout=2.0)
 
     def _set_up(self) -> None:
         robot, settings = self._robot, self._settings

@@ -65,6 +65,9 @@ class ArmLink(Protocol):
         """Clear the arm's error; whether that was possible. The arm is at rest."""
         ...
 
+    def abandon(self) -> None:
+        """It can't be reached any more: never wait for it again."""
+
     def close(self) -> None:
         """Come to rest and leave the arm alone."""
         ...
