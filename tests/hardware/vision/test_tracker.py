@@ -273,3 +273,17 @@ def test_one_small_marker_refines_what_is_known_and_never_changes_it():
     play.tracker.see(play.time, weak(on_table(0.004)))
     assert play.now.status is CubeStatus.SEEN
     assert not Fit(on_table(), SPREAD, 0.2, 1, 1).weak  # near, and so large in the picture
+
+
+def test_an_open_hand_around_a_long_box_does_not_hold_it():
+    box = MarkedBox((0.05, 0.06, 0.12), 0.04)
+    play = Play(box)
+    play.tick()
+    play.see(play.hand, 5)
+    assert play.tracker.holder is None
+    play.widths[0] = 0.06
+    play.see(play.hand, 2)
+    assert play.tracker.holder == 0
+    play.widths[0] = 0.01  # nothing between the fingers
+    play.see(play.hand, 2)
+    assert play.tracker.holder is None
