@@ -15,7 +15,8 @@ def test_settings_have_names_and_can_be_changed():
 
 
 def test_the_arms_keep_the_distance_of_the_simulations_guard():
-    assert SafetySettings().arm_distance == SeparationGuard(None).margin
+    settings, guard = SafetySettings(), SeparationGuard(None)
+    assert (settings.arm_distance, settings.separation_gain) == (guard.margin, guard.gain)
 
 
 @pytest.mark.parametrize(

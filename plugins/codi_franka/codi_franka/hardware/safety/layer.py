@@ -73,6 +73,12 @@ class SafetyLayer:
             period, settings.stop_seconds, settings.margins, settings.speed
         )
         self.geometry = CellGeometry(settings)
+        self._gains = np.array(
+            [
+                settings.approach_gain if bound.arm is not None else settings.separation_gain
+                for bound in self.geometry.bounds
+            ]
+        )
         self.shaper = Shaper(self.limits)
         self.stop_reason: str | None = None
         self._checks: list[ArmChecks] = []
@@ -196,7 +202,7 @@ class SafetyLayer:
         shares = np.abs(wanted) / speeds
         for arm, joint in enumerate(shares.argmax(-1)):
             if shares[arm, joint] > 1.0:
-                value, limit = abs(wanted[arm, joint]), speeds[arm, joint]
+                value, limit = float(abs(wanted[arm, joint])), float(speeds[arm, joint])
                 reason = Reason.CONTACT if self._checks[arm].contact else Reason.SPEED
                 found.append(Rejection(ARMS[arm], reason, value, limit))
         wanted = wanted / np.maximum(shares.max(-1, keepdims=True), 1.0)
@@ -225,11 +231,11 @@ class SafetyLayer:
         """Velocities that bring no resting place over a bound."""
         settings, distances = self.settings, self._left[1]
         room = distances - settings.buffer - self._reserve()
-        near = room < settings.hand_speed / settings.approach_gain
+        near = room * self._gains < settings.hand_speed
         if not near.any():
             return wanted
         slopes = self.geometry.slopes(self.shaper.rest_positions(self._now))
-        slowest = np.minimum(-settings.approach_gain * room, 0.0)
+        slowest = np.minimum(-self._gains * room, 0.0)
         bent = wanted.reshape(-1).copy()
         for _ in range(_SWEEPS):
             for bound in np.flatnonzero(near):

@@ -39,7 +39,7 @@ class SafetySettings:
     margins: Margins = attrs.field(factory=Margins)
     """To the published limits of the joints."""
 
-    box_lowest: Vector = (-0.25, -0.62, 0.0)
+    box_lowest: Vector = (-0.25, -0.62, -0.1)
     """[m] Where tool centre points may be."""
     box_highest: Vector = (0.86, 0.62, 0.80)
     """[m]"""
@@ -51,8 +51,10 @@ class SafetySettings:
     """[m] Between the table and the capsules of forearm and wrist."""
     arm_distance: float = _number(0.04)
     """[m] Between the two arms' capsules, as the separation guard of the simulation keeps it."""
-    approach_gain: float = _number(4.0)
-    """[1/s] How fast such a distance may be used up, per metre left."""
+    approach_gain: float = _number(10.0)
+    """[1/s] How fast the way to table and box may be used up, per metre left."""
+    separation_gain: float = _number(4.0)
+    """[1/s] Likewise between the arms, as the guard of the simulation has it."""
     buffer: float = _number(0.002)
     """[m] How much earlier than at the hard limit nothing may come nearer any more."""
 
