@@ -181,8 +181,8 @@ BLOCK = """
 import importlib.abc, importlib.util, sys
 
 ABSENT = {
-    "codi_franka", "franky_sim", "gymnasium", "imageio_ffmpeg", "matplotlib", "mujoco", "pandas",
-    "PIL", "pyarrow",
+    "codi_franka", "franky_sim", "gymnasium", "imageio_ffmpeg", "matplotlib", "mujoco",
+    "mujoco_warp", "pandas", "PIL", "pyarrow", "warp",
 }
 
 class Absent(importlib.abc.MetaPathFinder):
