@@ -92,6 +92,7 @@ def _fr3(
     cube: str = "auto",
     cameras: str = "",
     home: bool = False,
+    dry_run: bool = False,
     safety: str = "full",
     force: float = 80.0,
     slowdown: float = 1.0,
@@ -99,7 +100,20 @@ def _fr3(
 ) -> Plant:
     from codi_franka.hardware.driver import fr3
 
-    return fr3(parts, resources, left, right, cube, cameras, home, safety, force, slowdown, period)
+    return fr3(
+        parts,
+        resources,
+        left,
+        right,
+        cube=cube,
+        cameras=cameras,
+        home=home,
+        dry_run=dry_run,
+        safety=safety,
+        force=force,
+        slowdown=slowdown,
+        period=period,
+    )
 
 
 def _mujoco_warp(resources: Resources, **options: Any) -> SimulatorMaker:

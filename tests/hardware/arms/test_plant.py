@@ -18,6 +18,7 @@ from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_plant
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
+from codi_franka.hardware.dry_run import dry_run
 from codi_franka.task import HandoffTask
 from codi_franka.vision.estimate import CubeStatus
 from tests.hardware.arms.cells import FakeCell, Sideways, chunk
@@ -257,3 +258,31 @@ def plant_start():
     """Where the hands are at home, (2, 3)."""
     with FakeCell().plant() as plant:
         return plant.observe(0.0).events["hand_position"][0]
+
+
+def test_arms_that_nobody_commands_stand_still():
+    """Also away from home, where the controller would pull them to."""
+    cell = FakeCell()
+    for arm in cell.arms:
+        arm.position += 0.1
+    with cell.plant() as plant:
+        plant.observe(0.0)
+        time.sleep(0.1)
+        assert not any(np.array(arm.sent).any() for arm in cell.arms)
+        plant.command((chunk(steps=3), chunk(steps=3)), 0.0)
+        plant.observe(0.8)
+        assert not any(arm.sent[-1].any() for arm in cell.arms)
+
+
+def test_a_dry_run_begins_where_everything_is_and_moves_nothing():
+    cell = FakeCell()
+    cell.arms[0].position += 0.05
+    parts = HandoffTask().parts(HandoffOptions(randomize=False))
+    plant = dry_run(cell.plant(), parts, Resources(threads=1))
+    before = cell.arms[0].position.copy()
+    rollout = RecedingHorizon(Sideways(), LoopSettings(10.0, 16, 4, 0.8)).run(plant, KEYS)
+    start, end = rollout.events["joint_position"][[0, -1], 0]
+    assert start[0] == pytest.approx(before, abs=1e-5)
+    assert rollout.events["cube_position"][0, 0] == pytest.approx((-0.2, 0.1, 0.025), abs=1e-3)
+    assert np.abs(end - start).max() > 0.02  # in the simulation
+    assert not any(np.array(arm.sent).any() for arm in cell.arms)

@@ -23,6 +23,7 @@ from codi_franka.hardware.arms.gripper_worker import GripperWorker
 from codi_franka.hardware.arms.link import ArmError
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, PeerCube, TrackingError
+from codi_franka.hardware.dry_run import dry_run as simulate_from
 from codi_franka.hardware.homing import AT_HOME, distance, go_home
 from codi_franka.hardware.plant import Cell, FrankaPlant
 from codi_franka.hardware.safety.layer import SafetyLayer
@@ -42,6 +43,7 @@ def fr3(
     cube: str = "auto",
     cameras: str = "",
     home: bool = False,
+    dry_run: bool = False,
     safety: str = "full",
     force: float = 80.0,
     slowdown: float = 1.0,
@@ -58,6 +60,7 @@ def fr3(
             ``peer:PORT`` of a simulated cell.
         cameras: the devices of the file's cameras, ``NAME@DEVICE;NAME@DEVICE``.
         home: whether the arms go to where episodes start by themselves, slowly.
+        dry_run: look where everything is, and simulate from there; nothing moves.
         safety: the name of the safety settings; ``first-run`` moves at a tenth of the speed.
         force: at which both arms stop [N].
         slowdown: about how many real seconds a second of simulated arms takes.
@@ -77,7 +80,7 @@ def fr3(
         source = cube_source(cube, cameras, hosts, clock, resources.seed)
         opened.callback(source.close)
         arms, hands = connect(hosts, clock, settings, opened)
-        if home:
+        if home and not dry_run:
             go_home(arms, clock)
         away = distance([arm.read(clock.seconds()) for arm in arms])
         if away > AT_HOME:
@@ -92,7 +95,7 @@ def fr3(
         cell = Cell(arms, hands, source, judge, clock, StreamSettings(period))
         plant = FrankaPlant(cell, parts.options)
         plant.closing.push(opened.pop_all())
-    return plant
+    return simulate_from(plant, parts, resources) if dry_run else plant
 
 
 def with_force(settings: SafetySettings, force: float) -> SafetySettings:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codi_core.errors import PlantError
 from codi_core.tasks import Plant, Step
+from codi_franka.action import RATE_HZ
 from codi_franka.handoff.environment import FALLEN
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
 from codi_franka.handoff.starts import left_only
@@ -84,6 +85,7 @@ class FrankaPlant(Plant):
         self._left_only: bool | None = None
         self._known: CubeEstimate | None = None
         self._waiting = False
+        self._until = -float("inf")
         self._succeeded = False
         self._stream = Stream(cell.arms, self._wanted, cell.judge, cell.clock, cell.stream)
 
@@ -91,7 +93,8 @@ class FrankaPlant(Plant):
 
     def _wanted(self, readings: Sequence[ArmReading]) -> NDArray[np.float64]:
         now = self.clock.now()
-        if self._waiting:
+        if self._waiting or now >= self._until:
+            # Not even towards home, as the controller pulls an arm that is wanted to stand still.
             return np.zeros((len(ARMS), 7))
         for hand, width in zip(self._cell.hands, self._actions.widths(now), strict=True):
             hand.want(float(width))
@@ -102,6 +105,7 @@ class FrankaPlant(Plant):
     def _follow(self, chunks: tuple[Tensor, ...] | None, start: float) -> None:
         if chunks is not None:
             self._actions.follow(chunks, start, self.clock.now())
+            self._until = start + chunks[0].shape[1] / RATE_HZ + self._actions.lead
             return
         self._stream.stop("the plant was asked to stop")
         if not self._stream.join(TO_REST):

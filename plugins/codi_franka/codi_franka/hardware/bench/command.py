@@ -13,6 +13,7 @@ from codi_core.commands.output import say
 from codi_core.files.durable import to_json
 from codi_core.quantities import positive, whole
 from codi_franka.hardware.bench.runs import LongRun, long_run
+from codi_franka.hardware.bench.strict import strict_run
 from codi_franka.hardware.trials.hostile import Findings, hostile_trial
 
 PROG = "codi-bench hardware"
@@ -20,6 +21,7 @@ EXAMPLES = """examples:
   codi-bench hardware runs --seconds 720 --runs 3 --slowdown 1
   codi-bench hardware hostile --sequences 10000
   codi-bench hardware runs --seconds 60 --runs 1 --slowdown 3 --preset fast
+  codi-bench hardware strict --sequences 300 --slowdown 3
 """
 
 
@@ -34,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "what",
-        choices=("runs", "hostile"),
-        help="long runs with the physics peer; hostile commands through the safety layer alone",
+        choices=("runs", "hostile", "strict"),
+        help="long runs with the physics peer; hostile commands through the safety layer alone, "
+        "or over the wire to the strict peer",
     )
     parser.add_argument(
         "--seconds", type=positive, default=720.0, metavar="S", help="of each run (default: 720)"
@@ -57,9 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sequences",
         type=whole(1),
-        default=10_000,
         metavar="N",
-        help="how many hostile ones (default: 10000)",
+        help="how many hostile ones (default: 10000, for the strict peer 300)",
     )
     parser.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
     parser.add_argument(
@@ -67,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(argv)
     if given.what == "hostile":
-        return hostile(given.sequences, given.seed, given.output)
+        return hostile(given.sequences or 10_000, given.seed, given.output)
+    if given.what == "strict":
+        return strict(given.sequences or 300, given.seed, given.slowdown)
     options = {} if given.preset is None else {"preset": given.preset}
     runs = []
     for seed in range(given.seed, given.seed + given.runs):
@@ -78,6 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         (given.output / "runs.json").write_text(to_json(results) + "\n")
     say(f"wrote {given.output / 'runs.json'}")
     return 0
+
+
+def strict(sequences: int, seed: int, slowdown: float) -> int:
+    """Hostile commands through the safety layer, over the wire to arms that stop at a violation."""
+    found = strict_run(sequences, seed, slowdown)
+    say(
+        f"{found.sequences} hostile sequences: both arms stopped {found.stops} times by the safety "
+        f"layer, {len(found.faults)} times by themselves"
+    )
+    for fault in found.faults[:10]:
+        say(fault)
+    return 1 if found.faults else 0
 
 
 def hostile(sequences: int, seed: int, output: Path) -> int:
