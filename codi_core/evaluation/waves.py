@@ -136,7 +136,14 @@ class WaveRunner:
                 on_tick(step.tick)
 
         plant = self.plant(keys)
-        rollout = self.loop.run(plant, keys, observer, self._recorded_delays(numbers))
+        try:
+            rollout = self.loop.run(plant, keys, observer, self._recorded_delays(numbers))
+        except (PlantError, KeyboardInterrupt):
+            # The last steps of a real system are worth the most when it has failed.
+            if self.recorder is not None and recording is not None and not plant.clock.virtual:
+                self.recorder.keep(recording, np.full(len(keys), np.iinfo(np.int64).max))
+                self.recorder.commit()
+            raise
         summary = wave_summary(numbers, rollout.replans)
         if self.loop.settings.latency == MEASURED or not plant.clock.virtual:
             summary |= measured_delays(rollout)

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from codi_core.data import DemonstrationDataset
 from codi_core.errors import PlantError
+from codi_core.evaluation.recorder import RecordedTask, Recorder
+from codi_core.evaluation.waves import WaveRunner
 from codi_core.execution import LoopSettings, PlanMaker, ProcessWorker, RecedingHorizon
 from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_plant
+from codi_franka.action import ACTION_NAMES
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.hardware.dry_run import dry_run
@@ -258,6 +262,28 @@ def plant_start():
     """Where the hands are at home, (2, 3)."""
     with FakeCell().plant() as plant:
         return plant.observe(0.0).events["hand_position"][0]
+
+
+def test_what_was_recorded_can_be_read_when_an_arm_was_lost(tmp_path):
+    cell = FakeCell()
+    task = RecordedTask("franka-handoff", ("left", "right"), (ACTION_NAMES, ACTION_NAMES), 10.0)
+    threading.Timer(0.8, lambda: setattr(cell.arms[0], "gone", True)).start()
+    with Recorder(tmp_path / "recording", task, {}) as recorder:
+        runner = WaveRunner(
+            plant=lambda keys: cell.plant(),
+            loop=RecedingHorizon(Sideways(), SETTINGS),
+            metrics=HandoffMetrics(),
+            seed=3,
+            recorder=recorder,
+        )
+        with pytest.raises(PlantError, match="left arm"):
+            runner.run([0])
+    data = DemonstrationDataset.load(tmp_path / "recording")
+    assert data.episodes == 1
+    frames, first = data.arrays, torch.cat((chunk(0.1)[0, 0], chunk(-0.1)[0, 0]))
+    assert 3 <= len(frames["action"]) <= 10
+    assert frames["action"][0] == pytest.approx(first.numpy())
+    assert {"event.force_n", "event.rejections"} <= set(frames)
 
 
 def test_arms_that_nobody_commands_stand_still():
