@@ -176,7 +176,7 @@ class InThisProcess:
 
 
 @pytest.fixture
-def backend_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def backend_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The backend, with doubles of what it imports."""
     package = modules(Gym)
     for name, module in package.items():
@@ -186,11 +186,13 @@ def backend_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location("isaac_backend", FOLDER / "isaac_backend.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.folder = tmp_path
     return module
 
 
 def make(module: ModuleType, copies: int) -> WorkerSimulator:
-    opening = {**scene.description(ARMS, copies, 0.01, STIFFNESS_SCALE), "device": "cpu"}
+    described = scene.description(ARMS, copies, 0.01, STIFFNESS_SCALE)
+    opening = {**described, "device": "cpu", "folder": str(module.folder)}
     worker: Any = InThisProcess(module.make(opening), copies)
     return WorkerSimulator(ARMS, copies, worker, 10)
 

@@ -3,9 +3,6 @@
 Which copies are to be set, which have failed, and which stand still while others go on.
 """
 
-import shutil
-import tempfile
-
 from isaac_scene import Scene  # brings Isaac Gym before torch, which it insists on
 
 import numpy as np  # isort: skip
@@ -40,7 +37,6 @@ class IsaacBackend:
         self.valid = np.ones(self.copies, dtype=bool)
         self.cubes = {"mass": np.full(self.copies, opening["cube"]["mass"])}
         self.cubes["friction"] = np.ones(self.copies)
-        self._folder = tempfile.mkdtemp(prefix="codi-isaac-")
         self._scene = None
         # What copies are set to; Isaac Gym is told right before its next step.
         self._dirty = np.zeros(self.copies, dtype=bool)
@@ -85,11 +81,10 @@ class IsaacBackend:
         """Free the simulation."""
         if self._scene is not None:
             self._scene.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ready(self):
         if self._scene is None:
-            self._scene = Scene(self.opening, self.cubes, self._folder)
+            self._scene = Scene(self.opening, self.cubes)
         return self._scene
 
     def _judge(self, seen):

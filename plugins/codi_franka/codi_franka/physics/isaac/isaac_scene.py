@@ -21,13 +21,13 @@ TOUCHED = 0.05
 class Scene:
     """Isaac Gym's simulation, and its tensors."""
 
-    def __init__(self, opening, cubes, folder):
+    def __init__(self, opening, cubes):
         self.opening, self.copies = opening, opening["copies"]
         self.arms, self.joints = len(opening["arms"]), len(opening["joints"])
         self.device = opening["device"]
         self.gym = gymapi.acquire_gym()
         self.sim = self._make_sim()
-        self._build(cubes, folder)
+        self._build(cubes)
         self.gym.prepare_sim(self.sim)
         self._acquire()
 
@@ -144,8 +144,8 @@ class Scene:
         self.gym.add_ground(sim, plane)
         return sim
 
-    def _build(self, cubes, folder):
-        arm, cube, table = self._assets(folder)
+    def _build(self, cubes):
+        arm, cube, table = self._assets(self.opening["folder"])
         names = self.gym.get_asset_dof_names(arm)
         wanted = self.opening["joints"] + self.opening["fingers"]
         if sorted(names) != sorted(wanted):

@@ -74,7 +74,8 @@ class Worker:
             )
             self.about = self._receive("starting")
             self._check_protocol()
-            self._send(**opening, protocol=PROTOCOL, shared=path, fields=fields)
+            beside = {"protocol": PROTOCOL, "shared": path, "folder": str(self._folder)}
+            self._send(**opening, **beside, fields=fields)
             self.ready = self._receive("making the simulation")
         except BaseException:
             self.close()
