@@ -18,6 +18,9 @@ TRAINED_COPIES = 5
 SMALL = 512
 """Networks none of whose widths and depths are larger need not be counted."""
 
+COUNTED = 16
+"""Examples that a step is measured on, and twice as many: networks may fill fewer rows up."""
+
 
 def check_network(
     kind: str,
@@ -78,8 +81,8 @@ def check_batch(parts: TrainingParts[Any, Any], size: int, device: str) -> None:
     source = parts.held_out or parts.source
     if source is not parts.held_out and source.state():
         return
-    few, more = (_kept(parts, source, count, device) for count in (2, 4))
-    needed = size * (more - few) / 2
+    few, more = (_kept(parts, source, count, device) for count in (COUNTED, 2 * COUNTED))
+    needed = size * (more - few) / COUNTED
     check_memory(needed, f"steps of {size:,} examples", "give a smaller --batch-size", device)
 
 

@@ -13,6 +13,7 @@ from codi_core import experiments
 from codi_core.cli.run import main
 from codi_core.errors import CodiError
 from codi_core.host.assembly import available
+from codi_core.host.assembly.policies import checkpoint_files
 from codi_core.host.choices import parse_choice
 from codi_core.host.plugins import load_plugins
 from tests.core.plugin_path import ROOT
@@ -38,8 +39,14 @@ def resolved(
 
     monkeypatch.syspath_prepend(str(plugins))
     monkeypatch.setattr("codi_core.experiments.running.run_experiment", stop)
-    # Those of one's own trainings aren't there.
-    monkeypatch.setattr("codi_core.experiments.experiment.checkpoint_files", lambda *asked: {})
+
+    def shipped(*asked: Any) -> dict[str, Path | None]:
+        try:
+            return checkpoint_files(*asked)
+        except CodiError:  # those of one's own trainings aren't there
+            return {}
+
+    monkeypatch.setattr("codi_core.experiments.experiment.checkpoint_files", shipped)
     monkeypatch.chdir(tmp_path)
     return kept
 
