@@ -61,7 +61,10 @@ class CubeSource(Protocol):
 
 @attrs.frozen
 class TrackingError:
-    """What a tracker gets wrong; the defaults are what the project's own was measured to.
+    """What a tracker gets wrong; the defaults are those of a fast one with cameras of 30 Hz.
+
+    What the project's own tracker was measured to get wrong stands in
+    :mod:`codi_franka.vision.measured`.
 
     Attributes:
         position: standard deviation along each axis [m].
