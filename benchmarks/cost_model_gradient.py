@@ -34,9 +34,9 @@ from codi_baselines.methods.trained import SHIPPED
 from codi_baselines.sampling import few_calls
 from codi_core.composition import make_evaluate
 from codi_core.composition.particles import sample_many
-from codi_core.experiments import Experiment, prepare
+from codi_core.experiments import prepare
+from codi_core.guidance.monte_carlo import shift
 from codi_core.guidance.weights import sample_weights
-from codi_core.planning import PlanContext
 
 LEVELS = (0.3, 1.0, 3.0, 8.0)
 LENGTHS = (0.3, 1.0, 3.0)
@@ -58,42 +58,36 @@ def around(denoised: Tensor, sigma: float, count: int, generator: torch.Generato
     return denoised.unsqueeze(1) + sigma * noise
 
 
-def direction(shift: Tensor) -> Tensor:
+def direction(way: Tensor) -> Tensor:
     """Rows of length 1; rows of zeros stay."""
-    return shift / torch.linalg.vector_norm(shift, dim=-1, keepdim=True).clamp_min(1e-12)
+    return way / torch.linalg.vector_norm(way, dim=-1, keepdim=True).clamp_min(1e-12)
 
 
 def directions(
     model: CostModel,
-    experiment: Experiment,
-    context: PlanContext,
+    seen: Tensor,
     noisy: Tensor,
     sigma: float,
     denoised: Tensor,
     evaluate: Evaluate,
+    temperature: float,
     generator: torch.Generator,
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Where each method shifts a chunk, and whether that is known: (n, D) and (n,) booleans."""
-    seen = conditioning(experiment.product(), context.observation, len(noisy))
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Where each method shifts a chunk, (n, D), and where the exact way is known, (n,) booleans."""
     with torch.enable_grad():
         point = noisy.clone().requires_grad_()
         level = torch.full((len(noisy),), sigma)
         total = model(point, level, model.encode(seen)).sum()
         (gradient,) = torch.autograd.grad(total, point)
     samples = around(denoised, sigma, 64, generator)
-    weights = sample_weights(evaluate(samples), float(experiment.config.temperature))
-    codi = torch.einsum("nm,nmd->nd", weights.difference().float(), samples)
+    weights = sample_weights(evaluate(samples), temperature)
+    codi = shift(samples, weights)
     halves = []
     for _ in range(2):
         many = around(denoised, sigma, 2048, generator)
         halves.append(covariance(many, evaluate(many)))
     known = cosine_similarity(*halves) > 0.5
-    everywhere = torch.ones_like(known)
-    return {
-        "model": (-gradient, everywhere),
-        "rollouts": (codi, everywhere),
-        "exact": (-halves[0] - halves[1], known),
-    }
+    return {"model": -gradient, "rollouts": codi, "exact": -halves[0] - halves[1]}, known
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
@@ -101,29 +95,31 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     experiment = prepare("franka-handoff", preset="paper", method="codi-joint")
     product = experiment.product()
     model = load_cost_model(arguments.checkpoint, product)
+    predictor, cost = experiment.predictor(), experiment.cost()
+    temperature = float(experiment.config.temperature)
+    sampler = few_calls(experiment.config, 6)
     recorded = JointDemonstrations.load(arguments.data, experiment.opened, product)
     generator = torch.Generator().manual_seed(arguments.seed)
     chosen = torch.randperm(len(recorded), generator=generator)[: arguments.states]
     found: dict[tuple[float, str], list[dict[str, Tensor]]] = {}
     for part in torch.split(chosen, AT_ONCE):
         context = plans_in(recorded, part, product, (arguments.seed, STREAM))
-        evaluate = make_evaluate(product, experiment.predictor(), experiment.cost(), context)
+        evaluate = make_evaluate(product, predictor, cost, context)
         denoiser = product.denoiser(context.observation)
-        sampler = few_calls(experiment.config, 6)
+        seen = conditioning(product, context.observation, len(part))
         clean = sample_many(sampler, denoiser, 1, product.size, context)[:, 0]
         for sigma in LEVELS:
             noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
             denoised = denoiser(noisy, torch.tensor(sigma))
-            ways = directions(
-                model, experiment, context, noisy, sigma, denoised, evaluate, generator
+            ways, known = directions(
+                model, seen, noisy, sigma, denoised, evaluate, temperature, generator
             )
-            exact, known = ways["exact"]
             before = evaluate(denoised.unsqueeze(1))[:, 0]
-            for name, (way, _) in ways.items():
+            for name, way in ways.items():
                 shifted = [denoised + length * sigma * direction(way) for length in LENGTHS]
                 after = evaluate(torch.stack(shifted, 1))
                 row = {"before": before, "after": after, "known": known}
-                row["cosine"] = cosine_similarity(way, exact)
+                row["cosine"] = cosine_similarity(way, ways["exact"])
                 found.setdefault((sigma, name), []).append(row)
     return [summary(*key, rows) for key, rows in found.items()]
 

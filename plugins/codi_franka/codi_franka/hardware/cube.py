@@ -10,9 +10,11 @@ from typing import Protocol
 
 import attrs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from codi_core.errors import PlantError
+from codi_franka.geometry import quaternion_exp, quaternion_multiply
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.vision.estimate import CubeEstimate, CubeStatus
@@ -160,18 +162,7 @@ class PeerCube:
 
 
 def _turned(quaternion: Array, rotation: Array) -> Array:
-    """A quaternion wxyz turned by a rotation vector [rad]."""
-    w, x, y, z = quaternion
-    angle = float(np.linalg.norm(rotation))
-    a, b, c = rotation * (0.5 * np.sinc(angle / (2 * np.pi)))
-    d = np.cos(angle / 2)
-    turned = np.array(
-        (
-            d * w - a * x - b * y - c * z,
-            d * x + a * w + b * z - c * y,
-            d * y + b * w + c * x - a * z,
-            d * z + c * w + a * y - b * x,
-        )
-    )
-    unit: Array = turned / np.linalg.norm(turned)
-    return unit
+    """A quaternion wxyz turned by a rotation vector [rad], world frame."""
+    turn = quaternion_exp(torch.from_numpy(rotation))
+    turned: Array = quaternion_multiply(turn, torch.from_numpy(quaternion)).numpy()
+    return turned / np.linalg.norm(turned)

@@ -127,6 +127,7 @@ class Stream:
         self._recovered_at: list[float] = []
         self.failure: str | None = None
         self.velocities = np.zeros((len(arms), 7))
+        self.readings: tuple[ArmReading, ...] = ()
         self.readings = self._read(self._clock.seconds())
         judge.reset(self.readings)
         self._thread = threading.Thread(target=self._run, name="stream to the arms", daemon=True)
@@ -225,8 +226,8 @@ class Stream:
                 if silence > LOST * self._clock.slowdown:
                     raise ArmError(arm.name, f"nothing was heard for {silence:.2f} s", lost=True)
             except ArmError as error:
-                if not hasattr(self, "readings"):
-                    raise
+                if not self.readings:
+                    raise  # nobody has been told to move yet
                 self._fault(number, error)
                 reading = self.readings[number]
             readings.append(reading)

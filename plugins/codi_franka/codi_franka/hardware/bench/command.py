@@ -10,7 +10,7 @@ import attrs
 from codi_core.commands.errors import guarded
 from codi_core.commands.options import Parser
 from codi_core.commands.output import say
-from codi_core.files.durable import to_json
+from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.quantities import positive, whole
 from codi_franka.hardware.bench.runs import LongRun, long_run
 from codi_franka.hardware.bench.strict import strict_run
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         runs.append(long_run(seed, given.seconds, given.slowdown, folder, options))
         say(line(runs[-1]))
         results = [attrs.asdict(each) for each in runs]
-        (given.output / "runs.json").write_text(to_json(results) + "\n")
+        write_durably(given.output / "runs.json", to_json(results))
     say(f"wrote {given.output / 'runs.json'}")
     return 0
 
@@ -105,9 +105,9 @@ def hostile(sequences: int, seed: int, output: Path) -> int:
 
     findings = hostile_trial(sequences, seed, tell=tell)
     say(f"{sequences} sequences, {findings.periods} commands: {findings.summary}")
-    output.mkdir(parents=True, exist_ok=True)
     path = output / "hostile.json"
-    path.write_text(to_json(attrs.asdict(findings)) + "\n")
+    with writing(output):
+        write_durably(path, to_json(attrs.asdict(findings)))
     say(f"wrote {path}")
     return 0 if findings.harmless else 1
 

@@ -98,7 +98,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _rows(moments: int, seed: int) -> Any:
-
     for number, names in enumerate(ROWS):
         yield _row(CUBE, names, moments, (seed, number))
     yield _row(MarkedBox(*OTHER_BOX), ("table", "fixed", "ordinary"), moments, (seed, len(ROWS)))
@@ -107,7 +106,6 @@ def _rows(moments: int, seed: int) -> Any:
 def _row(
     box: MarkedBox, names: tuple[str, str, str], moments: int, seed: tuple[int, int]
 ) -> dict[str, Any]:
-
     situation, where, look = names
     random = np.random.default_rng(seed)
     fixed = where == "fixed"
@@ -163,7 +161,6 @@ def _quantiles(found: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _empty(count: int, seed: int, keep: Callable[[dict[str, int]], None]) -> None:
-
     random = np.random.default_rng((seed, 100))
     count_false(situations.FIXED_CAMERAS[0], list(LOOKS.values()), count, random, keep)
 
