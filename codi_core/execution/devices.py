@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from codi_core.errors import UsageError
 
@@ -38,6 +40,24 @@ def to_device(value: Any, device: torch.device | str) -> Any:
     stays as it is.
     """
     return with_tensors(value, lambda tensor: tensor.to(device))
+
+
+def on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Named tensors of one device as arrays: a GPU is waited for once, and copied from once.
+
+    On the CPU nothing is copied: an array shares its tensor's memory.
+    """
+    if all(tensor.device.type == "cpu" for tensor in tensors.values()):
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
+    # The widest numbers first: so each tensor's bytes begin where numbers of its type may.
+    names = sorted(tensors, key=lambda name: -tensors[name].element_size())
+    flat = [tensors[name].reshape(-1).view(torch.uint8) for name in names]
+    parts = torch.cat(flat).cpu().split([len(part) for part in flat])
+    there = {
+        name: part.view(tensors[name].dtype).view(tensors[name].shape).numpy()
+        for name, part in zip(names, parts, strict=True)
+    }
+    return {name: there[name] for name in tensors}
 
 
 def with_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

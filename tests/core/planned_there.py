@@ -11,15 +11,17 @@ import torch
 from codi_core.execution.devices import to_device
 from codi_core.experiments import Experiment
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
-from codi_core.planning.streams import CounterStreams, seed_of
+from codi_core.planning.streams import CounterStreams, Streams, seed_of, streams_on
 from codi_core.tasks import EpisodeKey, Step
 from codi_core.testing import device_waits
 
 
 def use_counter_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every device the streams that CUDA has."""
+    """Give every device but the CPU the streams that CUDA has."""
 
-    def streams(keys: Any, device: torch.device) -> CounterStreams:
+    def streams(keys: Any, device: torch.device) -> Streams:
+        if device.type == "cpu":
+            return streams_on(keys, device)
         return CounterStreams([seed_of(key) for key in keys], device)
 
     monkeypatch.setattr("codi_core.planning.noise.streams_on", streams)

@@ -9,6 +9,7 @@ import torch
 
 from codi_core.costs import CostTerm, CostTerms, WeightedCost
 from codi_core.errors import SpecificationError
+from codi_core.execution.devices import on_host
 from codi_core.guidance import FactoredGuidance
 from codi_core.host.discovery import CORE
 from codi_core.host.plugins import load_plugins
@@ -38,6 +39,7 @@ from codi_core.testing import (
     LocalQuadraticCost,
     TrajectoryFamily,
     check_device,
+    device_waits,
     second_device,
 )
 from tests.core.estimators.problems import gaussian_problem
@@ -155,6 +157,32 @@ def test_results_must_be_there_and_agree():
         check_device(lambda device: torch.full((2,), float(device == "cpu"), device=device))
     with pytest.raises(ConformanceError, match="tensors"):
         check_device(lambda device: 1.0)
+
+
+def test_tensors_come_to_the_host_in_one_copy_as_they_are():
+    values = {
+        "flags": torch.tensor([True, False, True]),
+        "singles": torch.tensor([[0.1, -torch.inf], [torch.nan, 3.0]]).mT,
+        "nothing": torch.zeros(0, 2),
+        "wide": torch.tensor(2.0**-1074, dtype=torch.float64),
+        "numbers": torch.arange(7, dtype=torch.int16),
+    }
+    with second_device() as device:
+        there = {name: value.to(device) for name, value in values.items()}
+        with device_waits() as waits:
+            found = on_host(there)
+        assert len(waits) == 1
+    assert list(found) == list(values)
+    for name, value in values.items():
+        np.testing.assert_array_equal(found[name], value.numpy())
+        assert found[name].dtype == value.numpy().dtype
+
+
+def test_on_the_cpu_arrays_share_the_memory_of_tensors():
+    value = torch.zeros(3)
+    array = on_host({"value": value})["value"]
+    value[1] = 2.0
+    assert array.tolist() == [0.0, 2.0, 0.0]
 
 
 # -- what plans ---------------------------------------------------------------------------------

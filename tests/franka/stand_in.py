@@ -60,7 +60,8 @@ class StandIn(HandoffSimulator):
         )
 
     def _numbers(self, rows: Tensor | None) -> Tensor:
-        return torch.arange(self.copies) if rows is None else rows
+        there = torch.device(self.device)
+        return torch.arange(self.copies, device=there) if rows is None else rows.to(there)
 
     def _moved(self, state: FrankaState, target: Tensor) -> FrankaState:
         before = self._hands(state)
@@ -87,7 +88,8 @@ class StandIn(HandoffSimulator):
     def _with(self, rows: Tensor, state: FrankaState) -> FrankaState:
         fields = [field.name for field in attrs.fields(FrankaState) if field.name != "goal"]
         return FrankaState(
-            **{name: getattr(self.now, name).index_copy(
-                0, rows.to(self.device), getattr(state, name))
-               for name in fields}
-        )  # fmt: skip
+            **{
+                name: getattr(self.now, name).index_copy(0, rows, getattr(state, name))
+                for name in fields
+            }
+        )

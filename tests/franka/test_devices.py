@@ -12,8 +12,8 @@ from codi_core import experiments
 from codi_core.execution.devices import to_device
 from codi_core.execution.graphs import GraphedPlanner
 from codi_core.planning import NoiseSource, PlanContext
-from codi_core.tasks import EpisodeKey
-from codi_core.testing import check_device, second_device
+from codi_core.tasks import EpisodeKey, Step
+from codi_core.testing import check_device, device_waits, second_device
 from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
@@ -96,8 +96,11 @@ def test_what_is_seen_and_commanded_is_where_the_state_is() -> None:
 
 
 def test_worlds_are_where_their_simulator_is() -> None:
+    """Without noise, which is another one on another device."""
+
     def run(device: str):
-        environment = FrankaEnvironment(HandoffOptions(), partial(StandIn, device=device))
+        options = HandoffOptions(randomize=False)
+        environment = FrankaEnvironment(options, partial(StandIn, device=device))
         environment.reset(KEYS)
         actions = torch.linspace(-0.2, 0.2, 28).view(2, 2, 7)
         environment.step(tuple(actions.to(device)))
@@ -106,6 +109,61 @@ def test_worlds_are_where_their_simulator_is() -> None:
         return dict(seen.observation), seen.state.cube_position, environment.state.goal
 
     check_device(run)
+
+
+def worlds_on(device, *numbers: int) -> FrankaEnvironment:
+    environment = FrankaEnvironment(HandoffOptions(), partial(StandIn, device=str(device)))
+    environment.reset([EpisodeKey(0, number) for number in numbers])
+    return environment
+
+
+def test_a_control_step_comes_back_from_the_device_in_one_copy(monkeypatch) -> None:
+    use_counter_streams(monkeypatch)
+    with second_device() as device:
+        environment = worlds_on(device, 0, 1, 2)
+        actions = torch.linspace(-0.2, 0.2, 42).view(2, 3, 7)
+        environment.step(tuple(actions))  # copies constants
+        with device_waits() as waits:
+            step = environment.step(tuple(actions))
+            there = environment.valid
+        copies = [wait.rsplit("/", 1)[1].split(":")[0] for wait in waits]
+        assert copies == ["environment.py", "devices.py"]  # actions go there, events come back
+        assert there.tolist() == [True] * 3
+        events, hands = step.events, environment.hands
+        seen = environment.state.cube_position.cpu()
+        assert events["cube_position"].tolist() == seen.tolist()
+        joints = environment.state.joint_position.cpu()
+        assert events["joint_position"].tolist() == joints.tolist()
+        apart = environment.bases.points_to_world(hands.position).cpu().diff(dim=1).norm(dim=-1)
+        assert events["hand_distance_m"] == pytest.approx(apart[:, 0].numpy(), rel=1e-6)
+        assert events["cube_touched"].dtype == bool
+        assert events["cube_position"].dtype == events["guard_m_s"].dtype == "float32"
+
+
+def test_the_noise_of_trackers_is_drawn_where_the_worlds_are(monkeypatch) -> None:
+    """Each episode has its own, in any batch; its cube is the one that it has on the CPU."""
+    on_cpu = worlds_on("cpu", *range(64)).simulator.masses
+    use_counter_streams(monkeypatch)
+    still = torch.zeros(2, 64, 7)
+    with second_device() as device:
+        many, alone = worlds_on(device, *range(64)), worlds_on(device, 7)
+        assert many.simulator.masses.cpu().tolist() == on_cpu.tolist()
+        with device_waits() as waits:
+            first = noise_of(many, many.step(tuple(still)))
+        assert sum("streams.py" in wait for wait in waits) == 0
+        assert first.std() == pytest.approx(0.0015, rel=0.15)
+        of_one = noise_of(alone, alone.step(tuple(still[:, :1])))
+        torch.testing.assert_close(of_one, first[7:8], rtol=0, atol=1e-7)
+        many.reset([EpisodeKey(0, 7)], rows=[3])  # the others' streams stand still
+        second = noise_of(many, many.step(tuple(still)))
+        torch.testing.assert_close(second[3], first[7], rtol=0, atol=1e-7)
+        of_one = noise_of(alone, alone.step(tuple(still[:, :1])))
+        torch.testing.assert_close(second[7], of_one[0], rtol=0, atol=1e-7)
+
+
+def noise_of(environment: FrankaEnvironment, step: Step) -> torch.Tensor:
+    """By how much the cubes' positions are mistaken, (B, 3)."""
+    return (step.state.cube_position - environment.state.cube_position).cpu()
 
 
 @pytest.mark.parametrize("predictor", ["kinematic", "mujoco"])

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from codi_core.errors import SpecificationError, UsageError
+from codi_core.execution.devices import on_host
 from codi_core.planning import NoiseSource, stream
 from codi_core.tasks import Environment, EpisodeKey, Step, finite_actions
 from codi_franka.action import RATE_HZ, TARGETS, actuator_targets
@@ -21,7 +22,7 @@ from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
 from codi_franka.handoff.starts import left_only, sample_start
 from codi_franka.observation import observe
 from codi_franka.perception import NO_NOISE, CubeNoise
-from codi_franka.physics.simulator import Simulated, SimulatorMaker
+from codi_franka.physics.simulator import CubeProperties, Simulated, SimulatorMaker
 from codi_franka.physics.variation import CubeVariation
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from codi_franka.robot.controller import HOME, EndEffectorController
@@ -45,7 +46,7 @@ class _Instant:
     step: Step
     state: FrankaState
     hands: HandState
-    valid: Tensor
+    valid: NDArray[np.bool_]
 
 
 class FrankaEnvironment(Environment):
@@ -82,7 +83,7 @@ class FrankaEnvironment(Environment):
     @property
     def valid(self) -> NDArray[np.bool_]:
         """(B,) False from the moment that a world's simulation diverged."""
-        return self._instant().valid.cpu().numpy()
+        return self._instant().valid
 
     def reset(
         self,
@@ -134,7 +135,7 @@ class FrankaEnvironment(Environment):
         """
         now, chosen = self._instant(), _numbers(rows)
         if state.goal is not None:
-            self.goal[_index(chosen)] = state.goal.cpu().numpy()
+            self._aim(state.goal.cpu().numpy(), chosen)
         self.simulator.set_state(state.to(self.simulator.device), chosen)
         there = self._look(self.simulator.step(self._still(state.worlds), 0, chosen), chosen)
         self._now = there if chosen is None else with_rows(now, chosen, there)
@@ -148,7 +149,7 @@ class FrankaEnvironment(Environment):
         if self.guard is not None:
             asked = self.controller.saturate(joint_action[..., :6])
             twist = self.guard.restrain(hands, asked)
-            self.bent = _array((twist - asked)[..., :3].norm(dim=-1).amax(-1))
+            self.bent = (twist - asked)[..., :3].norm(dim=-1).amax(-1)
             joint_action = torch.cat((twist, joint_action[..., 6:]), -1)
         targets = actuator_targets(
             self.controller, state.joint_position, joint_action, hands.jacobian
@@ -183,13 +184,14 @@ class FrankaEnvironment(Environment):
     def _open(self, count: int) -> None:
         """Make room for worlds that are all new."""
         self.simulator = self.make_simulator(ARMS, count)
-        self.bases = BaseFrames.of(ARMS, self.simulator.device)
+        device = self.simulator.device
+        self.bases = BaseFrames.of(ARMS, device)
         self.guard = SeparationGuard(self.bases) if self.options.guard else None
-        self.streams = NoiseSource([(0, 0, _NOISE_STREAM)] * count)
+        self.streams = NoiseSource([(0, 0, _NOISE_STREAM)] * count, device)
         self.goal = np.zeros((count, 3))
         self.left_only = np.zeros(count, dtype=bool)
         self.failed, self.succeeded = self.left_only.copy(), self.left_only.copy()
-        self.bent = np.zeros(count, dtype=np.float32)
+        self.bent = torch.zeros(count, device=device)
         self.time = 0.0
 
     def _begin(
@@ -199,17 +201,35 @@ class FrankaEnvironment(Environment):
         rows: Tensor | None = None,
     ) -> _Instant:
         """Start episodes in all worlds or in some, and look at these."""
-        streams = NoiseSource([(key.seed, key.episode, _NOISE_STREAM) for key in episodes])
+        streams, cube = self._drawn(episodes)
         starts = torch.stack([_start(*each) for each in zip(episodes, options, strict=True)])
         chosen = _index(rows)
-        cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
         self.streams.replace(range(len(episodes)) if rows is None else rows.tolist(), streams)
-        self.goal[chosen] = [(*each.goal, CUBE_SIZE / 2) for each in options]
+        self._aim([(*each.goal, CUBE_SIZE / 2) for each in options], rows)
         self.left_only[chosen] = left_only(starts[:, :2]).numpy()
         self.failed[chosen] = self.succeeded[chosen] = False
-        self.bent[chosen] = 0.0
+        if rows is not None:
+            self.bent = self.bent.index_fill(0, rows.to(self.bent.device), 0.0)
         self.simulator.set_state(self._at_rest(starts), rows, cube)
         return self._look(self.simulator.step(self._still(len(starts)), 0, rows), rows)
+
+    def _drawn(self, episodes: Sequence[EpisodeKey]) -> tuple[NoiseSource, CubeProperties | None]:
+        """The streams of the noise of n episodes, and their cubes.
+
+        Episodes have the same cubes on all devices.
+        """
+        keys = [(key.seed, key.episode, _NOISE_STREAM) for key in episodes]
+        streams = NoiseSource(keys)
+        cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
+        if self.streams.device != streams.device:
+            streams = NoiseSource(keys, self.streams.device)
+        return streams, cube
+
+    @torch.inference_mode(False)  # goals outlive the step that asks first
+    def _aim(self, goals: ArrayLike, rows: Tensor | None) -> None:
+        """Set the goals (n, 3) of all worlds, or of some."""
+        self.goal[_index(rows)] = goals
+        self._goal = torch.tensor(self.goal, dtype=torch.float32).to(self.simulator.device)
 
     def _at_rest(self, starts: Tensor) -> FrankaState:
         """Arms at home and cubes at ``starts`` (n, 3): x, y [m] and yaw [rad]."""
@@ -234,50 +254,54 @@ class FrankaEnvironment(Environment):
 
     def _look(self, simulated: Simulated, rows: Tensor | None = None) -> _Instant:
         """What all worlds, or some, look like, with the noise of their trackers."""
-        chosen = _index(rows)
-        goal = torch.tensor(self.goal[chosen]).to(simulated.state.cube_position)
+        goal = _of(self._goal, rows).to(simulated.state.cube_position)
         state = attrs.evolve(simulated.state, goal=goal)
         hands = hands_in_base(state)
         estimate = self.noise.apply(state, self._normal(6, rows).to(goal))
-        step = Step(
-            self.time,
-            estimate,
-            observe(estimate, ARMS, hands),
-            self._events(simulated, state, hands, chosen),
-        )
-        return _Instant(step, state, hands, simulated.valid)
+        observation = observe(estimate, ARMS, hands)
+        events, valid = self._events(simulated, state, hands, rows)
+        return _Instant(Step(self.time, estimate, observation, events), state, hands, valid)
 
     def _normal(self, size: int, rows: Tensor | None) -> Tensor:
         if rows is None:
             return self.streams.normal(size)
         drawing = torch.zeros(len(self.goal), dtype=torch.bool).index_fill(0, rows, value=True)
         with self.streams.only(drawing):
-            return self.streams.normal(size)[rows]
+            return _of(self.streams.normal(size), rows)
 
     def _events(
-        self, simulated: Simulated, state: FrankaState, hands: HandState, chosen: Rows
-    ) -> dict[str, NDArray[np.generic]]:
-        cube, goal = _array(state.cube_position), self.goal[chosen]
-        self.failed[chosen] |= (cube[:, 2] < FALLEN) | ~_array(simulated.valid)
+        self, simulated: Simulated, state: FrankaState, hands: HandState, rows: Tensor | None
+    ) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.bool_]]:
+        """The events, and which worlds' simulations have not diverged."""
+        seen = on_host(
+            {
+                "valid": simulated.valid,
+                "arm_contact": _measured(simulated.arm_contact),
+                "hand_distance_m": _measured(simulated.hand_distance),
+                "cube_touched": _measured(simulated.cube_contact),
+                "cube_speed_m_s": state.cube_velocity[:, :3].norm(dim=-1),
+                "guard_m_s": _of(self.bent, rows),
+                "cube_position": state.cube_position,
+                "cube_quaternion": state.cube_quaternion,
+                "hand_position": self.bases.points_to_world(hands.position),
+                "joint_position": state.joint_position,
+                "gripper_width": state.gripper_width,
+            }
+        )
+        valid, chosen = seen.pop("valid"), _index(rows)
+        cube, goal = seen["cube_position"], self.goal[chosen]
+        self.failed[chosen] |= (cube[:, 2] < FALLEN) | ~valid
         goal_distance = np.linalg.norm(cube - goal, axis=-1)
         self.succeeded[chosen] |= (goal_distance <= SUCCESS_RADIUS) & ~self.failed[chosen]
-        return {
+        events = {
             "failed": self.failed[chosen].copy(),
             "succeeded": self.succeeded[chosen].copy(),
             "goal_distance_m": goal_distance,
-            "arm_contact": _array(simulated.arm_contact),
-            "hand_distance_m": _array(simulated.hand_distance),
-            "cube_touched": _array(simulated.cube_contact),
-            "cube_speed_m_s": _array(state.cube_velocity[:, :3].norm(dim=-1)),
-            "guard_m_s": self.bent[chosen].copy(),
             "left_only": self.left_only[chosen].copy(),
-            "cube_position": cube,
-            "cube_quaternion": _array(state.cube_quaternion),
-            "hand_position": _array(self.bases.points_to_world(hands.position)),
-            "joint_position": _array(state.joint_position),
-            "gripper_width": _array(state.gripper_width),
+            **seen,
             "goal": goal.copy(),
         }
+        return events, valid
 
 
 def _start(key: EpisodeKey, options: HandoffOptions) -> Tensor:
@@ -297,9 +321,14 @@ def _index(rows: Tensor | None) -> Rows:
     return slice(None) if rows is None else rows.numpy()
 
 
-def _array(tensor: Tensor | None) -> NDArray[Any]:
+def _of(values: Tensor, rows: Tensor | None) -> Tensor:
+    """The values of all worlds, or of some."""
+    return values if rows is None else values[rows.to(values.device)]
+
+
+def _measured(tensor: Tensor | None) -> Tensor:
     if tensor is None:
         raise SpecificationError(
             "the simulator does not measure contacts and distances, which the task's metrics need"
         )
-    return tensor.cpu().numpy()
+    return tensor

@@ -9,6 +9,8 @@ come nearer, slide along each other instead of stopping, and are pushed apart wi
 
 from __future__ import annotations
 
+from functools import cache
+
 import attrs
 import torch
 from torch import Tensor
@@ -61,10 +63,17 @@ class SeparationGuard:
     def _clearance(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """The clearance (B,) [m], and how it changes with each hand's position, (B, N, 3)."""
         worlds, arms, _ = position.shape
-        probes = _PROBE * torch.eye(3 * arms).view(3 * arms, arms, 3)
-        probes = torch.cat((torch.zeros_like(probes[:1]), probes)).to(position)
+        probes = _probes(arms, position.dtype, position.device)
         tried = position.unsqueeze(1) + probes  # (B, 1 + 3 N, N, 3)
         clearance = arm_clearance(self.bases.arms_to_world(arm_points(tried)))
         here = clearance[:, 0]
         slope = (clearance[:, 1:] - here.unsqueeze(1)) / _PROBE
         return here, slope.view(worlds, arms, 3)
+
+
+@cache
+@torch.inference_mode(False)  # they outlive the plan that asks first
+def _probes(arms: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """No step, and a small one of each hand along each axis: (1 + 3 N, N, 3) [m]."""
+    steps = _PROBE * torch.eye(3 * arms).view(3 * arms, arms, 3)
+    return torch.cat((torch.zeros_like(steps[:1]), steps)).to(device, dtype)
