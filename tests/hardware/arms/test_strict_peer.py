@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 
+import attrs
 import numpy as np
 import pytest
 
 from codi_core.errors import CodiError
-from codi_franka.hardware.bench.strict import LENGTH, sequences, strict_run
+from codi_franka.hardware.bench.strict import StrictRun, WiredArms, strict_run
+from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.trials.hostile import KINDS
+from tests.hardware.arms.fakes import FakeArm
 
-needs_franky = pytest.importorskip("franky", reason="needs codi-franka[hardware]")
+
+class LateArm(FakeArm):
+    """Its control wants it elsewhere, and each time it is read it is nearer, by a share."""
+
+    def __init__(self, name, share):
+        super().__init__(name)
+        self.behind, self.share = 0.31, share
+
+    def read(self, now):
+        reading = super().read(now)
+        self.behind *= 1 - self.share
+        return attrs.evolve(reading, desired_positions=reading.joint_positions + self.behind)
 
 
-def test_sequences_are_hostile_in_many_ways():
-    first = list(itertools.islice(sequences(0), 14))
-    assert {sequence.shape for sequence in first} == {(LENGTH, 2, 7)}
-    assert sum(not np.isfinite(sequence).all() for sequence in first) == 2
-    assert any(np.nanmax(np.abs(sequence)) >= 1e6 for sequence in first)  # bursts
-    assert any(not sequence.any() for sequence in first)  # silence
-    assert not np.array_equal(first[0], first[7])
+def test_a_sequence_begins_when_arms_have_caught_up():
+    """The limit for where an arm may be started is 0.3 rad."""
+    arms, found = [LateArm("left", 0.0), LateArm("right", 0.3)], StrictRun()
+    arms[0].behind = 0.0
+    WiredArms(arms, ArmClock()).run("jumps", np.random.default_rng(0), found)
+    assert found.sequences == 1
+    assert not found.stops
+    assert found.commands == len(arms[0].sent) >= 16
+    assert np.abs(np.array(arms[1].sent)).max() > 0.1
+
+
+def test_arms_that_never_catch_up_are_told_of_with_a_remedy(monkeypatch):
+    monkeypatch.setattr("codi_franka.hardware.bench.strict.PATIENCE", 0.1)
+    arms = [LateArm("left", 0.0), LateArm("right", 0.0)]
+    with pytest.raises(CodiError, match=r"still 0\.310 rad .* choose a larger --slowdown"):
+        WiredArms(arms, ArmClock()).run("jumps", np.random.default_rng(0), StrictRun())
+    assert not arms[0].sent
+
+
+def test_silent_arms_show_nothing_new():
+    arms, found = [LateArm("left", 1.0), LateArm("right", 1.0)], StrictRun()
+    wired = WiredArms(arms, ArmClock())
+    # Of these draws some make the arms silent for longer than the 0.1 s that the layer bears.
+    for seed in range(4):
+        wired.run("silence", np.random.default_rng(seed), found)
+    assert found.stops["silence"] >= 1
 
 
 @pytest.mark.slow
 def test_no_hostile_command_makes_an_arm_stop_by_itself():
+    pytest.importorskip("franky", reason="needs codi-franka[hardware]")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 1337)) == 0:
             pytest.skip("simulated arms run here already")
+    told = []
     try:
-        found = strict_run(21, 1, 3.0)
+        found = strict_run(2 * len(KINDS), 0, 3.0, lambda found: told.append(found.commands))
     except CodiError as error:
         pytest.skip(str(error))
-    assert found.faults == ()
-    assert found.stops >= 2  # at what is not finite
+    assert found.faults == []
+    assert found.sequences == len(told) == 18
+    assert told[-1] == found.commands >= 18 * 16
+    assert found.stops["not-finite"] >= 1

@@ -2,7 +2,9 @@
 
 It runs in an environment of its own, with ``franka-sim``. What it needs comes as one JSON object on
 the command line: ``home``, the joints' start [rad], ``model``, an FR3 model in MuJoCo's format,
-``meshes``, the folder of its meshes, and whether late commands are punished, ``communication``.
+``meshes``, the folder of its meshes, whether late commands are punished, ``communication``,
+``slowdown``, how many real seconds a second of the arms takes, and ``port``. There it takes orders,
+JSON objects in datagrams: ``{"reflex": ARM}`` makes an arm stop as at a contact.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
+CARTESIAN_REFLEX = 7
+"""The place of ``cartesian_reflex`` among a robot's errors."""
 
 
 def model_with_meshes(model: str, meshes: str) -> str:
@@ -33,6 +37,31 @@ def model_with_meshes(model: str, meshes: str) -> str:
     return str(path)
 
 
+def slow_down(factor: float) -> None:
+    """Have this process's clocks show a second where so many have passed.
+
+    Physics and network keep to real time in threads of their own, and lag behind one another where
+    there are too few processors for it.
+    """
+    sleep = time.sleep
+    for name in ("time", "monotonic", "perf_counter"):
+        real = getattr(time, name)
+        began = real()
+        shown = lambda real=real, began=began: began + (real() - began) / factor  # noqa: E731
+        setattr(time, name, shown)
+    time.sleep = lambda seconds: sleep(seconds * factor)
+
+
+def obey(port: int, servers: list) -> None:
+    """Take orders, for ever."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.bind(("127.0.0.1", port))
+        while True:
+            order = json.loads(link.recv(4096))
+            server = servers[int(order["reflex"])]
+            server._abort_with_error(CARTESIAN_REFLEX, "a contact that was ordered")
+
+
 def _wait_for_all() -> None:
     """Until all robots and hands listen."""
     for host in HOSTS:
@@ -45,6 +74,7 @@ def _wait_for_all() -> None:
 
 
 def main(setup: dict) -> None:
+    slow_down(float(setup.get("slowdown", 1.0)))
     os.environ["FR3_MJCF"] = model_with_meshes(setup["model"], setup["meshes"])
     import numpy as np
     from franka_sim import mujoco_franka_sim
@@ -64,6 +94,7 @@ def main(setup: dict) -> None:
     for server in servers:
         threading.Thread(target=server.start, daemon=True).start()
     _wait_for_all()
+    threading.Thread(target=obey, args=(int(setup["port"]), servers), daemon=True).start()
     print("ready", flush=True)
     while True:
         time.sleep(1.0)

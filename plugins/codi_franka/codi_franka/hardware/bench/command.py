@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -13,14 +15,14 @@ from codi_core.commands.output import say
 from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.quantities import positive, whole
 from codi_franka.hardware.bench.runs import LongRun, long_run
-from codi_franka.hardware.bench.strict import strict_run
+from codi_franka.hardware.bench.strict import StrictRun, strict_run
 from codi_franka.hardware.trials.hostile import Findings, hostile_trial
 
 PROG = "codi-bench hardware"
 EXAMPLES = """examples:
   codi-bench hardware runs --seconds 720 --runs 3 --slowdown 1
-  codi-bench hardware hostile --sequences 10000
   codi-bench hardware runs --seconds 60 --runs 1 --slowdown 3 --preset fast
+  codi-bench hardware hostile --sequences 10000
   codi-bench hardware strict --sequences 300 --slowdown 3
 """
 
@@ -28,50 +30,69 @@ EXAMPLES = """examples:
 @guarded
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit code."""
+    given = _parser().parse_args(argv)
+    job: Callable[[argparse.Namespace], int] = given.job
+    return job(given)
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog=PROG,
         description="Drive simulated arms that speak the robots' network protocol, from a "
         "checkout. Their environments are made in .peers/ when they are needed first.",
         epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "what",
-        choices=("runs", "hostile", "strict"),
-        help="long runs with the physics peer; hostile commands through the safety layer alone, "
-        "or over the wire to the strict peer",
-    )
-    parser.add_argument(
+    jobs = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    runs = _job(jobs, "runs", _runs, "long runs with the physics peer")
+    runs.add_argument(
         "--seconds", type=positive, default=720.0, metavar="S", help="of each run (default: 720)"
     )
-    parser.add_argument(
+    runs.add_argument(
         "--runs", type=whole(1), default=3, metavar="N", help="how many runs (default: 3)"
     )
+    runs.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
+    text = "hostile commands through the safety layer alone"
+    _add_sequences(_job(jobs, "hostile", _hostile, text), 10_000)
+    text = "hostile commands through the safety layer, over the wire to the strict peer"
+    strict = _job(jobs, "strict", _strict, text)
+    _add_sequences(strict, 300)
+    for driving in (runs, strict):
+        driving.add_argument(
+            "--slowdown",
+            type=positive,
+            default=1.0,
+            metavar="X",
+            help="about how many real seconds a second of the arms takes: more than 1 where the "
+            "machine can't keep up (default: 1)",
+        )
+    return parser
+
+
+def _job(jobs: Any, name: str, job: Callable[[argparse.Namespace], int], text: str) -> Parser:
+    parser: Parser = jobs.add_parser(name, prog=f"{PROG} {name}", help=text, description=text)
+    parser.set_defaults(job=job)
     parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="of the first one (default: 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="of all that is random (default: 0)"
     )
-    parser.add_argument(
-        "--slowdown",
-        type=positive,
-        default=1.0,
-        metavar="X",
-        help="about how many real seconds a second of the arms takes: more than 1 where the "
-        "machine can't keep up (default: 1)",
-    )
-    parser.add_argument(
-        "--sequences",
-        type=whole(1),
-        metavar="N",
-        help="how many hostile ones (default: 10000, for the strict peer 300)",
-    )
-    parser.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
     parser.add_argument(
         "--output", type=Path, default=Path("runs/hardware"), metavar="DIR", help="the folder"
     )
-    given = parser.parse_args(argv)
-    if given.what == "hostile":
-        return hostile(given.sequences or 10_000, given.seed, given.output)
-    if given.what == "strict":
-        return strict(given.sequences or 300, given.seed, given.slowdown)
+    return parser
+
+
+def _add_sequences(parser: Parser, count: int) -> None:
+    parser.add_argument(
+        "--sequences",
+        type=whole(1),
+        default=count,
+        metavar="N",
+        help="how many (default: %(default)s)",
+    )
+
+
+def _runs(given: argparse.Namespace) -> int:
+    """Long runs; the seeds of further ones follow the first one's."""
     options = {} if given.preset is None else {"preset": given.preset}
     runs = []
     for seed in range(given.seed, given.seed + given.runs):
@@ -84,29 +105,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def strict(sequences: int, seed: int, slowdown: float) -> int:
+def _strict(given: argparse.Namespace) -> int:
     """Hostile commands through the safety layer, over the wire to arms that stop at a violation."""
-    found = strict_run(sequences, seed, slowdown)
-    say(
-        f"{found.sequences} hostile sequences: both arms stopped {found.stops} times by the safety "
-        f"layer, {len(found.faults)} times by themselves"
-    )
+    path = given.output / "strict.json"
+
+    def tell(found: StrictRun) -> None:
+        write_durably(path, to_json(attrs.asdict(found)))
+        if found.sequences % 50 == 0:
+            say(found.summary)
+
+    with writing(given.output):
+        found = strict_run(given.sequences, given.seed, given.slowdown, tell)
+    say(found.summary)
     for fault in found.faults[:10]:
         say(fault)
+    say(f"wrote {path}")
     return 1 if found.faults else 0
 
 
-def hostile(sequences: int, seed: int, output: Path) -> int:
+def _hostile(given: argparse.Namespace) -> int:
     """Hostile commands through the safety layer, judged by what Franka publishes."""
 
     def tell(number: int, findings: Findings) -> None:
         if (number + 1) % 500 == 0:
             say(f"{number + 1} sequences: {findings.summary}")
 
-    findings = hostile_trial(sequences, seed, tell=tell)
-    say(f"{sequences} sequences, {findings.periods} commands: {findings.summary}")
-    path = output / "hostile.json"
-    with writing(output):
+    findings = hostile_trial(given.sequences, given.seed, tell=tell)
+    say(f"{findings.sequences} sequences, {findings.periods} commands: {findings.summary}")
+    path = given.output / "hostile.json"
+    with writing(given.output):
         write_durably(path, to_json(attrs.asdict(findings)))
     say(f"wrote {path}")
     return 0 if findings.harmless else 1

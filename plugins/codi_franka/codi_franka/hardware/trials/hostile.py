@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import attrs
 import numpy as np
@@ -36,14 +37,32 @@ _ACTION = 0.1
 """[s] One action's time."""
 
 
-def _jumps(rng: np.random.Generator, arms: IdealArms) -> Commands:
+class Commanded(Protocol):
+    """What hostile commands see of the arms, and do to them.
+
+    Attributes:
+        period: between commands [s].
+        positions: (2, 7) where the arms are [rad].
+        silent: whether they report nothing new.
+    """
+
+    period: float
+    silent: bool
+
+    @property
+    def positions(self) -> Array:
+        """See above."""
+        ...
+
+
+def _jumps(rng: np.random.Generator, arms: Commanded) -> Commands:
     """Another velocity with each action."""
     while True:
         wanted = rng.uniform(-1.5, 1.5, _SHAPE) * _SPEEDS
         yield from [wanted] * round(_ACTION / arms.period)
 
 
-def _flips(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _flips(rng: np.random.Generator, arms: Commanded) -> Commands:
     """The sign changes every few periods."""
     wanted = rng.uniform(0.2, 1.0, _SHAPE) * _SPEEDS
     while True:
@@ -51,14 +70,14 @@ def _flips(rng: np.random.Generator, arms: IdealArms) -> Commands:
         wanted = -wanted
 
 
-def _ends(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _ends(rng: np.random.Generator, arms: Commanded) -> Commands:
     """As fast as joints go, towards their limits, to the end."""
     wanted = rng.choice((-1.0, 1.0), _SHAPE) * _SPEEDS
     while True:
         yield wanted
 
 
-def _bursts(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _bursts(rng: np.random.Generator, arms: Commanded) -> Commands:
     """Rest, then noise."""
     while True:
         yield from [np.zeros(_SHAPE)] * int(rng.integers(1, 30))
@@ -66,13 +85,13 @@ def _bursts(rng: np.random.Generator, arms: IdealArms) -> Commands:
             yield rng.normal(0.0, 10.0, _SHAPE)
 
 
-def _huge(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _huge(rng: np.random.Generator, arms: Commanded) -> Commands:
     """Numbers of any size."""
     while True:
         yield rng.choice((-1.0, 1.0), _SHAPE) * 10.0 ** rng.uniform(-300, 300, _SHAPE)
 
 
-def _not_finite(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _not_finite(rng: np.random.Generator, arms: Commanded) -> Commands:
     """NaN and infinities now and then, on one joint or on all."""
     for wanted in _jumps(rng, arms):
         broken = np.array(wanted)
@@ -81,14 +100,14 @@ def _not_finite(rng: np.random.Generator, arms: IdealArms) -> Commands:
         yield broken
 
 
-def _silence(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _silence(rng: np.random.Generator, arms: Commanded) -> Commands:
     """Arms that stop reporting, and planners that say nothing."""
     for wanted in _jumps(rng, arms):
         arms.silent = rng.random() < 0.95 if arms.silent else rng.random() < 0.05
         yield None if rng.random() < 0.01 else wanted
 
 
-def _hands(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _hands(rng: np.random.Generator, arms: Commanded) -> Commands:
     """Hands at the ends of an action's range, by the shared controller."""
     controller = EndEffectorController()
     while True:
@@ -97,7 +116,7 @@ def _hands(rng: np.random.Generator, arms: IdealArms) -> Commands:
             yield controller.joint_velocity(torch.from_numpy(arms.positions), twist).numpy()
 
 
-def _together(rng: np.random.Generator, arms: IdealArms) -> Commands:
+def _together(rng: np.random.Generator, arms: Commanded) -> Commands:
     """Both hands into the same place, which may be in the table, or the other arm."""
     controller, bases = EndEffectorController(), BaseFrames.of(ARMS, dtype=torch.float64)
     meeting = torch.from_numpy(rng.uniform((-0.3, -0.4, -0.2), (0.3, 0.4, 0.5)))
@@ -108,7 +127,7 @@ def _together(rng: np.random.Generator, arms: IdealArms) -> Commands:
         yield controller.joint_velocity(joints, twist).numpy()
 
 
-KINDS: dict[str, Callable[[np.random.Generator, IdealArms], Commands]] = {
+KINDS: dict[str, Callable[[np.random.Generator, Commanded], Commands]] = {
     "jumps": _jumps,
     "flips": _flips,
     "ends": _ends,
