@@ -52,7 +52,7 @@ def on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
     # The widest numbers first: so each tensor's bytes begin where numbers of its type may.
     names = sorted(tensors, key=lambda name: -tensors[name].element_size())
     flat = [tensors[name].reshape(-1).view(torch.uint8) for name in names]
-    parts = torch.cat(flat).cpu().split([len(part) for part in flat])
+    parts = torch.cat(flat).cpu().split_with_sizes([len(part) for part in flat])
     there = {
         name: part.view(tensors[name].dtype).view(tensors[name].shape).numpy()
         for name, part in zip(names, parts, strict=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
 from codi_franka.handoff.options import DEFAULT_GOAL, GOAL_CLEARANCE, SUCCESS_RADIUS
-from codi_franka.handoff.starts import left_only, sample_start, which_arms_grasp
+from codi_franka.handoff.starts import left_only, sample_start, sample_starts, which_arms_grasp
 from codi_franka.robot.cell import ARM_BASES, ARMS, CUBE_SIZE, TABLE_SIZE
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.reach import (
@@ -83,8 +85,30 @@ def test_the_cube_is_turned_uniformly() -> None:
 
 def test_starts_depend_on_nothing_but_the_generator() -> None:
     first = sample_start(DEFAULT_GOAL, torch.Generator().manual_seed(7))
-    again = sample_start(DEFAULT_GOAL, torch.Generator().manual_seed(7))
-    assert torch.equal(first, again)
+    assert first.tolist() == pytest.approx([0.0600668, -0.3373404, 1.2832724], abs=1e-6)
+
+
+def test_starts_are_found_as_if_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first draw of points has none, as if only far corners were far enough."""
+    monkeypatch.setattr("codi_franka.handoff.starts.GOAL_CLEARANCE", 1.45)
+    goals = [(0.6, 0.2), (-0.6, 0.2), (0.6, -0.3)] * 4
+    found = sample_starts(goals, [torch.Generator().manual_seed(seed) for seed in range(12)])
+    expected = [one_start(goal, seed, 1.45) for seed, goal in enumerate(goals)]
+    assert {draws for _, draws in expected} >= {1, 2, 3}
+    assert torch.equal(found, torch.stack([start for start, _ in expected]))
+
+
+def one_start(goal: tuple[float, float], seed: int, clearance: float) -> tuple[Tensor, int]:
+    """A start, and how often points were drawn for it."""
+    generator, half = torch.Generator().manual_seed(seed), torch.tensor(TABLE_SIZE) / 2 - 0.04
+    for draws in itertools.count(1):
+        xy = (2 * torch.rand(64, 2, generator=generator) - 1) * half
+        far = (xy - torch.tensor(goal)).norm(dim=-1) >= clearance
+        good = xy[which_arms_grasp(xy).any(-1) & far]
+        if len(good):
+            yaw = (2 * torch.rand(1, generator=generator) - 1) * math.pi
+            return torch.cat((good[0], yaw)), draws
+    raise AssertionError
 
 
 def test_left_only_is_where_the_left_arm_picks_and_the_right_one_cannot_reach() -> None:

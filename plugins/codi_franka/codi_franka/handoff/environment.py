@@ -19,7 +19,7 @@ from codi_franka.action import RATE_HZ, TARGETS, actuator_targets
 from codi_franka.geometry import quaternion_exp
 from codi_franka.handoff.merging import with_rows
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
-from codi_franka.handoff.starts import left_only, sample_start
+from codi_franka.handoff.starts import left_only, sample_starts
 from codi_franka.observation import observe
 from codi_franka.perception import NO_NOISE, CubeNoise
 from codi_franka.physics.simulator import CubeProperties, Simulated, SimulatorMaker
@@ -187,7 +187,6 @@ class FrankaEnvironment(Environment):
         device = self.simulator.device
         self.bases = BaseFrames.of(ARMS, device)
         self.guard = SeparationGuard(self.bases) if self.options.guard else None
-        self.streams = NoiseSource([(0, 0, _NOISE_STREAM)] * count, device)
         self.goal = np.zeros((count, 3))
         self.left_only = np.zeros(count, dtype=bool)
         self.failed, self.succeeded = self.left_only.copy(), self.left_only.copy()
@@ -202,14 +201,16 @@ class FrankaEnvironment(Environment):
     ) -> _Instant:
         """Start episodes in all worlds or in some, and look at these."""
         streams, cube = self._drawn(episodes)
-        starts = torch.stack([_start(*each) for each in zip(episodes, options, strict=True)])
+        starts = _starts(episodes, options)
         chosen = _index(rows)
-        self.streams.replace(range(len(episodes)) if rows is None else rows.tolist(), streams)
+        if rows is None:
+            self.streams = streams
+        else:
+            self.streams.replace(rows.tolist(), streams)
+            self.bent = self.bent.index_fill(0, rows.to(self.bent.device), 0.0)
         self._aim([(*each.goal, CUBE_SIZE / 2) for each in options], rows)
         self.left_only[chosen] = left_only(starts[:, :2]).numpy()
         self.failed[chosen] = self.succeeded[chosen] = False
-        if rows is not None:
-            self.bent = self.bent.index_fill(0, rows.to(self.bent.device), 0.0)
         self.simulator.set_state(self._at_rest(starts), rows, cube)
         return self._look(self.simulator.step(self._still(len(starts)), 0, rows), rows)
 
@@ -221,9 +222,8 @@ class FrankaEnvironment(Environment):
         keys = [(key.seed, key.episode, _NOISE_STREAM) for key in episodes]
         streams = NoiseSource(keys)
         cube = CubeVariation().sample(streams.uniform(2)) if self.options.randomize else None
-        if self.streams.device != streams.device:
-            streams = NoiseSource(keys, self.streams.device)
-        return streams, cube
+        device = torch.device(self.simulator.device)
+        return streams if device == streams.device else NoiseSource(keys, device), cube
 
     @torch.inference_mode(False)  # goals outlive the step that asks first
     def _aim(self, goals: ArrayLike, rows: Tensor | None) -> None:
@@ -304,13 +304,22 @@ class FrankaEnvironment(Environment):
         return events, valid
 
 
-def _start(key: EpisodeKey, options: HandoffOptions) -> Tensor:
-    """Where an episode's cube starts: x, y [m] and yaw [rad]."""
-    if options.start is not None:
-        return torch.tensor(options.start)
+def _starts(episodes: Sequence[EpisodeKey], options: Sequence[HandoffOptions]) -> Tensor:
+    """Where the cubes of n episodes start: x, y [m] and yaw [rad], (n, 3)."""
+    starts = torch.zeros(len(episodes), 3)
+    random = [row for row, each in enumerate(options) if each.start is None]
+    if random:
+        generators = [_start_generator(episodes[row]) for row in random]
+        starts[random] = sample_starts([options[row].goal for row in random], generators)
+    for row, each in enumerate(options):
+        if each.start is not None:
+            starts[row] = torch.tensor(each.start)
+    return starts
+
+
+def _start_generator(key: EpisodeKey) -> torch.Generator:
     mixed = np.random.SeedSequence([key.seed, key.episode, _START_STREAM])
-    generator = torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
-    return sample_start(options.goal, generator)
+    return torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
 
 
 def _numbers(rows: Sequence[int] | None) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,14 +34,28 @@ def sample_start(goal: tuple[float, float], generator: torch.Generator) -> Tenso
 
     It keeps a distance of at least ``GOAL_CLEARANCE`` from the goal.
     """
+    return sample_starts([goal], [generator])[0]
+
+
+def sample_starts(
+    goals: Sequence[tuple[float, float]], generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Starts (n, 3) as :func:`sample_start` draws them, from a generator for each goal."""
     half = torch.tensor(TABLE_SIZE) / 2 - EDGE_MARGIN
-    while True:
-        xy = (2 * torch.rand(64, 2, generator=generator) - 1) * half
-        far = (xy - torch.tensor(goal)).norm(dim=-1) >= GOAL_CLEARANCE
-        good = xy[which_arms_grasp(xy).any(-1) & far]
-        if len(good):
-            yaw = (2 * torch.rand(1, generator=generator) - 1) * torch.pi
-            return torch.cat((good[0], yaw))
+    places, starts = torch.tensor(goals).view(-1, 1, 2), torch.zeros(len(goals), 3)
+    wanted = list(range(len(goals)))
+    while wanted:
+        # One judgement of all: that of a single episode takes as long.
+        draws = [torch.rand(64, 2, generator=generators[row]) for row in wanted]
+        xy = (2 * torch.stack(draws) - 1) * half
+        far = (xy - places[wanted]).norm(dim=-1) >= GOAL_CLEARANCE
+        good = which_arms_grasp(xy).any(-1) & far
+        first = good.int().argmax(1)
+        starts[wanted, :2] = xy[range(len(wanted)), first]
+        wanted = [row for row, found in zip(wanted, good.any(1).tolist(), strict=True) if not found]
+    yaws = torch.cat([torch.rand(1, generator=generator) for generator in generators])
+    starts[:, 2] = (2 * yaws - 1) * torch.pi
+    return starts
 
 
 def _in_base(xy: Tensor, arm: str) -> Tensor:
