@@ -34,6 +34,7 @@ def test_rows_do_not_influence_one_another(kind):
     [
         ("unet", 16, (1, 2, 3, 8, 15)),
         ("unet", 40, (17, 18, 31)),
+        ("unet", 600, (256, 257, 599)),  # evaluated in parts
         ("mlp", 40, (1, 2, 3, 8, 15, 16, 17, 31)),
     ],
 )

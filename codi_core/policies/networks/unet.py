@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,11 @@ oneDNN reorders the weights at each call, which for few rows costs more than the
 up in different orders; all layers change over at the same number of rows, so that below and above
 it a row is rounded the same whatever rows are beside it.
 """
+
+
+_AT_ONCE = 256
+"""So many rows are evaluated at once on a CPU: what more leave behind between layers does not fit
+its caches, and takes over half as much time again for each row."""
 
 
 def _few(x: Tensor) -> bool:
@@ -208,6 +214,20 @@ class UNet(FilmNetwork):
         self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None = None
     ) -> Tensor:
         """F_theta on R rows: (R, K, A), (R,) or (1,), (R, E) -> (R, K, A)."""
+        rows = noisy.shape[0]
+        if rows <= _AT_ONCE or noisy.device.type != "cpu" or torch.is_grad_enabled():
+            return self._evaluate(noisy, noise, embedding, modulation)
+        # Parts of one size: few rows that are left over would be rounded in another way.
+        count = -(-rows // _AT_ONCE)
+        parts = zip(
+            *(_parts(value, rows, count) for value in (noisy, noise, embedding, modulation)),
+            strict=True,
+        )
+        return torch.cat([self._evaluate(*part) for part in parts])
+
+    def _evaluate(
+        self, noisy: Tensor, noise: Tensor, embedding: Tensor, modulation: Tensor | None
+    ) -> Tensor:
         film = self.parameters_for(noise, embedding) if modulation is None else modulation
         film = film.unsqueeze(-1)
         parameters = iter(torch.split(film, self._film_sizes, 1))
@@ -227,3 +247,10 @@ class UNet(FilmNetwork):
             x = grow(apply(stage, torch.cat([x, kept.pop()], 1)))
         out: Tensor = self.out(self.last(x)).transpose(1, 2)
         return out
+
+
+def _parts(value: Any, rows: int, count: int) -> Sequence[Any]:
+    """What is there for each row in so many parts, and what all rows share as often."""
+    if value is None or value.shape[0] != rows:
+        return [value] * count
+    return torch.tensor_split(value, count)
