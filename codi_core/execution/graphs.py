@@ -49,7 +49,8 @@ def cuda_graph(run: Callable[[], Plan]) -> tuple[Plan, Replay]:
             torch.cuda.set_sync_debug_mode(before)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Physics that are recorded by another library join in with this mode.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         plan = run()
     return plan, graph.replay
 

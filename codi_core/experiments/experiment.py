@@ -129,9 +129,9 @@ class Experiment:
         )
 
     def environment(self) -> Environment:
-        """The environment. Its worlds are on the host, wherever plans are made."""
+        """The environment; its worlds are where its simulator works."""
         choice = None if self.config.simulator is None else self._chosen("simulator")
-        return make_environment(self.opened, choice, attrs.evolve(self.resources, device="cpu"))
+        return make_environment(self.opened, choice, self.resources)
 
     def plants(self) -> MakePlant:
         """What makes the plant of each wave: the environment on a virtual clock, or a driver's."""

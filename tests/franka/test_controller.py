@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codi_franka.physics.model import build_model
-from codi_franka.robot.controller import HOME, EndEffectorController
+from codi_franka.robot.controller import HOME, EndEffectorController, inverse_of
 from codi_franka.robot.kinematics import forward_kinematics, jacobian, pose_and_jacobian
 from codi_franka.robot.parameters import POSITION_LOWER, POSITION_UPPER, VELOCITY_LIMIT
 
@@ -48,6 +48,16 @@ def test_realises_the_twist_away_from_limits() -> None:
         velocity = controller.joint_velocity(HOME_POSTURE, twist)
         realised = jacobian(HOME_POSTURE) @ velocity
         torch.testing.assert_close(realised, twist, atol=2.5e-3, rtol=0.0)
+
+
+def test_the_inverse_that_a_graph_can_record_is_the_inverse() -> None:
+    """Of Gram matrices as near to singular as the damping lets them come."""
+    generator = torch.Generator().manual_seed(0)
+    model = torch.randn(64, 6, 7, generator=generator, dtype=torch.float64)
+    model[::2, 5] = model[::2, 4]
+    gram = model @ model.mT + 0.02**2 * torch.eye(6, dtype=torch.float64)
+    found = inverse_of(torch.linalg.cholesky(gram))
+    torch.testing.assert_close(gram @ found, torch.eye(6, dtype=torch.float64).expand_as(gram))
 
 
 def test_one_period_moves_the_hand_by_the_twist() -> None:

@@ -43,6 +43,20 @@ def test_it_keeps_the_contract(maker: WarpMaker) -> None:
     check_handoff_simulator(maker)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_it_keeps_the_contract_on_a_gpu() -> None:
+    """Where sums are added up in another order each time, calls repeat to 1e-5 only."""
+    check_handoff_simulator(WarpMaker("cuda"), repeats_within=1e-5)
+
+
+def test_environments_are_simulated_where_plans_are_made() -> None:
+    experiment = experiments.prepare("franka-handoff", simulator="mujoco-warp", device="meta")
+    environment = experiment.environment()
+    assert isinstance(environment, FrankaEnvironment)
+    assert isinstance(environment.make_simulator, WarpMaker)
+    assert environment.make_simulator.device == "meta"
+
+
 def test_cubes_differ_as_mujocos_do(maker: WarpMaker) -> None:
     """Smooth ones slide farther: to a micrometre in 0.1 s, to a millimetre once they rest."""
     mass = torch.tensor([CUBE_MASS, 2 * CUBE_MASS, 0.5 * CUBE_MASS], dtype=torch.float64)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import attrs
+
 from codi_core.errors import UsageError
 from codi_core.host.assembly.names import suitable, unknown_for, with_registered
 from codi_core.host.assembly.open_task import OpenTask
@@ -45,17 +47,20 @@ def make_environment(
 ) -> Environment:
     """The task's environment, in the chosen simulator if it takes one.
 
+    A simulator gets the device of the plans, and uses it if it can; the rest is on the host.
+
     Raises:
         UsageError: an unknown simulator, or a task that takes none.
     """
+    on_host = attrs.evolve(resources, device="cpu")
     if opened.parts.simulator is None:
         if simulator is not None:
             raise UsageError(
                 f"task '{opened.name}' simulates by itself: leave --simulator {simulator} out"
             )
-        return _environment(opened, resources)
+        return _environment(opened, on_host)
     chosen = simulator or Choice(opened.parts.simulator)
-    return _environment(opened, resources, simulator_maker(opened, chosen, resources))
+    return _environment(opened, on_host, simulator_maker(opened, chosen, resources))
 
 
 def _environment(opened: OpenTask, *arguments: Any) -> Environment:

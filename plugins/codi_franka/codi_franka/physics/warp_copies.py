@@ -89,6 +89,7 @@ class WarpCopies:
         self, model: mujoco.MjModel, copies: int, device: str, room: Room, varied: bool = False
     ) -> None:
         _prepare()
+        device = numbered(device)
         self.model, self.copies, self.device = model, copies, device
         self.index = ModelIndex.of(model)
         self._warp = wp.device_from_torch(torch.device(device))
@@ -317,6 +318,14 @@ def _at_rest(model: mujoco.MjModel, device: str) -> list[Tensor]:
     return [torch.as_tensor(value, dtype=torch.float32, device=device) for value in values]
 
 
+def numbered(device: str) -> str:
+    """Torch's name of a device as tensors tell it: "cuda" stands for one with a number."""
+    named = torch.device(device)
+    if named.type == "cuda" and named.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return device
+
+
 def _capturing(device: str) -> bool:
     return torch.device(device).type == "cuda" and torch.cuda.is_current_stream_capturing()
 
@@ -327,9 +336,10 @@ def on_torchs_stream(device: str) -> Iterator[None]:
     if torch.device(device).type != "cuda":
         yield
         return
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device))
-    with wp.ScopedStream(stream):
-        if not _capturing(device):
+    stream, recording = wp.stream_from_torch(torch.cuda.current_stream(device)), _capturing(device)
+    # A recording must not wait for the stream that Warp worked on before, which is not part of it.
+    with wp.ScopedStream(stream, sync_enter=not recording):
+        if not recording:
             yield
             return
         wp.capture_begin(stream=stream, force_module_load=False, external=True)

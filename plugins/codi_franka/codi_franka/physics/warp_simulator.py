@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from codi_franka.physics.simulator import (
     HandoffSimulator,
     Simulated,
 )
-from codi_franka.physics.warp_copies import Room, WarpCopies, Watched
+from codi_franka.physics.warp_copies import Room, WarpCopies, Watched, numbered
 from codi_franka.state import FrankaState, tensors
 
 ROOM = Room(contacts=32, rows=120)
@@ -51,6 +52,7 @@ class WarpSimulator(HandoffSimulator):
         model: mujoco.MjModel,
         room: Room = ROOM,
     ) -> None:
+        device = numbered(device)
         self.arms, self.copies, self.device = arms, copies, device
         self.substeps = round(CONTROL_PERIOD / model.opt.timestep)
         self._copies = WarpCopies(model, copies, device, room, varied=True)
@@ -110,10 +112,10 @@ class WarpRollouts(Rollouts):
         model: mujoco.MjModel,
         room: Room = LIGHT_ROOM,
     ) -> None:
-        self.copies, self.device = copies, device
+        self.copies, self.device = copies, numbered(device)
         self.substeps = round(CONTROL_PERIOD / model.opt.timestep)
         self._copies = WarpCopies(model, copies, device, room)
-        self._graphs: dict[int, _Graph] = {}
+        self._graphs: dict[int, _Graph | None] = {}
 
     def follow(self, state: FrankaState, actions: Tensor) -> Followed:
         """Follow the actions (see the base class)."""
@@ -122,8 +124,18 @@ class WarpRollouts(Rollouts):
             return self._follow(state, actions)
         steps = actions.shape[1]
         if steps not in self._graphs:
-            self._graphs[steps] = _Graph(self._follow, state, actions)
-        return self._graphs[steps](state, actions)
+            self._graphs[steps] = self._recorded(state, actions)
+        graph = self._graphs[steps]
+        return self._follow(state, actions) if graph is None else graph(state, actions)
+
+    def _recorded(self, state: FrankaState, actions: Tensor) -> _Graph | None:
+        """A graph of these rollouts, or None, with a warning, if something can't be recorded."""
+        try:
+            return _Graph(self._follow, state, actions)
+        except RuntimeError as error:
+            reason = str(error).strip().split("\n")[0]
+            warnings.warn(f"rollouts are made without one CUDA graph: {reason}", stacklevel=3)
+            return None
 
     def _follow(self, state: FrankaState, actions: Tensor) -> Followed:
         copies, commands = self._copies, Commands(actions)
@@ -157,7 +169,9 @@ class _Graph:
         follow(self._state, self._actions)  # loads kernels, copies constants
         torch.cuda.synchronize(actions.device)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=torch.cuda.Stream(actions.device)):
+        stream = torch.cuda.Stream(actions.device)
+        # Warp joins the recording with the same mode.
+        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
             self._found = follow(self._state, self._actions)
 
     def __call__(self, state: FrankaState, actions: Tensor) -> Followed:
@@ -195,7 +209,7 @@ class WarpMaker:
         contacts: int = 0,
         rows: int = 0,
     ) -> None:
-        self.device, self.timestep = device, timestep
+        self.device, self.timestep = numbered(device), timestep
         self.contacts, self.rows = contacts, rows
         self._models: dict[tuple[str, ...], mujoco.MjModel] = {}
         self._light: dict[tuple[str, ...], mujoco.MjModel] = {}

@@ -126,7 +126,7 @@ class EndEffectorController:
         squared = self.damping**2
         gram = model @ model.mT
         gram.diagonal(dim1=-2, dim2=-1).add_(squared)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(gram).L)
+        inverse = _inverse(gram)
         # Damping leaks some of the pull into the task, and projecting twice leaks its square. As
         # J J^T = gram - squared I, that is N^2 n = n - J^T inverse (J n + squared inverse J n).
         leak = _apply(model, pull)
@@ -148,6 +148,21 @@ class EndEffectorController:
     def _home_pull(self, joint_position: Tensor) -> Tensor:
         home = constant(self.home, joint_position)
         return constant(self.home_gain, joint_position) * (home - joint_position)
+
+
+def _inverse(gram: Tensor) -> Tensor:
+    """The inverses of symmetric positive definite matrices (n, 6, 6)."""
+    factor = torch.linalg.cholesky_ex(gram).L
+    if factor.is_cuda:  # there, cholesky_inverse can't be recorded in a CUDA graph
+        return inverse_of(factor)
+    return torch.cholesky_inverse(factor)
+
+
+def inverse_of(factor: Tensor) -> Tensor:
+    """The inverses (n, k, k) of matrices whose lower Cholesky factors are (n, k, k)."""
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    half = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+    return half.mT @ half
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
