@@ -15,7 +15,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.execution.devices import with_tensors
+from codi_core.execution.devices import copied_chunks, with_tensors
 from codi_core.planning import Diagnostics, NoiseSource, Plan, PlanContext, Planner
 
 Replay = Callable[[], object]
@@ -80,13 +80,16 @@ class GraphedPlanner(Planner):
         """Plan by a replay, from the observation and the state in ``context``."""
         if context.deadline is not None:
             return self.planner.plan(context)
-        signature = _signature(context)
+        tensors = _tensors(context)
+        signature = _signature(context, tensors)
         if signature not in self._recordings:
             if len(self._recordings) == MOST:
                 del self._recordings[next(iter(self._recordings))]
             self._recordings[signature] = self._recorded(context)
         recording = self._recordings[signature]
-        return self.planner.plan(context) if recording is None else recording.plan_from(context)
+        if recording is None:
+            return self.planner.plan(context)
+        return recording.plan_from(context, tensors)
 
     @torch.inference_mode(False)  # recordings outlive the plan that asks first
     def _recorded(self, context: PlanContext) -> _Recording | None:
@@ -106,9 +109,11 @@ class _Inputs:
 
     Attributes:
         given: a context that has it.
+        tensors: what it holds besides noise.
     """
 
     given: PlanContext
+    tensors: list[Tensor]
 
     @classmethod
     def of(cls, context: PlanContext) -> _Inputs:
@@ -116,7 +121,8 @@ class _Inputs:
         noise = NoiseSource([(0, 0, 0)] * context.worlds, context.noise.device)
         noise.replace(range(context.worlds), context.noise)
         copies = with_tensors(_dependencies(context), Tensor.clone)
-        return cls(attrs.evolve(context, noise=noise, **copies))
+        given = attrs.evolve(context, noise=noise, **copies)
+        return cls(given, _tensors(given))
 
     def context(self) -> PlanContext:
         """A plan from them; the state is another object, so that nobody takes it for known."""
@@ -127,11 +133,10 @@ class _Inputs:
             cache={},
         )
 
-    def become(self, context: PlanContext) -> None:
-        """Take over what another plan depends on."""
-        mine, others = _tensors(self.given), _tensors(context)
-        for kept, other in zip(mine, others, strict=True):
-            kept.copy_(other)
+    def become(self, context: PlanContext, tensors: list[Tensor]) -> None:
+        """Take over what another plan depends on; ``tensors`` are what its context holds."""
+        if tensors:
+            torch._foreach_copy_(self.tensors, tensors)  # in a few kernels, however many agents
         self.given.noise.replace(range(context.worlds), context.noise)
 
 
@@ -143,12 +148,13 @@ class _Recording:
     plan: Plan
     replay: Replay
 
-    def plan_from(self, context: PlanContext) -> Plan:
-        """The plan of a context, in memory of its own."""
-        self.inputs.become(context)
+    def plan_from(self, context: PlanContext, tensors: list[Tensor]) -> Plan:
+        """The plan of a context that holds these tensors, in memory of its own."""
+        self.inputs.become(context, tensors)
         self.replay()
-        chunks = tuple(chunk.clone() for chunk in self.plan.chunks)
-        return Plan(chunks, self.plan.flat.clone(), self.plan.diagnostics.copied())
+        return Plan(
+            copied_chunks(self.plan.chunks), self.plan.flat.clone(), self.plan.diagnostics.copied()
+        )
 
 
 def _dependencies(context: PlanContext) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def _dependencies(context: PlanContext) -> dict[str, Any]:
     }
 
 
-def _tensors(context: PlanContext) -> Sequence[Tensor]:
+def _tensors(context: PlanContext) -> list[Tensor]:
     found: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
@@ -171,7 +177,7 @@ def _tensors(context: PlanContext) -> Sequence[Tensor]:
     return found
 
 
-def _signature(context: PlanContext) -> Hashable:
-    """What plans of one recording share."""
-    sizes = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in _tensors(context))
+def _signature(context: PlanContext, tensors: Sequence[Tensor]) -> Hashable:
+    """What plans of one recording share, if their contexts hold such tensors."""
+    sizes = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
     return context.worlds, context.committed, context.sigma_range, context.previous is None, sizes

@@ -50,6 +50,6 @@ def check_plan(plan: object, layout: ChunkLayout, worlds: int, name: str) -> Ten
         shape = (worlds, layout.horizon, size)
         check_values(chunk, shape, name, f" planned agent {agent}'s chunk")
     check_values(plan.flat, (worlds, layout.size), name, " planned the flat joint chunk")
-    actions = torch.cat([chunk.flatten(1) for chunk in plan.chunks], 1)
-    finite = torch.isfinite(actions).all(1) & torch.isfinite(plan.flat).all(1)
+    actions = torch.cat(list(plan.chunks), -1)
+    finite = torch.isfinite(actions).flatten(1).all(1) & torch.isfinite(plan.flat).all(1)
     return finite.cpu()

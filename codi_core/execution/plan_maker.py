@@ -19,7 +19,7 @@ from codi_core.errors import (
     UsageError,
     is_out_of_memory,
 )
-from codi_core.execution.devices import to_device
+from codi_core.execution.devices import copied_chunks, to_device
 from codi_core.execution.history import History
 from codi_core.execution.plan_check import NOT_FINITE, REMEDY, check_plan
 from codi_core.execution.plan_request import PlanReply, PlanRequest
@@ -186,7 +186,7 @@ def reason_of(error: BaseException) -> str:
 
 def _own(plan: Plan) -> Plan:
     """The plan in memory of its own: a planner may write its next one where this one was."""
-    chunks = tuple(chunk.detach().clone() for chunk in plan.chunks)
+    chunks = copied_chunks([chunk.detach() for chunk in plan.chunks])
     return attrs.evolve(plan, chunks=chunks, flat=plan.flat.detach().clone())
 
 

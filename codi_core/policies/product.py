@@ -12,6 +12,7 @@ from codi_core.planning import ChunkLayout, Denoiser, Observation, prepare
 from codi_core.planning.checks import Calling, CheckedDenoiser, check_finite, described
 from codi_core.policies.base import ActionSpec
 from codi_core.policies.factor import Factor
+from codi_core.policies.views import ByAgent
 
 
 class ProductPolicy:
@@ -38,6 +39,9 @@ class ProductPolicy:
         self._check_agreement()
         self.layout = self._layout()
         self._groups = self._grouped()
+        self._one_each = [factor.agents for factor in self.factors] == [
+            (agent,) for agent in range(self.agents)
+        ]
 
     @property
     def size(self) -> int:
@@ -66,7 +70,8 @@ class ProductPolicy:
 
     def denoiser(self, observation: Observation) -> Denoiser:
         """The stacked denoiser on flat joint chunks (B, ..., D), for a joint observation."""
-        parts = [self._group_denoiser(group.members, observation) for group in self._groups]
+        joint = ByAgent(observation)
+        parts = [self._group_denoiser(group.members, joint) for group in self._groups]
         return _ProductDenoiser(self._groups, parts)
 
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
@@ -76,6 +81,8 @@ class ProductPolicy:
             # One call a group: factor by factor it would take longer than the cost of many agents.
             first = self.factors[group.members[0]]
             stacked = first.policy.normaliser.decode(first.unflatten(group.stacked(flat)))
+            if self._one_each and group.whole:
+                return stacked.unbind()
             for index, chunk in zip(group.members, stacked, strict=True):
                 factor = self.factors[index]
                 for agent, share in zip(factor.agents, factor.split(chunk), strict=True):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
 
 import attrs
+from torch import Tensor
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import Observation
@@ -26,15 +29,31 @@ class AgentView:
         Raises:
             SpecificationError: nothing in the joint observation is the agent's.
         """
-        view = {
-            name: observation[joint] for name, joint in _own_names(self.agent, tuple(observation))
-        }
+        if not isinstance(observation, ByAgent):
+            observation = ByAgent(observation)
+        view = {name: observation[joint] for name, joint in observation.entries(self.agent)}
         if not view:
             raise SpecificationError(
                 f"the joint observation has nothing of agent '{self.agent}', only "
                 f"{sorted(observation)}: name its entries {self.agent}/NAME"
             )
         return view
+
+
+class ByAgent(dict[str, Tensor]):
+    """A joint observation that knows which entries are whose: found once for all agents of a team.
+
+    Args:
+        observation: named tensors (B, H, ...).
+    """
+
+    def entries(self, agent: str) -> Sequence[tuple[str, str]]:
+        """An agent's entries, (NAME, AGENT/NAME)."""
+        return self._entries.get(agent, ())
+
+    @cached_property
+    def _entries(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        return _entries(tuple(self))
 
 
 @attrs.frozen
@@ -59,8 +78,11 @@ def observation_feature(name: str) -> str:
     return ".".join(["observation", *parts])
 
 
-@lru_cache(maxsize=4096)
-def _own_names(agent: str, joint: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """An agent's entries, (NAME, AGENT/NAME); found once, for teams make long lists."""
-    prefix = f"{agent}/"
-    return tuple((name.removeprefix(prefix), name) for name in joint if name.startswith(prefix))
+@lru_cache(maxsize=64)
+def _entries(joint: tuple[str, ...]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """The entries (NAME, AGENT/NAME) of each agent; what stands before any slash may be one."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name in joint:
+        for place in (match.start() for match in re.finditer("/", name)):
+            found.setdefault(name[:place], []).append((name[place + 1 :], name))
+    return found

@@ -78,8 +78,11 @@ def shifted_previous(context: PlanContext) -> Tensor | None:
     if previous is None or committed >= horizon:
         return None
     rows = (torch.arange(horizon, device=previous.device) + committed).clamp_max(horizon - 1)
+    blocks = context.layout.blocks
+    if len({block.stop - block.start for block in blocks}) == 1:
+        return torch.unflatten(previous, -1, (len(blocks), horizon, -1))[:, :, rows].flatten(1)
     chunks = [
         torch.unflatten(previous[:, block], -1, (horizon, -1))[:, rows].flatten(1)
-        for block in context.layout.blocks
+        for block in blocks
     ]
     return torch.cat(chunks, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -48,6 +49,7 @@ class _Tape(TorchDispatchMode):
             self.operations.append((func, args, kwargs, result))  # views show what they view
         return result
 
+    @torch.inference_mode()  # some of the tensors were made in it
     def replay(self) -> None:
         """Do the same operations again, on what their tensors hold now."""
         for func, args, kwargs, result in self.operations:

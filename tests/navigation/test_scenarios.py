@@ -64,8 +64,8 @@ def test_warehouses_differ_by_episode_and_repeat_by_seed():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SwapOptions(agents=1), "--agents must be between 2 and 128, not 1"),
-        (lambda: SwapOptions(agents=129), "--agents must be between 2 and 128"),
+        (lambda: SwapOptions(agents=1), "--agents must be between 2 and 1024, not 1"),
+        (lambda: SwapOptions(agents=1025), "--agents must be between 2 and 1024"),
         (lambda: SwapOptions(radius=0.3), r"--radius must be between 0\.05 m and 0\.25 m"),
         (lambda: SwapOptions(spacing=0.2), r"--spacing 0\.2: neighbours.*overlap"),
         (lambda: Corridor(CorridorOptions(agents=100)), "--agents 100 does not fit: each chamber"),

@@ -8,7 +8,7 @@ import attrs
 
 from codi_core.errors import UsageError
 
-MOST_ROBOTS = 128
+MOST_ROBOTS = 1024
 RADII = (0.05, 0.25)
 """[m] The smallest and the largest robot."""
 

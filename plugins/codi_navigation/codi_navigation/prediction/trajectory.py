@@ -11,6 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_core.resources import can_branch_on
 from codi_navigation.prediction.neighbours import Pairs
 from codi_navigation.state import NavigationState
 
@@ -18,6 +19,11 @@ Made = TypeVar("Made")
 
 _CACHED = 2**17
 """How many numbers of a kind fit into the cache of a core."""
+_AT_ONCE = 2**25
+"""How many numbers of a kind are made at once elsewhere, where each operation takes time to begin:
+128 MiB of them."""
+_COINCIDENT = 1e-12
+"""[m²] Below that, a distance has no slope: its square root's would be infinite."""
 
 
 class Approach(NamedTuple):
@@ -92,7 +98,7 @@ class NavigationTrajectory:
     def nearest_within(self, steps: int) -> Tensor:
         """The same within the first control steps only."""
         squares = [_squares(offset).amin(0) for offset in self._offsets(steps)]
-        return reduce(torch.minimum, squares).sqrt()
+        return _root(reduce(torch.minimum, squares))
 
     @cached_property
     def approach(self) -> Approach:
@@ -104,14 +110,15 @@ class NavigationTrajectory:
             squared = offset.square().sum(0)
             offsets = torch.where(squared < nearest, offset, offsets)
             nearest = torch.minimum(squared, nearest)
-        return Approach(nearest.sqrt(), offsets[0], offsets[1])
+        return Approach(_root(nearest), offsets[0], offsets[1])
 
     def _offsets(self, count: int) -> Iterator[Tensor]:
         """From the first to the second robot of each pair, (k, 2, P, M) for some steps at once."""
         first, second = self.pairs.rows.unbind(-1)
         rows = self.path[:count, :2].flatten(2, 3)  # (count, 2, B·N, M)
         # As many steps as fit into the cache together: that is three times as fast as all at once.
-        steps = max(1, _CACHED // max(1, 2 * len(first) * rows.shape[-1]))
+        room = _CACHED if can_branch_on(rows) else _AT_ONCE
+        steps = max(1, room // max(1, 2 * len(first) * rows.shape[-1]))
         for places in map(torch.Tensor.contiguous, rows.split(steps)):
             yield places.index_select(2, second).sub_(places.index_select(2, first))
 
@@ -120,3 +127,8 @@ def _squares(offset: Tensor) -> Tensor:
     """Squared lengths of (k, 2, P, M), (k, P, M)."""
     x, y = offset.unbind(1)
     return torch.addcmul(x * x, y, y)
+
+
+def _root(squared: Tensor) -> Tensor:
+    """The distances of squares, (P, M)."""
+    return squared.clamp_min(_COINCIDENT).sqrt()
