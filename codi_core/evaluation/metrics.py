@@ -209,7 +209,7 @@ def mean_series(waves: Sequence[Wave]) -> dict[str, list[float]]:
 
 
 def _diagnostics(waves: Sequence[Wave]) -> dict[str, Any]:
-    """Means of the series, and mean wall seconds a plan by stage."""
+    """Means of the series, and mean seconds a plan by stage."""
     plans = len(replan_seconds(waves))
     stages = _total(wave["stage_seconds"] for wave in waves)
     return {

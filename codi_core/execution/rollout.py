@@ -22,7 +22,7 @@ class Replan:
         time: when its observation was made [s].
         seconds: the wall time of planning [s], and of foreseeing the state if the plan is late.
         counts: the plan's counters, over all worlds that were planned for.
-        stages: wall seconds by stage.
+        stages: seconds by stage, of the GPU where it does the work.
         series: named values at each denoising step, means over those worlds.
         worlds: how many worlds were planned for.
         start: when it was foreseen to start [s].

@@ -43,7 +43,7 @@ def measured(run: Run) -> Record:
     metrics = run_metrics(options, episodes, waves, run.experiment.opened.parts.metrics)
     successes = sum(bool(record["success"]) for record in episodes)
     low, high = wilson_interval(successes, len(episodes))
-    stages = [wave["stage_seconds"].get("plan", 0.0) for wave in waves]
+    planning = [wave["stage_seconds"]["plan"] for wave in waves if "plan" in wave["stage_seconds"]]
     plans = world_plans(waves)
     return {
         "episodes": len(episodes),
@@ -55,7 +55,7 @@ def measured(run: Run) -> Record:
         "mean_seconds": metrics["completion_time_s"]["mean"],
         "median_seconds": metrics["completion_time_s"]["median"],
         "rollouts_per_replan": metrics["rollouts_per_replan"],
-        "plan_ms_per_world": 1e3 * sum(stages) / plans if plans else None,
+        "plan_ms_per_world": 1e3 * sum(planning) / plans if plans and planning else None,
         "errors": metrics["errors"],
         "error_reasons": dict(Counter(row["error"] for row in episodes if "error" in row)),
         **dict(_flat("", metrics["task_metrics"])),

@@ -11,6 +11,7 @@ from torch import Tensor
 from codi_core.planning.diagnostics import Diagnostics
 from codi_core.planning.layout import ChunkLayout
 from codi_core.planning.noise import NoiseSource
+from codi_core.planning.stopwatch import stopwatch_of
 
 if TYPE_CHECKING:
     from codi_core.costs import CostTerms
@@ -74,12 +75,16 @@ class PlanContext:
     committed: int = 0
     deadline: float | None = None
     sigma_range: tuple[float, float] = attrs.field()
-    diagnostics: Diagnostics = attrs.field(factory=Diagnostics)
+    diagnostics: Diagnostics = attrs.field()
     cache: dict[Any, Any] = attrs.field(factory=dict)
 
     @sigma_range.default
     def _known_levels(self) -> tuple[float, float]:
         return self.layout.sigma_range
+
+    @diagnostics.default
+    def _timed_where_it_works(self) -> Diagnostics:
+        return Diagnostics(stopwatch=stopwatch_of(self.noise.device))
 
     @property
     def worlds(self) -> int:

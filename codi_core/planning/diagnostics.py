@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import attrs
+import torch
 from torch import Tensor
 
+from codi_core.planning.stopwatch import HostStopwatch, Stopwatch
 from codi_core.resources import can_branch_on
 
 
@@ -19,11 +20,11 @@ class Diagnostics:
 
     Attributes:
         series: named values, one (B,) tensor per denoising step, in the order of the steps.
-        seconds: wall time [s] per stage of the plan.
+        stopwatch: times the stages of the plan.
     """
 
     series: dict[str, list[Tensor]] = attrs.field(factory=lambda: defaultdict(list))
-    seconds: dict[str, float] = attrs.field(factory=lambda: defaultdict(float))
+    stopwatch: Stopwatch = attrs.field(factory=HostStopwatch)
     _counts: Counter[str] = attrs.field(factory=Counter)
     _uncounted: list[tuple[str, Tensor]] = attrs.field(factory=list)
 
@@ -34,9 +35,16 @@ class Diagnostics:
         To look at them waits for the device that counts.
         """
         pending, self._uncounted = self._uncounted, []
-        for name, amount in pending:
-            self._add(name, int(amount))
+        if pending:
+            amounts = torch.stack([amount.reshape(()).long() for _, amount in pending]).tolist()
+            for (name, _), amount in zip(pending, amounts, strict=True):
+                self._add(name, amount)
         return self._counts
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time [s] per stage of the plan, on a GPU the GPU's: to look at it waits for that."""
+        return self.stopwatch.seconds
 
     def copied(self) -> Diagnostics:
         """What was recorded and counted, in memory of its own; without the times."""
@@ -64,14 +72,9 @@ class Diagnostics:
         if amount:
             self._counts[name] += amount
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Time what happens inside, under the stage's name."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - start
+        return self.stopwatch.stage(name)
 
     def means(self) -> Mapping[str, float]:
         """The mean of each series over worlds and steps; the numbers that reports plot."""
