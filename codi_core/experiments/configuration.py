@@ -36,7 +36,7 @@ COST_HELP = (
 
 _OF_A_TASK = (
     *("preset", "policy", "checkpoint", "predictor", "simulator", "driver"),
-    *("cost", "max_seconds", "after_success"),
+    *("cost", "max_seconds", "after_success", "finish"),
 )
 """Options, besides those of plans, whose values mean nothing to another task."""
 
@@ -118,6 +118,10 @@ class RunConfig:
         type=not_negative,
         metavar="S",
     )
+    finish: bool | None = _option(
+        "once the task is done, do what it agrees on for that time instead of planning on "
+        "(default: if it agrees on something)"
+    )
     worker: str | None = _option(
         "where plans are made: inline, in a thread, or in a process beside the control (default: "
         "inline in simulations, a process for hardware)",
@@ -176,6 +180,7 @@ def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, A
         "predictor": chosen,
         "max_seconds": parts.max_seconds,
         "after_success": parts.after_success,
+        "finish": parts.finish is not None,
     }
 
 
@@ -196,7 +201,8 @@ def resolve(
     """
     parts = opened.parts
     asked = _asked(given, opened)
-    before = _still_meant(stored or {}, asked, opened)
+    # A run from before there was this option planned on to its end.
+    before = _still_meant({"finish": False, **stored}, asked, opened) if stored else {}
     config = from_json({**before, **asked, "task_options": {}})
     method = _method(config.method or parts.method, opened)
     policy, checkpoint = _policy(config)
@@ -204,6 +210,8 @@ def resolve(
         _check_driven(config)
     if config.cuda_graphs and config.device.split(":")[0] != "cuda":
         raise UsageError(f"--cuda-graphs needs --device cuda; plans are made on {config.device}")
+    if config.finish and parts.finish is None:
+        raise UsageError(f"task '{opened.name}' agrees on no end: leave --finish out")
     defaults = task_defaults(parts, config.predictor)
     if method is not None and method.policy is not None:
         defaults["policy"] = method.policy
@@ -352,7 +360,7 @@ def _check_driven(config: RunConfig) -> None:
 
 def _check_text(name: str, value: Any) -> None:
     """Files and programs may give an option another kind of value than a command line can."""
-    if name in ("task_options", "cuda_graphs") or value is None:
+    if name in ("task_options", "cuda_graphs", "finish") or value is None:
         return
     texts = value if name == "cost" and isinstance(value, tuple) else (value,)
     for text in texts:

@@ -25,6 +25,7 @@ from codi_core.execution import (
     ThreadWorker,
 )
 from codi_core.execution.devices import check_device
+from codi_core.execution.finishing import FinishingPlanner
 from codi_core.execution.graphs import GraphedPlanner
 from codi_core.execution.memory import check_memory
 from codi_core.experiments import provenance
@@ -106,6 +107,9 @@ class Experiment:
             resources=self.resources,
         )
         planner = make_planner(self.opened, choice, self.cost())
+        finish = self.opened.parts.finish
+        if config.finish and finish is not None:
+            planner = FinishingPlanner(planner, finish)
         return GraphedPlanner(planner) if config.cuda_graphs else planner
 
     def product(self) -> ProductPolicy:

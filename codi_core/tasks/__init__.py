@@ -10,7 +10,7 @@ from codi_core.tasks.policies import FactorLayout, PolicyOffer
 from codi_core.tasks.renderer import Renderer, Trace
 from codi_core.tasks.restoring import recorded_feature
 from codi_core.tasks.simulator import Simulator, Snapshot
-from codi_core.tasks.task import PlanSettings, Task, TaskParts
+from codi_core.tasks.task import Finish, PlanSettings, Task, TaskParts
 
 __all__ = [
     "Clock",
@@ -19,6 +19,7 @@ __all__ = [
     "EpisodeKey",
     "EpisodeRecord",
     "FactorLayout",
+    "Finish",
     "Metrics",
     "PlanSettings",
     "Plant",

@@ -37,6 +37,21 @@ named tensors (n, ...) without a history axis."""
 Hold = Callable[[Any], tuple[Tensor, ...]]
 """How agents stand still: from a state estimate (B, ...) to one action an agent, (B, A_i)."""
 
+
+@attrs.frozen(eq=False)
+class Finish:
+    """What a task agrees on for the time when it is done.
+
+    Attributes:
+        done: from a state estimate (B, ...) to whether the task is done, (B,) booleans.
+        chunks: what agents do then: from the state estimate and a number of steps K to a chunk an
+            agent, (B, K, A_i), physical units. It is asked for in worlds that are not done, too.
+    """
+
+    done: Callable[[Any], Tensor]
+    chunks: Callable[[Any, int], tuple[Tensor, ...]]
+
+
 GOAL_ALONE, INDEPENDENT = "goal", "independent"
 """The names of the variants of a task's own cost that the paper's ablations take."""
 
@@ -109,6 +124,7 @@ class TaskParts:
             once, in the layout of recordings.
         restore: restores recorded frames; None refuses methods that are trained on them.
         hold: how agents stand still; None refuses methods that ask for it.
+        finish: when the task is done and what agents do then; None if plans go on to the end.
         simulator: the name of the simulator that the environment takes by default; None for an
             environment that simulates by itself.
         method: the method that is used by default.
@@ -142,6 +158,7 @@ class TaskParts:
     joint_demonstrator: Callable[[Resources], Demonstrator] | None = None
     restore: Restore | None = None
     hold: Hold | None = None
+    finish: Finish | None = None
     cost_variants: Mapping[str, Mapping[str, float]] = attrs.field(factory=dict)
     simulator: str | None = None
     method: str = "codi"

@@ -15,7 +15,7 @@ from codi_core.experiments.configuration import resolve, task_defaults
 from codi_core.host.assembly import OpenTask
 from codi_core.host.records import MethodRecord
 from codi_core.host.registry import Registry
-from codi_core.tasks import Metrics, PlanSettings, TaskParts
+from codi_core.tasks import Finish, Metrics, PlanSettings, TaskParts
 
 METHODS: Registry[MethodRecord] = Registry("method")
 for _record in (
@@ -97,6 +97,20 @@ def test_a_preset_goes_before_what_an_earlier_run_had() -> None:
     resolved = resolve({"preset": "quick"}, task, stored)
     assert (resolved.steps, resolved.samples) == (3, 8)
     assert resolve({}, task, stored) == resolve({"steps": 9, "samples": 8}, task)
+
+
+def test_a_task_that_agrees_on_an_end_takes_it_unless_a_run_from_before_is_repeated() -> None:
+    task, nothing = opened(), cast(Any, None)
+    assert not resolve({}, task).finish
+    with pytest.raises(UsageError, match="task 'task' agrees on no end: leave --finish out"):
+        resolve({"finish": True}, task)
+    ends = attrs.evolve(task, parts=attrs.evolve(task.parts, finish=Finish(nothing, nothing)))
+    assert resolve({}, ends).finish
+    assert not resolve({"finish": False}, ends).finish
+    stored = attrs.asdict(resolve({}, ends))
+    assert resolve({}, ends, stored).finish
+    del stored["finish"]
+    assert not resolve({}, ends, stored).finish
 
 
 def test_what_belongs_to_the_task_of_an_earlier_run_is_left_to_another_task() -> None:

@@ -23,6 +23,7 @@ from codi_franka.handoff.costs import (
     GoalCost,
 )
 from codi_franka.handoff.environment import FrankaEnvironment
+from codi_franka.handoff.finish import FINISH
 from codi_franka.handoff.frames import hold, restore
 from codi_franka.handoff.metrics import HandoffMetrics, remark
 from codi_franka.handoff.options import HandoffOptions
@@ -63,6 +64,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "temperature": 0.002,
         "steps": 16,
         "execute": 4,
+        "finish": False,
     },
     # An eighth of the rollouts: samples that are smooth in time need the fewest.
     "fast": {
@@ -119,6 +121,7 @@ class HandoffTask(Task):
             joint_demonstrator=_joint_demonstrator,
             restore=partial(restore, options),
             hold=hold,
+            finish=FINISH,
             simulator="mujoco",
             presets=PRESETS,
             paths=_paths,
