@@ -28,6 +28,11 @@ def can_branch_on(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""Of base policies' matrix products and convolutions: as PyTorch makes them, or of factors that are
+rounded to 10 bits (on CUDA) or 7 bits behind the point."""
+
+
 @attrs.frozen
 class Resources:
     """Where a part works, and with how much of the machine.

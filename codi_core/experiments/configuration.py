@@ -19,6 +19,7 @@ from codi_core.quantities import (
     seconds_or_measured,
     whole,
 )
+from codi_core.resources import PRECISIONS
 
 if TYPE_CHECKING:
     from codi_core.host.assembly import OpenTask
@@ -138,6 +139,12 @@ class RunConfig:
     cuda_graphs: bool = _option(
         "with --device cuda: record plans once as CUDA graphs, and replay them", False
     )
+    precision: str = _option(
+        "of the base policies' products and convolutions: tf32 and bfloat16 are faster on a GPU, "
+        "and rounded more",
+        PRECISIONS[0],
+        choices=PRECISIONS,
+    )
     threads: int = _option("threads for planning", 1, type=whole(1), metavar="N")
     physics_threads: int | None = _option(
         "threads for physics (default: one a core)", type=whole(1), metavar="N"
@@ -210,6 +217,8 @@ def resolve(
         _check_driven(config)
     if config.cuda_graphs and config.device.split(":")[0] != "cuda":
         raise UsageError(f"--cuda-graphs needs --device cuda; plans are made on {config.device}")
+    if config.precision == "tf32" and config.device.split(":")[0] != "cuda":
+        raise UsageError(f"--precision tf32 needs --device cuda; plans are made on {config.device}")
     if config.finish and parts.finish is None:
         raise UsageError(f"task '{opened.name}' agrees on no end: leave --finish out")
     defaults = task_defaults(parts, config.predictor)

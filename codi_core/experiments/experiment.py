@@ -105,6 +105,7 @@ class Experiment:
             planned_for=self.planned_for(),
             checkpoint=self._checkpoint,
             resources=self.resources,
+            precision=config.precision,
         )
         planner = make_planner(self.opened, choice, self.cost())
         finish = self.opened.parts.finish
@@ -115,7 +116,8 @@ class Experiment:
     def product(self) -> ProductPolicy:
         """The product of the base policies (Eq. 13), without a planner around it."""
         policy = self._chosen("policy")
-        return ProductPolicy(make_factors(self.opened, policy, self._checkpoint, self.resources))
+        factors = make_factors(self.opened, policy, self._checkpoint, self.resources)
+        return ProductPolicy(factors, self.config.precision)
 
     def predictor(self) -> Predictor:
         """The predictor."""

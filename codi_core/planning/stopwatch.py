@@ -96,6 +96,6 @@ class CudaStopwatch(Stopwatch):
         return {"device": self.device, "_seconds": self.seconds, "_passing": []}
 
     def _mark(self) -> torch.cuda.Event:
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return event

@@ -12,7 +12,9 @@ from codi_core.planning import ChunkLayout, Denoiser, Observation, prepare
 from codi_core.planning.checks import Calling, CheckedDenoiser, check_finite, described
 from codi_core.policies.base import ActionSpec
 from codi_core.policies.factor import Factor
+from codi_core.policies.precision import RoundedDenoiser, evaluated_in
 from codi_core.policies.views import ByAgent
+from codi_core.resources import PRECISIONS
 
 
 class ProductPolicy:
@@ -23,9 +25,12 @@ class ProductPolicy:
 
     Args:
         factors: they partition the agents 0 … N-1 and agree on horizon, rate and offset.
+        precision: in which the policies are evaluated, one of
+            :data:`codi_core.resources.PRECISIONS`.
 
     Attributes:
         factors: the factors.
+        precision: in which the policies are evaluated.
         agents: N.
         layout: what the flat joint chunks mean, and what the policies read.
 
@@ -33,8 +38,9 @@ class ProductPolicy:
         SpecificationError: the factors overlap, leave an agent out, or disagree.
     """
 
-    def __init__(self, factors: Sequence[Factor]) -> None:
+    def __init__(self, factors: Sequence[Factor], precision: str = PRECISIONS[0]) -> None:
         self.factors = tuple(factors)
+        self.precision = precision
         self.agents = self._check_partition()
         self._check_agreement()
         self.layout = self._layout()
@@ -105,9 +111,12 @@ class ProductPolicy:
         # The plan's history is the longest that any factor wants.
         recent = slice(-policy.spec.history, None)
         stacked = {name: torch.cat([view[name][:, recent] for view in views]) for name in views[0]}
-        with Calling(policy, ".denoiser()"):
+        with Calling(policy, ".denoiser()"), evaluated_in(self.precision, self.device):
             denoiser = policy.denoiser(stacked)
-        return CheckedDenoiser(denoiser, policy, ".denoiser()")
+        checked = CheckedDenoiser(denoiser, policy, ".denoiser()")
+        if self.precision == PRECISIONS[0]:
+            return checked
+        return RoundedDenoiser(checked, self.precision)
 
     def _grouped(self) -> tuple[_Columns, ...]:
         """The columns of the factors that share a policy, one entry per policy."""

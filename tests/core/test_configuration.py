@@ -141,6 +141,8 @@ def test_an_unknown_preset_names_the_others() -> None:
         ({"latency": "measured", "worlds": 2}, "--latency measured runs one world at a time"),
         ({"driver": "x", "latency": 0.1}, "leave --latency out"),
         ({"cuda_graphs": True}, "--cuda-graphs needs --device cuda; plans are made on cpu"),
+        ({"precision": "tf32"}, "--precision tf32 needs --device cuda; plans are made on cpu"),
+        ({"precision": "half"}, "--precision: must be one of float32, tf32, bfloat16"),
         ({"cuda_graphs": "on", "device": "cuda"}, "--cuda-graphs: must be "),
         ({"driver": "x", "simulator": "y"}, "leave --simulator out"),
         ({"preset": "fast"}, "task 'task' names no presets: leave --preset fast out"),

@@ -258,3 +258,10 @@ def test_numbers_have_the_type_of_the_chunks(kind) -> None:
         torch.testing.assert_close(value.float(), getattr(expected, name), atol=2e-6, rtol=1e-5)
     for cost in COSTS.values():
         assert cost()(precise).dtype == torch.float64
+
+
+def test_the_precision_is_that_of_the_base_policies_wherever_they_are_used() -> None:
+    asked = experiments.prepare("franka-handoff", precision="bfloat16", finish=False)
+    assert asked.product().precision == asked.planner().product.precision == "bfloat16"
+    assert experiments.prepare("franka-handoff").product().precision == "float32"
+    assert experiments.from_config(attrs.asdict(asked.config, recurse=False)).config == asked.config

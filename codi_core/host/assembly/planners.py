@@ -19,7 +19,7 @@ from codi_core.host.records import MethodParts, PlannedFor
 from codi_core.planning import ChunkLayout, Planner
 from codi_core.policies import ProductPolicy
 from codi_core.posteriors import PosteriorApproximation
-from codi_core.resources import Resources
+from codi_core.resources import PRECISIONS, Resources
 from codi_core.samplers import KarrasSchedule, Sampler, Schedule
 from codi_core.tasks import PlanSettings, TaskParts
 
@@ -39,6 +39,8 @@ class PlannerChoice:
         planned_for: what plans are made for.
         checkpoint: the base policies' checkpoint; None stands for the shipped one.
         resources: what the parts are made with.
+        precision: in which the base policies are evaluated, one of
+            :data:`codi_core.resources.PRECISIONS`.
     """
 
     method: Choice
@@ -51,6 +53,7 @@ class PlannerChoice:
     planned_for: PlannedFor
     checkpoint: Path | None = None
     resources: Resources = attrs.field(factory=Resources)
+    precision: str = PRECISIONS[0]
 
 
 def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) -> Planner:
@@ -65,7 +68,8 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
     method = host.methods.get(choice.method.name)
     sampler, guidance = _sampler(host, choice), _guidance(host, choice)
     predictor = make_predictor(opened, choice.predictor, resources)
-    product = ProductPolicy(make_factors(opened, choice.policy, choice.checkpoint, resources))
+    factors = make_factors(opened, choice.policy, choice.checkpoint, resources)
+    product = ProductPolicy(factors, choice.precision)
     _check_fit(product, opened.parts)
     for part in with_parts((guidance, sampler)):
         place(part, resources)

@@ -30,5 +30,9 @@ def fine_tuned(method: str, parts: MethodParts, checkpoint: str | None = None) -
     policy = load_residual(path, base).to(base.normaliser.mean)
     factor = attrs.evolve(parts.product.factors[0], policy=policy)
     return CoordinatedPolicy(
-        ProductPolicy([factor]), NoGuidance(), parts.sampler, parts.predictor, parts.cost
+        ProductPolicy([factor], parts.product.precision),
+        NoGuidance(),
+        parts.sampler,
+        parts.predictor,
+        parts.cost,
     )
