@@ -6,8 +6,9 @@
 Plans are made from pure noise, in states some control steps into a task. A time is the median of
 several, each between two synchronisations, after a warm-up. On a GPU one more plan is made under
 ``torch.cuda.set_sync_debug_mode``, which tells where the host would wait, one under the profiler,
-which counts kernels, and plans are replayed as CUDA graphs. Training is that of a policy of the
-shipped size on random data, some steps, extrapolated to the steps of the shipped checkpoint.
+which counts kernels, and plans are replayed as CUDA graphs. Replans of many worlds are made in
+other precisions, too, with how far D(x, t) is from that in float32. Training is that of a policy of
+the shipped size on random data, some steps, extrapolated to the steps of the shipped checkpoint.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ from codi_core.execution.graphs import GraphedPlanner
 from codi_core.execution.world_selection import of_worlds
 from codi_core.experiments import Experiment
 from codi_core.guidance import FactoredGuidance, Guidance, MonteCarloGuidance
-from codi_core.planning import Observation, Plan, Planner
+from codi_core.planning import NoiseSource, Observation, Plan, Planner
 from codi_core.policies import DiffusionPolicy, PolicySpec
 from codi_core.policies.diffusion import denoising_loss
 from codi_core.posteriors import CorrelatedPosterior, IsotropicPosterior
+from codi_core.resources import PRECISIONS
+from codi_core.samplers import KarrasSchedule
 from codi_core.tasks import EpisodeKey
 from codi_core.training import Trainer, TrainerSettings
 from codi_franka.action import ACTION_SPEC
@@ -78,9 +81,17 @@ class Scene:
         seen = {name: value[rows] for name, value in self.observation.items()}
         return Scene(self.experiment, of_worlds(self.state, rows), seen, worlds)
 
-    def planning(self, guidance: Guidance, steps: int, device: str, graphs: bool = False) -> Plans:
+    def planning(
+        self,
+        guidance: Guidance,
+        steps: int,
+        device: str,
+        graphs: bool = False,
+        precision: str = PRECISIONS[0],
+    ) -> Plans:
         """What plans in these worlds, each time with noise of its own."""
-        planner: Planner = make_planner(_on(self.experiment, device), guidance, steps)
+        experiment = _on(self.experiment, device, precision)
+        planner: Planner = make_planner(experiment, guidance, steps)
         planner = GraphedPlanner(planner) if graphs else planner
         numbers = iter(range(1_000_000))
 
@@ -102,8 +113,9 @@ class Scene:
         return lambda: predictor.predict(state, chunks)
 
 
-def _on(experiment: Experiment, device: str) -> Experiment:
-    return attrs.evolve(experiment, config=attrs.evolve(experiment.config, device=device))
+def _on(experiment: Experiment, device: str, precision: str = PRECISIONS[0]) -> Experiment:
+    config = attrs.evolve(experiment.config, device=device, precision=precision)
+    return attrs.evolve(experiment, config=config)
 
 
 def driven(experiment: Experiment, worlds: int, steps: int, guidance: Guidance) -> Scene:
@@ -225,7 +237,44 @@ def handover(given: argparse.Namespace) -> dict[str, Any]:
         "replan": compared(replans, given, replans)
         | graphed(one, guidance(given.samples), 16, given),
         "worlds": throughput,
+        "precisions": {
+            precision: rounded(many, guidance(64), precision, given)
+            for precision in PRECISIONS[1:]
+            if precision != "tf32" or torch.device(given.device).type == "cuda"
+        },
     }
+
+
+def rounded(
+    scene: Scene, guidance: Guidance, precision: str, given: argparse.Namespace
+) -> dict[str, Any]:
+    """Replans in a precision, and by noise level how far D(x, t) is from that in float32."""
+    replans = scene.planning(guidance, 8, given.device, precision=precision)
+    row: dict[str, Any] = {"device_ms": timed(replans, given.device, given.repeats)}
+    if torch.device(given.device).type == "cuda":
+        replays = scene.planning(guidance, 8, given.device, graphs=True, precision=precision)
+        row["graph_ms"] = timed(replays, given.device, given.repeats)
+    plans = scene.planning(guidance, 8, given.device)().flat
+    return row | {"errors": _errors(scene, plans, precision, given.device)}
+
+
+@torch.no_grad()
+def _errors(scene: Scene, plans: Tensor, precision: str, device: str) -> list[dict[str, float]]:
+    """How far D(x, t) is from that in float32, x = a + t ε around plans (B, D), normalised."""
+    observation, config = to_device(scene.observation, device), scene.experiment.config
+    exact, coarse = (
+        _on(scene.experiment, device, each).product().denoiser(observation)
+        for each in (PRECISIONS[0], precision)
+    )
+    levels = KarrasSchedule(16, config.sigma_max, config.sigma_min, config.rho).levels(device)[:-1]
+    noise = NoiseSource([(0, world, 0) for world in range(scene.worlds)], device)
+    found = []
+    for level in levels:
+        noisy = plans + level * noise.normal(plans.shape[1])
+        apart = coarse(noisy, level) - exact(noisy, level)
+        rms = float(apart.square().mean().sqrt())
+        found.append({"t": float(level), "rms": rms, "largest": float(apart.abs().max())})
+    return found
 
 
 def difference(scene: Scene, given: argparse.Namespace) -> float:
@@ -345,7 +394,7 @@ def _report(figures: dict[str, Any], given: argparse.Namespace) -> None:
         "replan": f"replan, M {given.samples}, 16 steps, one world",
         "worlds": f"replan, M 64, 8 steps, {given.worlds} worlds (CPU: {min(8, given.worlds)})",
     }
-    rows = [(names[name], row) for name, row in hands.items()]
+    rows = [(names[name], row) for name, row in hands.items() if name in names]
     rows += [(f"{agents} robots, M 64, 8 steps", row) for agents, row in teams_of.items()]
     table(
         f"{figures['device']} beside one CPU core [ms]",
@@ -356,6 +405,8 @@ def _report(figures: dict[str, Any], given: argparse.Namespace) -> None:
         CONSOLE.print("waits:", *row["waits"], sep="\n  ", highlight=False)
     if hands:
         _verdicts_of_handovers(hands)
+        for precision, row in hands["precisions"].items():
+            _report_errors(f"{names['worlds']}, {precision}", row)
     if teams_of:
         slope = exponent(teams_of, "device_ms")
         figures["exponent"], figures["cpu_exponent"] = slope, exponent(teams_of, "cpu_ms")
@@ -366,6 +417,17 @@ def _report(figures: dict[str, Any], given: argparse.Namespace) -> None:
             verdict(f"exponent {slope:.2f}, at most {EXPONENT_BAR}", slope <= EXPONENT_BAR)
     if "training" in figures:
         _verdict_of_training(figures["training"])
+
+
+def _report_errors(what: str, row: dict[str, Any]) -> None:
+    times = {name: row[name]["median"] for name in ("device_ms", "graph_ms") if name in row}
+    CONSOLE.print(what, *(f"{name} {took:.1f}" for name, took in times.items()), highlight=False)
+    table(
+        "how far D(x, t) is from that in float32; the data's spread is 1",
+        ["t", "rms", "rms / t", "largest"],
+        [[f"{each['t']:.3g}", each["rms"], each["rms"] / each["t"], each["largest"]]
+         for each in row["errors"]],
+    )  # fmt: skip
 
 
 def _cells(name: str, row: dict[str, Any]) -> list[object]:

@@ -25,6 +25,11 @@ def test_figures_of_the_device_stand_beside_those_of_the_cpu(tmp_path: Path) -> 
     command += [word for pair in SMALL.items() for word in pair]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     figures = json.loads(path.read_text())
+    rounded = figures["handover"].pop("precisions")["bfloat16"]
+    assert rounded["device_ms"]["median"] > 0
+    errors = {each["t"]: each["rms"] for each in rounded["errors"]}
+    assert len(errors) == 16
+    assert all(1e-4 < rms < 0.01 for rms in errors.values())  # the data's spread is 1
     rows = [*figures["handover"].values(), *figures["teams"].values()]
     assert len(rows) == 4
     assert all(row["device_ms"]["median"] > 0 and row["cpu_ms"]["median"] > 0 for row in rows)
