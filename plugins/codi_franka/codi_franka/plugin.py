@@ -56,6 +56,7 @@ def codi_commands() -> Iterator[CommandRecord]:
     yield CommandRecord(
         "franka-pictures", "draw videos, film strips and paths of a handover run", _pictures
     )
+    yield CommandRecord("franka-replay", "drive a simulation by a recorded run", _replay)
     yield CommandRecord("franka-check", "check all that a run with two arms needs", _check)
     yield CommandRecord("franka-home", "bring both arms to where episodes start", _home)
     yield CommandRecord("franka-recover", "clear the errors of both arms", _recover)
@@ -130,6 +131,12 @@ def _isaacgym(resources: Resources, **options: Any) -> SimulatorMaker:
 
 def _pictures() -> Main:
     from codi_franka.rendering.command import main
+
+    return main
+
+
+def _replay() -> Main:
+    from codi_franka.replaying.command import main
 
     return main
 

@@ -1,0 +1,1 @@
+"""Recorded runs, of arms or of a simulation, driven through a simulator once more."""
