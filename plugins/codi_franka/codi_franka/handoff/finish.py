@@ -7,6 +7,7 @@ from torch import Tensor
 
 from codi_core.tasks import Finish
 from codi_franka.action import RATE_HZ
+from codi_franka.geometry import constant
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
 from codi_franka.robot.controller import HOME
 from codi_franka.robot.frames import BaseFrames
@@ -51,7 +52,7 @@ def afterwards(state: FrankaState, steps: int) -> tuple[Tensor, ...]:
         steps: K.
     """
     joints = state.joint_position
-    home = forward_kinematics(joints.new_tensor(HOME))[0].expand(*joints.shape[:-1], 3)
+    home = forward_kinematics(constant(HOME, joints))[0].expand(*joints.shape[:-1], 3)
     homing = servo_twist(joints, home, speed=HOMING_SPEED, gain=RATE_HZ / steps)
     rising = torch.zeros_like(homing)
     rising[..., 2] = RISING_SPEED
