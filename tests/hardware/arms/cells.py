@@ -1,14 +1,9 @@
-"""Cells of fake arms and hands with the real safety layer, and planners for them."""
+"""Cells of fake arms and hands with the real safety layer."""
 
 from __future__ import annotations
 
-import os
-import time
-
 import numpy as np
-import torch
 
-from codi_core.planning import ChunkLayout, Plan, Planner
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.hardware.arms.gripper_worker import GripperWorker
 from codi_franka.hardware.clock import ArmClock
@@ -71,32 +66,3 @@ class FakeCell:
         speeds, times = self.speeds()
         moving = times[(speeds > 0) & (times > moment)]
         return 0.0 if not len(moving) else moving[-1] + PERIOD - moment
-
-
-def chunk(velocity=0.0, steps=16):
-    """Actions (1, K, 7) that move a hand sideways [m/s] with its fingers open."""
-    actions = torch.zeros(1, steps, 7)
-    actions[..., 1], actions[..., 6] = velocity, 0.08
-    return actions
-
-
-class Sideways(Planner):
-    """Both hands go sideways and back, and from plan ``breaks_at`` on it hangs, dies or raises."""
-
-    layout = ChunkLayout(((0,), (1,)), (slice(0, 112), slice(112, 224)), (7, 7), horizon=16)
-
-    def __init__(self, how=None, breaks_at=3):
-        self.how, self.breaks_at, self.plans = how, breaks_at, 0
-
-    def plan(self, context):
-        self.plans += 1
-        if self.plans >= self.breaks_at:
-            if self.how == "hang":
-                time.sleep(4)
-            if self.how == "die":
-                os._exit(9)
-            if self.how == "raise":
-                raise ValueError("no idea")
-        chunks = (chunk(0.1), chunk(-0.1))
-        flat = torch.cat([each.flatten(1) for each in chunks], 1)
-        return Plan(chunks, flat, context.diagnostics)

@@ -13,7 +13,7 @@ import pytest
 
 from codi_core.errors import CodiError
 from codi_franka.hardware.arms.franky_links import ArmSettings, FrankyArm
-from codi_franka.hardware.bench.peers import Peer
+from codi_franka.hardware.bench.peers import peer as start
 from codi_franka.hardware.bench.runs import peer_setup
 from codi_franka.hardware.bench.wire import check_commands, read_commands
 from codi_franka.hardware.clock import ArmClock
@@ -37,7 +37,7 @@ def peer(tmp_path):
         except OSError:
             pytest.skip("simulated arms run here already")
     try:
-        made = Peer("physics", "physics.py", peer_setup(0, SLOWDOWN, tmp_path, person=False))
+        made = start("physics", "physics.py", peer_setup(0, SLOWDOWN, tmp_path, person=False))
     except CodiError as error:
         pytest.skip(str(error))
     with made:

@@ -23,9 +23,11 @@ from codi_franka.action import ACTION_NAMES
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.hardware.dry_run import dry_run
+from codi_franka.hardware.trials.sideways import Sideways
+from codi_franka.hardware.trials.sideways import sideways as chunk
 from codi_franka.task import HandoffTask
 from codi_franka.vision.estimate import CubeStatus
-from tests.hardware.arms.cells import FakeCell, Sideways, chunk
+from tests.hardware.arms.cells import FakeCell
 
 KEYS = [EpisodeKey(0, 0)]
 SETTINGS = LoopSettings(rate_hz=10.0, horizon=16, execute=4, max_seconds=3.0)

@@ -34,7 +34,6 @@ def test_a_sequence_begins_when_arms_have_caught_up():
     arms[0].behind = 0.0
     WiredArms(arms, ArmClock()).run("jumps", np.random.default_rng(0), found)
     assert found.sequences == 1
-    assert not found.stops
     assert found.commands == len(arms[0].sent) >= 16
     assert np.abs(np.array(arms[1].sent)).max() > 0.1
 
@@ -54,6 +53,21 @@ def test_silent_arms_show_nothing_new():
     for seed in range(4):
         wired.run("silence", np.random.default_rng(seed), found)
     assert found.stops["silence"] >= 1
+
+
+def test_an_arm_that_stops_by_itself_ends_its_sequence_and_both_go_home(monkeypatch):
+    arms, found, homed = [FakeArm("left"), FakeArm("right")], StrictRun(), []
+    monkeypatch.setattr(
+        "codi_franka.hardware.bench.strict.go_home", lambda arms, clock: homed.append(arms)
+    )
+    arms[1].error = "a reflex"
+    wired = WiredArms(arms, ArmClock())
+    wired.run("jumps", np.random.default_rng(0), found)
+    assert found.faults == ["jumps: right arm: a reflex"]
+    assert found.sequences == arms[1].recoveries == len(homed) == 1
+    assert not arms[0].sent[-1].any()
+    wired.run("jumps", np.random.default_rng(0), found)
+    assert len(found.faults) == len(homed) == 1
 
 
 @pytest.mark.slow

@@ -125,3 +125,18 @@ def test_the_job_writes_what_it_found(tmp_path, capsys):
     assert written["sequences"] == 3
     assert written["violations"] == judge.NONE
     assert "published limits kept" in capsys.readouterr().out
+
+
+def test_an_interrupted_job_goes_on_and_finds_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("codi_franka.hardware.bench.command.KEPT", 2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    arguments = ["hostile", "--sequences", "5", "--seed", "3", "--output"]
+    assert main([*arguments, str(whole)]) == 0
+    assert main([*arguments[:2], "2", *arguments[3:], str(parts)]) == 0
+    assert main([*arguments, str(parts)]) == 0
+    assert "going on after the 2 sequences" in capsys.readouterr().out
+    found = [json.loads((each / "hostile.json").read_text()) for each in (whole, parts)]
+    assert found[0] == found[1]
+    # Those of another seed are others.
+    assert main(["hostile", "--sequences", "1", "--seed", "4", "--output", str(parts)]) == 0
+    assert json.loads((parts / "hostile.json").read_text())["sequences"] == 1

@@ -8,9 +8,10 @@ from codi_franka.vision.calibration_file import load_cameras
 from codi_franka.vision.camera_model import Lens
 from codi_franka.vision.cameras import Frame, record
 from codi_franka.vision.hands import HandPoses
+from codi_franka.vision.measuring.drawn import draw_face
 from codi_franka.vision.measuring.situations import SIZE, WRIST_CAMERAS, WRIST_LENS
 from codi_franka.vision.poses import difference, exp, inverse, matrix
-from tests.hardware.vision.synthetic import READY, draw_face
+from tests.hardware.vision.synthetic import READY
 
 BOARD = Board()
 BOARD_PICTURE = np.where(BOARD.cells() > 127, 235, 25).astype(np.uint8)

@@ -5,8 +5,8 @@ import pytest
 from codi_franka.vision.detection import dictionary
 from codi_franka.vision.edges import sharpen
 from codi_franka.vision.markers import CUBE, FACES
+from codi_franka.vision.measuring.drawn import draw_face
 from codi_franka.vision.measuring.marked_scene import face_picture
-from tests.hardware.vision.synthetic import draw_face
 
 
 def square(rng, size):

@@ -7,8 +7,9 @@ from codi_franka.vision.camera_model import CameraModel
 from codi_franka.vision.detection import Sightings
 from codi_franka.vision.fit import Fit, Refusal, View, fit_box
 from codi_franka.vision.markers import CUBE, MarkedBox
+from codi_franka.vision.measuring.drawn import BACK, FRONT, LENS, looking
 from codi_franka.vision.poses import difference, exp, matrix, moved
-from tests.hardware.vision.synthetic import BACK, FRONT, LENS, looking, on_table, random_pose, view
+from tests.hardware.vision.synthetic import on_table, random_pose, view
 
 
 def errors(fits, poses):

@@ -5,17 +5,10 @@ from codi_franka.vision.detection import MarkerDetector
 from codi_franka.vision.fit import Fit, Refusal, fit_box
 from codi_franka.vision.locate import Locator
 from codi_franka.vision.markers import CUBE, FACES, MarkedBox
+from codi_franka.vision.measuring.drawn import BACK, FRONT, picture_of
 from codi_franka.vision.poses import difference, moved
 from codi_franka.vision.second_look import look_again
-from tests.hardware.vision.synthetic import (
-    BACK,
-    FRONT,
-    corners_of,
-    on_table,
-    picture_of,
-    random_pose,
-    view,
-)
+from tests.hardware.vision.synthetic import corners_of, on_table, random_pose, view
 
 CAMERAS = (FRONT, BACK)
 

@@ -13,10 +13,11 @@ from codi_franka.vision.cameras import Frame, Health
 from codi_franka.vision.estimate import Cause, CubeStatus
 from codi_franka.vision.fit import Fit, Refusal
 from codi_franka.vision.hands import HandPoses
+from codi_franka.vision.measuring.drawn import BACK, FRONT, picture_of
 from codi_franka.vision.measuring.situations import WRIST_CAMERAS
 from codi_franka.vision.poses import difference, from_pose, moved
 from codi_franka.vision.tracking import TrackedCube, Tracking, track_with
-from tests.hardware.vision.synthetic import BACK, FRONT, READY, on_table, picture_of
+from tests.hardware.vision.synthetic import READY, on_table
 
 CAMERAS = [FRONT, BACK]
 OPEN = (0.08, 0.08)

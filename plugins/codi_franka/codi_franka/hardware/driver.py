@@ -88,14 +88,20 @@ def fr3(
                 f"the arms are {away:.2f} rad from where episodes start: bring them there with "
                 "`codi franka-home`"
             )
-        # What smooths the commands takes some of the time within which arms must be at rest.
-        smoothing = ArmSettings().smoothing
-        judged = attrs.evolve(settings, stop_seconds=settings.stop_seconds - smoothing)
-        judge = SafetyLayer(judged, period)
+        judge = judge_of(settings, period)
         cell = Cell(arms, hands, source, judge, clock, StreamSettings(period))
         plant = FrankaPlant(cell, parts.options)
         plant.closing.push(opened.pop_all())
     return simulate_from(plant, parts, resources) if dry_run else plant
+
+
+def judge_of(settings: SafetySettings, period: float) -> SafetyLayer:
+    """The safety layer of arms that are driven by :class:`FrankyArm`.
+
+    What smooths its commands takes some of the time within which arms must be at rest.
+    """
+    shorter = settings.stop_seconds - ArmSettings().smoothing
+    return SafetyLayer(attrs.evolve(settings, stop_seconds=shorter), period)
 
 
 def with_force(settings: SafetySettings, force: float) -> SafetySettings:

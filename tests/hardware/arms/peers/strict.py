@@ -3,8 +3,9 @@
 It runs in an environment of its own, with ``franka-sim``. What it needs comes as one JSON object on
 the command line: ``home``, the joints' start [rad], ``model``, an FR3 model in MuJoCo's format,
 ``meshes``, the folder of its meshes, whether late commands are punished, ``communication``,
-``slowdown``, how many real seconds a second of the arms takes, and ``port``. There it takes orders,
-JSON objects in datagrams: ``{"reflex": ARM}`` makes an arm stop as at a contact.
+``slowdown``, how many real seconds a second of the arms takes, and ``hosts``, their addresses. On
+standard input it takes orders, JSON objects, one a line: ``{"reflex": ARM}`` makes an arm stop as
+at a contact. It ends when that is closed.
 """
 
 from __future__ import annotations
@@ -38,11 +39,7 @@ def model_with_meshes(model: str, meshes: str) -> str:
 
 
 def slow_down(factor: float) -> None:
-    """Have this process's clocks show a second where so many have passed.
-
-    Physics and network keep to real time in threads of their own, and lag behind one another where
-    there are too few processors for it.
-    """
+    """Have this process's clocks show a second where so many have passed."""
     sleep = time.sleep
     for name in ("time", "monotonic", "perf_counter"):
         real = getattr(time, name)
@@ -52,19 +49,38 @@ def slow_down(factor: float) -> None:
     time.sleep = lambda seconds: sleep(seconds * factor)
 
 
-def obey(port: int, servers: list) -> None:
-    """Take orders, for ever."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-        link.bind(("127.0.0.1", port))
-        while True:
-            order = json.loads(link.recv(4096))
-            server = servers[int(order["reflex"])]
-            server._abort_with_error(CARTESIAN_REFLEX, "a contact that was ordered")
+def keep_in_step(server) -> None:
+    """Have the physics go a millisecond on with each state that is sent, and never otherwise.
+
+    ``franka-sim`` gives them a thread of their own, which lags behind on a busy machine: then the
+    arm is not where it was sent. Without a client that thread goes on.
+    """
+    sim, state = server.physics_sim, server.physics_sim.get_robot_state
+
+    def stepped():
+        sim.step()
+        return state()
+
+    def alone() -> None:
+        while sim.running:
+            if not server.transmitting_state:
+                sim.step()
+            time.sleep(sim.dt)
+
+    sim.get_robot_state, sim.run_simulation = stepped, alone
 
 
-def _wait_for_all() -> None:
+def obey(servers: list) -> None:
+    """Take orders until nobody can give any more."""
+    for line in sys.stdin:
+        server = servers[json.loads(line)["reflex"]]
+        server._abort_with_error(CARTESIAN_REFLEX, "a contact that was ordered")
+    os._exit(0)
+
+
+def _wait_for_all(hosts: list) -> None:
     """Until all robots and hands listen."""
-    for host in HOSTS:
+    for host in hosts:
         for port in (1337, 1338):
             for _ in range(600):
                 with socket.socket() as probe:
@@ -80,6 +96,7 @@ def main(setup: dict) -> None:
     from franka_sim import mujoco_franka_sim
     from franka_sim.franka_sim_server import FrankaSimServer
 
+    hosts = setup.get("hosts", HOSTS)
     mujoco_franka_sim.ARM_INITIAL_Q = np.array(setup["home"])
 
     servers = [
@@ -89,15 +106,14 @@ def main(setup: dict) -> None:
             enforce_motion_limits=True,
             enforce_comm_constraints=bool(setup.get("communication", False)),
         )
-        for host in HOSTS
+        for host in hosts
     ]
     for server in servers:
+        keep_in_step(server)
         threading.Thread(target=server.start, daemon=True).start()
-    _wait_for_all()
-    threading.Thread(target=obey, args=(int(setup["port"]), servers), daemon=True).start()
+    _wait_for_all(hosts)
     print("ready", flush=True)
-    while True:
-        time.sleep(1.0)
+    obey(servers)
 
 
 if __name__ == "__main__":

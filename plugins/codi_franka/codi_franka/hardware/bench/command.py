@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,23 @@ import attrs
 from codi_core.commands.errors import guarded
 from codi_core.commands.options import Parser
 from codi_core.commands.output import say
+from codi_core.errors import UsageError
 from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.quantities import positive, whole
+from codi_franka.hardware.bench.faults.job import add_options, faults
 from codi_franka.hardware.bench.runs import LongRun, long_run
 from codi_franka.hardware.bench.strict import StrictRun, strict_run
 from codi_franka.hardware.trials.hostile import Findings, hostile_trial
 
 PROG = "codi-bench hardware"
+KEPT = 50
+"""After so many hostile sequences what was found is kept: a run that is interrupted goes on."""
 EXAMPLES = """examples:
   codi-bench hardware runs --seconds 720 --runs 3 --slowdown 1
   codi-bench hardware runs --seconds 60 --runs 1 --slowdown 3 --preset fast
   codi-bench hardware hostile --sequences 10000
   codi-bench hardware strict --sequences 300 --slowdown 3
+  codi-bench hardware faults --slowdown 4
 """
 
 
@@ -57,7 +64,9 @@ def _parser() -> Parser:
     text = "hostile commands through the safety layer, over the wire to the strict peer"
     strict = _job(jobs, "strict", _strict, text)
     _add_sequences(strict, 300)
-    for driving in (runs, strict):
+    faulty = _job(jobs, "faults", faults, "things that go wrong while both arms move")
+    add_options(faulty)
+    for driving in (runs, strict, faulty):
         driving.add_argument(
             "--slowdown",
             type=positive,
@@ -125,18 +134,42 @@ def _strict(given: argparse.Namespace) -> int:
 
 def _hostile(given: argparse.Namespace) -> int:
     """Hostile commands through the safety layer, judged by what Franka publishes."""
+    path = given.output / "hostile.json"
+
+    def keep(findings: Findings) -> None:
+        write_durably(path, to_json({"seed": given.seed, **attrs.asdict(findings)}))
 
     def tell(number: int, findings: Findings) -> None:
+        if (number + 1) % KEPT == 0:
+            keep(findings)
         if (number + 1) % 500 == 0:
             say(f"{number + 1} sequences: {findings.summary}")
 
-    findings = hostile_trial(given.sequences, given.seed, tell=tell)
-    say(f"{findings.sequences} sequences, {findings.periods} commands: {findings.summary}")
-    path = given.output / "hostile.json"
     with writing(given.output):
-        write_durably(path, to_json(attrs.asdict(findings)))
+        findings = _earlier(path, given.seed)
+        if findings.sequences:
+            say(f"going on after the {findings.sequences} sequences of {path}")
+        hostile_trial(given.sequences, given.seed, findings=findings, tell=tell)
+        keep(findings)
+    say(f"{findings.sequences} sequences, {findings.periods} commands: {findings.summary}")
     say(f"wrote {path}")
     return 0 if findings.harmless else 1
+
+
+def _earlier(path: Path, seed: int) -> Findings:
+    """What an earlier run with that seed has found, if there was one."""
+    if not path.exists():
+        return Findings()
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        found_with = there.pop("seed")
+        counts = {name: Counter(there.pop(name)) for name in ("stops", "rejections")}
+        findings = Findings(**there, **counts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"'{path}' is damaged ({error!r}): choose another folder with --output"
+        ) from error
+    return findings if found_with == seed else Findings()
 
 
 def line(run: LongRun) -> str:

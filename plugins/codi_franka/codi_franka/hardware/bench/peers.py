@@ -29,7 +29,9 @@ FOLDER = Path(".peers")
 """Where their environments are made, in a checkout."""
 
 STARTING = 120.0
-"""[s] Within which a peer must be ready."""
+"""[s] Within which a program must be ready."""
+GRACE = 0.3
+"""[s] For which one whose input is closed may take to end by itself."""
 
 
 def checkout(start: Path | None = None) -> Path:
@@ -77,33 +79,28 @@ def environment(kind: str, root: Path) -> Path:
     return python
 
 
-class Peer:
-    """A peer's process; a context manager that ends it.
+class Program:
+    """A process of its own that says ``ready``; a context manager that ends it.
 
     Args:
-        kind: a key of :data:`ENVIRONMENTS`.
-        script: its program, in :data:`SCRIPTS`.
-        setup: what it is told, as JSON.
-        root: the checkout.
+        name: what messages call it.
+        command: what is run.
 
     Raises:
         CodiError: it doesn't start.
     """
 
-    def __init__(
-        self, kind: str, script: str, setup: Mapping[str, Any], root: Path | None = None
-    ) -> None:
-        root = root or checkout()
-        command = [str(environment(kind, root)), str(root / SCRIPTS / script), json.dumps(setup)]
+    def __init__(self, name: str, command: Sequence[str]) -> None:
         own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=own
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.said: list[str] = []
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            self._wait_until_ready(script)
+            self._wait_until_ready(name)
         except BaseException:
             self.end()
             raise
@@ -119,8 +116,20 @@ class Peer:
         told = [line for line in list(self.said) if line.startswith("{")]
         return [json.loads(line) for line in told]
 
+    def tell(self, **order: Any) -> None:
+        """Give it an order: a line of JSON on its standard input, if it still runs."""
+        assert self._process.stdin is not None
+        with suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+
     def end(self) -> None:
         """End it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()  # who takes orders ends by itself then
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
         self._process.terminate()
         try:
             self._process.wait(5.0)
@@ -147,7 +156,7 @@ class Peer:
                 self._lines.put(line.strip())
         self._lines.put(None)
 
-    def _wait_until_ready(self, script: str) -> None:
+    def _wait_until_ready(self, name: str) -> None:
         given_up = time.monotonic() + STARTING
         while True:
             try:
@@ -158,4 +167,21 @@ class Peer:
                 return
             if line is None:
                 last = " / ".join(self.said[-3:]) or "it said nothing"
-                raise CodiError(f"the simulated arms of {script} did not start: {last}")
+                raise CodiError(f"{name} did not start: {last}")
+
+
+def peer(kind: str, script: str, setup: Mapping[str, Any], root: Path | None = None) -> Program:
+    """Start simulated arms.
+
+    Args:
+        kind: a key of :data:`ENVIRONMENTS`.
+        script: their program, in :data:`SCRIPTS`.
+        setup: what it is told, as JSON.
+        root: the checkout.
+
+    Raises:
+        CodiError: they don't start.
+    """
+    root = root or checkout()
+    command = [str(environment(kind, root)), str(root / SCRIPTS / script), json.dumps(setup)]
+    return Program(f"the program of simulated arms {script}", command)

@@ -14,7 +14,7 @@ from codi_core.errors import CodiError
 from codi_core.experiments import run
 from codi_franka.handoff.options import DEFAULT_GOAL, GOAL_CLEARANCE
 from codi_franka.handoff.starts import left_only, which_arms_grasp
-from codi_franka.hardware.bench.peers import Peer
+from codi_franka.hardware.bench.peers import peer
 from codi_franka.hardware.bench.wire import WireReport, check_commands, read_commands
 from codi_franka.hardware.driver import PEER_PORT
 from codi_franka.robot.cell import ARMS, TABLE_SIZE
@@ -100,7 +100,7 @@ def long_run(
     record.mkdir(parents=True, exist_ok=True)
     failure, metrics = None, {}
     driver = f"fr3:left=127.0.0.1,right=127.0.0.2,slowdown={slowdown:g}"
-    with Peer("physics", "physics.py", peer_setup(seed, slowdown, record, person=True)):
+    with peer("physics", "physics.py", peer_setup(seed, slowdown, record, person=True)):
         try:
             done = run(
                 "franka-handoff",

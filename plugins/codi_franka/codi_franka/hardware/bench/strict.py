@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from codi_core.errors import CodiError
 from codi_franka.hardware.arms.franky_links import ArmSettings, FrankyArm
 from codi_franka.hardware.arms.link import ArmError, ArmLink
-from codi_franka.hardware.bench.peers import FOLDER, Peer, checkout, environment
+from codi_franka.hardware.bench.peers import FOLDER, checkout, environment, peer
 from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.homing import go_home
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import SafetySettings
@@ -28,14 +29,14 @@ HOSTS = {"left": "127.0.0.1", "right": "127.0.0.2"}
 PERIOD = 0.01
 SECONDS = 0.16
 """[s] Of one sequence."""
-STRICT_PORT = 14001
-"""Where the strict peer takes orders."""
 
 SETTLED, AGREEING = 0.005, 5
 """[rad] So near to where their own control wants them arms must be, for so many periods. Their
 velocities don't count: one of the peer's joints shivers by a tenth of a milliradian."""
 PATIENCE = 5.0
 """[s] Within which arms must settle, or come to rest."""
+RECOVERING = 0.3
+"""[s] For which an arm that has stopped by itself stands before its error is cleared."""
 
 
 @attrs.define
@@ -77,7 +78,7 @@ def strict_setup(root: Path, slowdown: float = 1.0) -> dict[str, Any]:
     if not found:
         raise CodiError("franky-sim has no model of the arm: remove .peers/physics and try again")
     model = {"model": str(found[0] / "fr3.xml"), "meshes": str(found[0] / "meshes")}
-    return {"home": list(HOME), "slowdown": slowdown, "port": STRICT_PORT, **model}
+    return {"home": list(HOME), "slowdown": slowdown, **model}
 
 
 def strict_run(
@@ -95,7 +96,7 @@ def strict_run(
         tell: called with what was found so far, after each sequence.
     """
     root = checkout()
-    with Peer("strict", "strict.py", strict_setup(root, slowdown), root):
+    with peer("strict", "strict.py", strict_setup(root, slowdown), root):
         clock, settings = ArmClock(slowdown), ArmSettings(realtime=False)
         wired = WiredArms([FrankyArm(*each, settings, clock) for each in HOSTS.items()], clock)
         try:
@@ -126,6 +127,7 @@ class WiredArms:
         self._arms, self._clock = arms, clock
         self._judge = SafetyLayer(SafetySettings(stop_seconds=0.17), PERIOD)
         self._latest: Sequence[ArmReading] = ()
+        self._stopped: list[ArmLink] = []
 
     @property
     def positions(self) -> Array:
@@ -133,11 +135,17 @@ class WiredArms:
         return np.stack([reading.joint_positions for reading in self._latest])
 
     def run(self, kind: str, random: np.random.Generator, found: StrictRun) -> None:
-        """Send one sequence, then stop both arms; its findings are added."""
+        """Send one sequence, then stop both arms; its findings are added.
+
+        A sequence in which an arm stops by itself ends there, and the arms go home: where they
+        stand, the next one would meet what stopped them.
+        """
         self._judge.reset(self._settled())
         commands = KINDS[kind](random, self)
         for _ in range(round(SECONDS / PERIOD)):
             self._send(next(commands), kind, found)
+            if self._stopped:
+                break
         if self._judge.stop_reason is not None:
             found.stops[kind] += 1
         self._judge.stop("the sequence is over")
@@ -145,6 +153,8 @@ class WiredArms:
         while not self._judge.at_rest and self._clock.seconds() < until:
             self._send(np.zeros((2, 7)), kind, found)
         found.sequences += 1
+        if self._stopped:
+            self._clear()
 
     def close(self) -> None:
         """Leave the arms alone."""
@@ -156,13 +166,25 @@ class WiredArms:
             self._latest = self._read()
         verdict = self._judge.admit(wanted, self._latest)  # type: ignore[arg-type]  # the point
         for arm, velocity in zip(self._arms, verdict.velocities, strict=True):
+            if arm in self._stopped:
+                continue
             try:
                 arm.send(velocity)
             except ArmError as error:
                 found.faults.append(f"{kind}: {error}")
-                arm.recover()
+                self._stopped.append(arm)
         found.commands += 1
         self._clock.sleep(PERIOD)
+
+    def _clear(self) -> None:
+        """Clear the errors of arms that have stopped by themselves, and bring both home."""
+        self._clock.sleep(RECOVERING)
+        for arm in self._stopped:
+            if not arm.recover():
+                raise CodiError(f"the {arm.name} arm's error can't be cleared")
+        self._stopped.clear()
+        self._settled()
+        go_home(self._arms, self._clock)
 
     def _read(self) -> list[ArmReading]:
         return [arm.read(self._clock.seconds()) for arm in self._arms]

@@ -201,6 +201,7 @@ def hostile_trial(
     seconds: float = 0.4,
     periods: Sequence[float] = PERIODS,
     kinds: Sequence[str] = tuple(KINDS),
+    findings: Findings | None = None,
     tell: Callable[[int, Findings], None] = lambda number, findings: None,
 ) -> Findings:
     """Run hostile sequences through fresh safety layers.
@@ -211,10 +212,11 @@ def hostile_trial(
         seconds: how long each is; then both arms are stopped.
         periods: between commands [s]; one of them for each sequence.
         kinds: of :data:`KINDS`, in turn.
+        findings: those of the first sequences, which are not run again; the others' are added.
         tell: called with the number of each and the findings so far.
     """
-    findings = Findings()
-    for number in range(sequences):
+    findings = Findings() if findings is None else findings
+    for number in range(findings.sequences, sequences):
         rng = np.random.default_rng((seed, number))
         findings.join(_sequence(kinds[number % len(kinds)], rng, seconds, periods))
         tell(number, findings)
