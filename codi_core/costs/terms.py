@@ -78,24 +78,28 @@ class CostTerms:
 
     def total(self) -> Tensor:
         """J, the sum of all terms of each world, (B, M)."""
-        total = self.values.new_zeros(self.worlds, self.samples)
-        return total.index_add_(0, self.world, self.values)
+        if self.worlds == 1 and not can_branch_on(self.values):
+            return self.values.sum(0, keepdim=True)  # not all at one place, one after another
+        total = _nothing_yet(self.values, self.worlds)
+        total.index_add_(0, self.world, self.values.to(total.dtype))
+        return total.to(self.values.dtype)
 
     def involving(self, agents: int) -> Tensor:
         """The sum of the terms that involve each of N agents, each counted in full, (B, N, M)."""
-        share = self.values.new_zeros(self.worlds * agents, self.samples)
+        share = _nothing_yet(self.values, self.worlds * agents)
+        values = self.values.to(share.dtype)
         first, *others = (self.world.unsqueeze(-1) * agents + self.members).unbind(-1)
-        share.index_add_(0, first, self.values)
+        share.index_add_(0, first, values)
         for place, rows in enumerate(others, start=1):
             # A term of fewer agents repeats one, which must not count twice.
             member = self.members[:, place, None]
             new = (self.members[:, :place] != member).all(-1)
             if can_branch_on(new):
                 chosen = new.nonzero().squeeze(-1)
-                share.index_add_(0, rows[chosen], self.values[chosen])
+                share.index_add_(0, rows[chosen], values[chosen])
             else:
-                share.index_add_(0, rows, torch.where(new.unsqueeze(-1), self.values, 0.0))
-        return torch.unflatten(share, 0, (self.worlds, agents))
+                share.index_add_(0, rows, torch.where(new.unsqueeze(-1), values, 0.0))
+        return torch.unflatten(share.to(self.values.dtype), 0, (self.worlds, agents))
 
     def within(self, agents: int, hops: int, groups: Tensor | None = None) -> Tensor:
         """J^(h): the sum of the terms within h hops of each agent, each counted in full.
@@ -149,6 +153,15 @@ class CostTerms:
                 break
             reached = wider
         return reached > 0
+
+
+def _nothing_yet(values: Tensor, rows: int) -> Tensor:
+    """Zeros (rows, M) that values (T, M) are to be added to.
+
+    A GPU adds in another order at each call. With twice the precision that hardly ever shows.
+    """
+    precise = values.dtype if can_branch_on(values) else torch.float64
+    return values.new_zeros(rows, values.shape[1], dtype=precise)
 
 
 @lru_cache(maxsize=64)
