@@ -48,7 +48,7 @@ class CostOfActions:
         count, terms = len(chunks[0]), self.cost.terms
         try:
             with torch.inference_mode():
-                single = tuple(chunk.unsqueeze(1).to(self.device) for chunk in chunks)
+                single = to_device(tuple(chunk.unsqueeze(1) for chunk in chunks), self.device)
                 prediction = self.predictor.predict(to_device(state, self.device), single)
                 found = {term.name: _value(term, prediction.trajectory, count) for term in terms}
         except Exception:
@@ -73,20 +73,23 @@ class _Followed:
     Attributes:
         first: that control step.
         numbers: (b,), the plans' numbers.
-        chunks: (b, K, A_i) an agent, from that step on.
+        chunks: (b, K, ΣA_i), from that step on, all agents side by side.
         state: the state estimate at that step, of the b worlds.
         known: whether it is; a state may not be divisible by worlds.
     """
 
     first: int
     numbers: NDArray[np.int64]
-    chunks: tuple[Tensor, ...]
+    chunks: Tensor
     state: Any
     known: bool
 
 
 class Tracer:
     """Keeps what is executed in some worlds of a wave.
+
+    The actions of all agents lie side by side: one by one, a large team's would take as long as
+    its plans.
 
     Args:
         worlds: their numbers in the wave, b of them.
@@ -96,7 +99,8 @@ class Tracer:
     def __init__(self, worlds: Sequence[int], agents: Sequence[str]) -> None:
         self.worlds, self.agents = list(worlds), tuple(agents)
         self._rows = torch.tensor(self.worlds)
-        self._actions: list[tuple[Tensor, ...]] = []
+        self._actions: list[Tensor] = []  # (b, ΣA_i) each
+        self._sizes: list[int] = []
         self._numbers: list[NDArray[np.int64]] = []
         self._plans: list[_Followed] = []
         self._latest: ScheduledChunks | None = None
@@ -107,7 +111,8 @@ class Tracer:
         if step.followed is not self._latest and step.followed is not None:
             self._latest = step.followed
             self._plans.append(self._following(step.followed, len(self._actions), step))
-        actions, numbers = tuple(map(self._own, step.actions)), step.plans[self.worlds]
+        self._sizes = [action.shape[-1] for action in step.actions]
+        actions, numbers = self._own(step.actions), step.plans[self.worlds]
         while len(self._actions) < step.tick:
             self._actions.append(actions)
             self._numbers.append(numbers)
@@ -124,10 +129,12 @@ class Tracer:
             "chunk.plan": np.array([plan.numbers[row] for plan in plans], np.int64),
             "chunk.step": np.array([plan.first for plan in plans], np.int64),
         }
-        for index, agent in enumerate(self.agents):
-            rows = [actions[index][row].numpy() for actions in self._actions[:steps]]
-            found[f"action.{agent}"] = np.array(rows, np.float32)
-            found[f"chunk.{agent}"] = _padded([plan.chunks[index][row].numpy() for plan in plans])
+        actions = np.array([actions[row].numpy() for actions in self._actions[:steps]], np.float32)
+        chunks = _padded([plan.chunks[row].numpy() for plan in plans])
+        ends = np.cumsum(self._sizes)[:-1]
+        parts = (np.split(values, ends, -1) for values in (actions, chunks))
+        for agent, action, chunk in zip(self.agents, *parts, strict=True):
+            found[f"action.{agent}"], found[f"chunk.{agent}"] = action, chunk
         return found
 
     def costs(self, world: int, steps: int, judge: CostOfActions) -> dict[str, Values]:
@@ -145,13 +152,15 @@ class Tracer:
 
     def _following(self, followed: ScheduledChunks, first: int, step: ControlStep) -> _Followed:
         late = first - followed.first
-        chunks = tuple(self._own(chunk)[:, late:] for chunk in followed.chunks)
+        chunks = self._own(followed.chunks)[:, late:]
         state, known = step.before.state, is_divisible(step.before.state)
         kept = of_worlds(state, self._rows) if known else None
         return _Followed(first, followed.plans[self.worlds], chunks, kept, known)
 
-    def _own(self, values: Tensor) -> Tensor:
-        return values.index_select(0, self._rows.to(values.device)).cpu()
+    def _own(self, values: Sequence[Tensor]) -> Tensor:
+        """Of values (B, ..., A_i) an agent those of the own worlds, (b, ..., ΣA_i)."""
+        joined = torch.cat(list(values), -1)
+        return joined.index_select(0, self._rows.to(joined.device)).cpu()
 
     def _begun(self, row: int, steps: int) -> list[int]:
         """Which plans a world began to follow within so many control steps."""
@@ -161,17 +170,16 @@ class Tracer:
     def _judge(self, plan: _Followed, judge: CostOfActions) -> dict[str, Values]:
         if not plan.known:
             return {term.name: np.full(len(self.worlds), np.nan) for term in judge.cost.terms}
-        chunks = [self._executed(plan, index) for index in range(len(self.agents))]
-        return judge.terms(plan.state, chunks)
+        return judge.terms(plan.state, self._executed(plan))
 
-    def _executed(self, plan: _Followed, agent: int) -> Tensor:
-        """The actions (b, K, A_i) of an agent from a plan's start on."""
-        horizon, last = self._plans[0].chunks[agent].shape[1], self._plans[-1]
-        done = [actions[agent] for actions in self._actions[plan.first : plan.first + horizon]]
-        ahead = last.chunks[agent][:, len(self._actions) - last.first :]
+    def _executed(self, plan: _Followed) -> Sequence[Tensor]:
+        """The actions (b, K, A_i) of each agent from a plan's start on."""
+        horizon, last = self._plans[0].chunks.shape[1], self._plans[-1]
+        done = self._actions[plan.first : plan.first + horizon]
+        ahead = last.chunks[:, len(self._actions) - last.first :]
         planned = [*done, *ahead.unbind(1)][:horizon]
         planned += planned[-1:] * (horizon - len(planned))
-        return torch.stack(planned, 1)
+        return torch.split(torch.stack(planned, 1), self._sizes, -1)
 
 
 @attrs.define(eq=False)
