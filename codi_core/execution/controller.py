@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codi_core.errors import PlanWorkerError, SpecificationError, UsageError
 from codi_core.execution.delays import Delays
-from codi_core.execution.devices import to_device
+from codi_core.execution.devices import copied_chunks
 from codi_core.execution.episode_log import EpisodeLog
 from codi_core.execution.flight import Flight
 from codi_core.execution.history import History
@@ -167,7 +167,7 @@ class Controller:
 
     def _usable(self, joint: JointPlan) -> tuple[Tensor, ...]:
         usable = [chunk[:, -self.settings.offset :] for chunk in joint.plan.chunks]
-        return tuple(to_device(usable, "cpu"))
+        return copied_chunks(usable, "cpu")
 
     def _expected_periods(self) -> int:
         return self.settings.periods(self.delays.expected())

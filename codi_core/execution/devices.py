@@ -72,10 +72,12 @@ def _moved_together(
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def copied_chunks(chunks: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Copies of all agents' chunks (B, K, A_i) in one operation, all in one memory."""
+def copied_chunks(
+    chunks: Sequence[torch.Tensor], device: torch.device | str | None = None
+) -> tuple[torch.Tensor, ...]:
+    """Copies of all agents' chunks (B, K, A_i) in one operation, there or on another device."""
     sizes = [chunk.shape[-1] for chunk in chunks]
-    return torch.split(torch.cat(list(chunks), -1), sizes, -1)
+    return torch.split(torch.cat(list(chunks), -1).to(device), sizes, -1)
 
 
 def on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

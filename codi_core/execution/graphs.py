@@ -135,8 +135,11 @@ class _Inputs:
 
     def become(self, context: PlanContext, tensors: list[Tensor]) -> None:
         """Take over what another plan depends on; ``tensors`` are what its context holds."""
-        if tensors:
-            torch._foreach_copy_(self.tensors, tensors)  # in a few kernels, however many agents
+        for kind in {kept.dtype for kept in self.tensors}:
+            # In a few kernels, however many agents there are, if all have one type.
+            pairs = zip(self.tensors, tensors, strict=True)
+            mine, others = zip(*(pair for pair in pairs if pair[0].dtype == kind), strict=True)
+            torch._foreach_copy_(mine, others)
         self.given.noise.replace(range(context.worlds), context.noise)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from codi_core.costs import CostTerm, CostTerms, WeightedCost
 from codi_core.errors import SpecificationError
-from codi_core.execution.devices import on_host
+from codi_core.execution.devices import copied_chunks, on_host, to_device
 from codi_core.guidance import FactoredGuidance
 from codi_core.host.discovery import CORE
 from codi_core.host.plugins import load_plugins
@@ -176,6 +176,38 @@ def test_tensors_come_to_the_host_in_one_copy_as_they_are():
     for name, value in values.items():
         np.testing.assert_array_equal(found[name], value.numpy())
         assert found[name].dtype == value.numpy().dtype
+
+
+def test_small_tensors_travel_together_and_stay_what_they_are():
+    given = {
+        "numbers": torch.arange(6.0).view(2, 3).T,
+        "number": torch.tensor(7.0),
+        "none": torch.zeros(0, 4),
+        "flags": torch.tensor([True, False]),
+        "many": torch.arange(20_000.0),
+    }
+    with second_device() as device:
+        with device_waits() as waits:
+            there = to_device([given, {"again": given["number"]}], device)
+        assert len(waits) == 3  # of the small numbers, of the flags, and of the many
+        for name, value in [*there[0].items(), ("number", there[1]["again"])]:
+            assert (value.device, value.dtype) == (device, given[name].dtype)
+            assert torch.equal(value.cpu(), given[name])
+
+
+def test_chunks_are_copied_together():
+    chunks = torch.arange(12.0).view(1, 2, 6).split([1, 2, 3], -1)
+    copies = copied_chunks(chunks)
+    assert all(map(torch.equal, copies, chunks))
+    chunks[0].zero_()
+    assert copies[0].flatten().tolist() == [0.0, 6.0]
+    with second_device() as device:
+        moved = copied_chunks(copies, device)
+        assert all(chunk.device == device for chunk in moved)
+        with device_waits() as waits:
+            back = copied_chunks([chunk[:, 1:] for chunk in moved], "cpu")
+        assert len(waits) == 1
+        assert back[2].tolist() == [[[9.0, 10.0, 11.0]]]
 
 
 def test_on_the_cpu_arrays_share_the_memory_of_tensors():
