@@ -11,7 +11,7 @@ from torch import Tensor
 from codi_core.costs import CostFunction
 from codi_core.planning import Observation
 from codi_core.resources import Resources
-from codi_core.tasks import PlanSettings, Task, TaskParts
+from codi_core.tasks import Demonstrator, PlanSettings, Renderer, Task, TaskParts
 from codi_franka.action import RATE_HZ
 from codi_franka.handoff.costs import (
     TABLE_I,
@@ -174,19 +174,19 @@ class _Advance:
         return later, observe(later, ARMS)
 
 
-def _renderer():  # noqa: ANN202 - the type would import the renderer
+def _renderer() -> Renderer:
     from codi_franka.rendering.video_renderer import HandoffRenderer
 
     return HandoffRenderer()
 
 
-def _demonstrator(resources: Resources):  # noqa: ANN202
+def _demonstrator(resources: Resources) -> Demonstrator:
     from codi_franka.collection.demonstrator import HandoffDemonstrator
 
     return HandoffDemonstrator(resources.threads)
 
 
-def _joint_demonstrator(resources: Resources):  # noqa: ANN202
+def _joint_demonstrator(resources: Resources) -> Demonstrator:
     from codi_franka.collection.joint_demonstrator import HandoffJointDemonstrator
 
     return HandoffJointDemonstrator(resources.threads)

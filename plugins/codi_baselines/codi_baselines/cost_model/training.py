@@ -143,7 +143,7 @@ def _model(
     settings: CostModelSettings, demonstrations: JointDemonstrations, train: CostExamples
 ) -> CostModel:
     layout, observation = demonstrations.product.layout, train.conditioning[train.states].cpu()
-    options = {"width": settings.width, "depth": settings.depth}
+    options: dict[str, Any] = {"width": settings.width, "depth": settings.depth}
     values = sum(layout.action_sizes)
     check_network("mlp", layout.horizon, values, observation.shape[-1], options, settings.device)
     torch.manual_seed(settings.seed)

@@ -54,7 +54,7 @@ class HandoffEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
         size: of pictures, width and height [pixels].
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": ["rgb_array"],
         "render_fps": round(RATE_HZ),
     }
@@ -71,8 +71,8 @@ class HandoffEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
     ) -> None:
         check_render_mode(render_mode)
         self.render_mode = render_mode
-        self.observation_space = observation_space()
-        self.action_space = action_space()
+        self.observation_space = observation_space()  # type: ignore[assignment]
+        self.action_space = action_space()  # type: ignore[assignment]
         self._options = handoff_options(goal=goal, start=start, randomize=randomize)
         self._worlds = HandoffWorlds(1, self._options, cost or table_i_cost(), threads)
         self._renderer = HandoffRenderer(size)

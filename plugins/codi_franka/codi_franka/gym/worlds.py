@@ -158,7 +158,7 @@ class HandoffWorlds:
     def observation(self) -> Arrays:
         """What the arms see now, named arrays (n, ...)."""
         now = self._now()
-        return encode_observation(now.observation, now.events["goal"])
+        return encode_observation(now.observation, np.asarray(now.events["goal"], float))
 
     def info(self) -> Arrays:
         """Measurements of the true worlds, (n,) each; new arrays each time."""

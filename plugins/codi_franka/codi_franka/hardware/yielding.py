@@ -66,5 +66,4 @@ class Yielding:
 def _inverse(model: Array) -> Array:
     """The damped inverse (7, 3) of a Jacobian's linear part (3, 7)."""
     damped = model @ model.T + _DAMPING**2 * np.eye(3)
-    inverse: Array = np.linalg.solve(damped, model).T
-    return inverse
+    return np.asarray(np.linalg.solve(damped, model).T, np.float64)

@@ -79,7 +79,7 @@ class MujocoSimulator(HandoffSimulator):
         """(n,) False from the moment that a copy diverged, until its state is set again."""
 
     @property
-    def copies(self) -> int:
+    def copies(self) -> int:  # type: ignore[override]
         """n, the number of simulations."""
         return self.batch.nsim
 
@@ -112,7 +112,7 @@ class MujocoSimulator(HandoffSimulator):
         """Hold actuator targets for ``count`` physics steps (see the base class)."""
         chosen = _chosen(rows)
         self._ctrl[chosen] = _array(targets)
-        measured = self._advance(count, None if rows is None else chosen)
+        measured = self._advance(count, None if isinstance(chosen, slice) else chosen)
         state, valid = self.state(), torch.from_numpy(self.valid.copy())
         if rows is not None:
             state, valid = state.of_worlds(rows), valid[rows]
@@ -159,7 +159,7 @@ class MujocoSimulator(HandoffSimulator):
             cube_velocity=_tensor(velocity),
         )
 
-    def _advance(self, count: int, ids: Rows | None) -> Array:
+    def _advance(self, count: int, ids: NDArray[np.intp] | None) -> Array:
         """Step some copies; returns their sensors' data after each step, (n', steps, S)."""
         try:
             if count == 0:
@@ -245,7 +245,7 @@ class MujocoSimulator(HandoffSimulator):
         return lead
 
     @staticmethod
-    def _write(field: Array, rows: Rows, columns: Array, value: Array) -> None:
+    def _write(field: Array, rows: Rows, columns: NDArray[np.intp], value: Array) -> None:
         if isinstance(rows, slice):
             field[:, columns] = value
         else:

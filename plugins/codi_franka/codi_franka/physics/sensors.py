@@ -64,13 +64,11 @@ class SensorReadings:
 
     def arm_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether arms touch one another, (...)."""
-        touched: NDArray[np.bool_] = (data[..., self.arm_contact_columns] > 0).any(-1)
-        return touched
+        return np.asarray((data[..., self.arm_contact_columns] > 0).any(-1))
 
     def cube_contact(self, data: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether an arm touches the cube, (...)."""
-        touched: NDArray[np.bool_] = (data[..., self.cube_contact_columns] > 0).any(-1)
-        return touched
+        return np.asarray((data[..., self.cube_contact_columns] > 0).any(-1))
 
     def cube_force(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """The net force of each arm on the cube [N], world frame, (..., N, 3)."""

@@ -322,7 +322,7 @@ def numbered(device: str) -> str:
     """Torch's name of a device as tensors tell it: "cuda" stands for one with a number."""
     named = torch.device(device)
     if named.type == "cuda" and named.index is None:
-        return f"cuda:{torch.cuda.current_device()}"
+        return f"cuda:{torch.cuda.current_device()}"  # type: ignore[unreachable]
     return device
 
 

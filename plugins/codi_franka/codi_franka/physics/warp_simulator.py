@@ -234,13 +234,13 @@ class WarpMaker:
 
 def _watched(sensors: SensorReadings, copies: int, device: str) -> Watched:
     where = wp.device_from_torch(torch.device(device))
-    contact, distance = (
-        wp.array(columns, dtype=int, device=where)
-        for columns in (sensors.arm_contact_columns, sensors.distance_columns)
-    )
+
+    def there(columns: list[int]) -> Any:
+        return wp.array(columns, dtype=int, device=where)
+
     return Watched(
-        contact=contact,
-        distance=distance,
+        contact=there(sensors.arm_contact_columns),
+        distance=there(sensors.distance_columns),
         touched=torch.zeros(copies, dtype=torch.bool, device=device),
         nearest=torch.full((copies,), torch.inf, device=device),
     )

@@ -33,7 +33,7 @@ def _candidates() -> tuple[str, ...]:
         return (asked,)
     if sys.platform == "linux":
         return ("egl", "osmesa")
-    return ("cgl",) if sys.platform == "darwin" else ("glfw",)
+    return ("cgl",) if sys.platform == "darwin" else ("glfw",)  # type: ignore[unreachable]
 
 
 def open_context(width: int, height: int) -> Any:

@@ -51,9 +51,13 @@ class Replay:
 
     def distances(self) -> dict[str, NDArray[np.float64]]:
         """How far the simulation is from the recording, (T + 1,) [m]: of the cube and the hands."""
-        one, other = self.recorded, self.simulated
-        cube = np.linalg.norm(one["cube_position"] - other["cube_position"], axis=-1)
-        hands = np.linalg.norm(one["hand_position"] - other["hand_position"], axis=-1)
+        cube, hands = (
+            np.linalg.norm(
+                np.asarray(self.recorded[name], float) - np.asarray(self.simulated[name], float),
+                axis=-1,
+            )
+            for name in ("cube_position", "hand_position")
+        )
         return {"cube": cube, **dict(zip((f"{arm} hand" for arm in ARMS), hands.T, strict=True))}
 
 

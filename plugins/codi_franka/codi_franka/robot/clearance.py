@@ -51,7 +51,7 @@ def arm_points(hand: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return hand, point(out, up), point(elbow_out, elbow_up)
 
 
-def arm_clearance(points: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def arm_clearance(points: tuple[Tensor, ...]) -> Tensor:
     """The smallest gap [m] between the capsules of different arms; negative where they overlap.
 
     Args:

@@ -49,7 +49,7 @@ class Board:
         """The corners in a picture: their numbers (n,) and places (n, 2) [pixels]."""
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         places, numbers, _, _ = cv2.aruco.CharucoDetector(self._pattern()).detectBoard(grey)
-        if numbers is None or not len(numbers):
+        if numbers is None or not len(numbers):  # type: ignore[redundant-expr]
             return np.empty(0, np.intp), np.empty((0, 2))
         return np.asarray(numbers, np.intp).ravel(), np.asarray(places, float).reshape(-1, 2)
 

@@ -13,7 +13,7 @@ from codi_franka.vision.edges import sharpen
 from codi_franka.vision.markers import DICTIONARY, MARKERS
 
 Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +42,7 @@ class MarkerDetector:
         """
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         corners, numbers, _ = self._detector.detectMarkers(grey)
-        if numbers is None or not len(numbers):
+        if numbers is None or not len(numbers):  # type: ignore[redundant-expr]
             return Sightings(np.empty(0, np.intp), np.empty((0, 4, 2)))
         flat = np.asarray(numbers, np.intp).ravel()
         ours = np.isin(flat, MARKERS) & (np.bincount(flat)[flat] == 1)

@@ -8,6 +8,8 @@ compares them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from codi_franka.vision.markers import MODULES
 
 Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
 
 _ALONG = np.linspace(0.1, 0.9, 20)
 """Where edges are looked at; their ends belong to the corners."""

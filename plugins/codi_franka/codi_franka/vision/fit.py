@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Any
 
 import attrs
 import cv2
@@ -116,7 +117,7 @@ def fit_box(box: MarkedBox, views: Sequence[View], expected: Array | None = None
 def gather(box: MarkedBox, views: Sequence[View]) -> Corners:
     """All markers of all views."""
     models = box.corners()
-    parts: list[tuple[Array, ...]] = []
+    parts: list[tuple[Any, ...]] = []
     for number, view in enumerate(views):
         rows = view.sightings.markers
         camera = inverse(view.world_from_camera)
@@ -134,8 +135,9 @@ def gather(box: MarkedBox, views: Sequence[View]) -> Corners:
         )
     empty = [part for part in parts if len(part[0])]
     if not empty:
-        return Corners(*(np.empty((0, *shape)) for shape in ((4, 3), (4, 2), (3, 3), (3,), ())),
-                       np.empty(0, np.intp), np.empty(0, np.intp))  # fmt: skip
+        sizes: tuple[tuple[int, ...], ...] = ((4, 3), (4, 2), (3, 3), (3,), ())
+        blank: list[Any] = [np.empty((0, *size)) for size in sizes]
+        return Corners(*[*blank, np.empty(0, np.intp), np.empty(0, np.intp)])
     return Corners(*(np.concatenate(column) for column in zip(*empty, strict=True)))
 
 

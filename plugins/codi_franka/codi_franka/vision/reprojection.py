@@ -99,7 +99,7 @@ def covariance(corners: Corners, pose: Array) -> Array:
     """
     _, hessian = _normal_equations(corners, pose)
     spread = max(float(np.sqrt((corners.errors(pose) ** 2).mean() / 2)), PIXEL_STD)
-    return spread**2 * np.linalg.inv(hessian + 1e-9 * np.eye(6))
+    return np.asarray(spread**2 * np.linalg.inv(hessian + 1e-9 * np.eye(6)), np.float64)
 
 
 def _normal_equations(corners: Corners, pose: Array) -> tuple[Array, Array]:

@@ -39,9 +39,14 @@ _QUIET = 0.2
 class _Hands(Protocol):
     """What a plant tells of its hands: see ``codi_franka.hardware.cube.Hands``."""
 
-    positions: Array
-    rotations: Array
-    widths: Array
+    @property
+    def positions(self) -> Array: ...
+
+    @property
+    def rotations(self) -> Array: ...
+
+    @property
+    def widths(self) -> Array: ...
 
 
 class Tracking:

@@ -88,7 +88,7 @@ def joint_features(team: Team) -> dict[str, FeatureSpec]:
         actions = VEHICLES[kind].action_names
         features[f"action.{robot}"] = FeatureSpec((len(actions),), actions)
     commands = [VEHICLES[kind].action_names for kind in team.kinds]
-    numbers = {
+    numbers: dict[str, Sequence[tuple[str, ...]]] = {
         "action": commands,
         "state.position": [("x [m]", "y [m]")] * len(team),
         "state.heading": [("heading [rad]",)] * len(team),

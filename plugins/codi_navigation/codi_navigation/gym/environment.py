@@ -40,7 +40,7 @@ class NavigationEnv(gymnasium.Env[Array, Array]):
         UsageError: an unknown task, or options that it refuses.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": ["rgb_array"],
         "render_fps": round(RATE_HZ),
     }

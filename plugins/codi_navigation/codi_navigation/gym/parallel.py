@@ -24,7 +24,7 @@ from codi_navigation.gym.worlds import (
 Infos = dict[str, dict[str, Any]]
 
 
-class NavigationParallelEnv(ParallelEnv[str, Array, Array]):
+class NavigationParallelEnv(ParallelEnv[str, Array, Array]):  # type: ignore[misc]
     """N disk robots that move at the same time.
 
     Each agent observes (33,) what its own policy sees, see :mod:`codi_navigation.observation`, and

@@ -18,6 +18,10 @@ def _points(values: object) -> Points:
     return np.asarray(values, np.float32).reshape(-1, 2)
 
 
+def _headings(values: object) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32).reshape(-1)
+
+
 @attrs.frozen(eq=False)
 class Problem:
     """A map, and where each of N robots starts and is to go.
@@ -32,9 +36,7 @@ class Problem:
     map: Map
     starts: Points = attrs.field(converter=_points)
     goals: Points = attrs.field(converter=_points)
-    headings: NDArray[np.float32] = attrs.field(
-        converter=lambda values: np.asarray(values, np.float32).reshape(-1)
-    )
+    headings: NDArray[np.float32] = attrs.field(converter=_headings)
 
 
 def check_problem(problem: Problem, radius: float) -> None:

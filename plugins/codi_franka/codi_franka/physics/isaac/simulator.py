@@ -110,7 +110,7 @@ class WorkerSimulator(HandoffSimulator):
         if len(self.arms) == 2:
             base = self._bases.points_to_base(hands)
             points = tuple(self._bases.points_to_world(point) for point in arm_points(base))
-            clearance = arm_clearance(points)  # type: ignore[arg-type]
+            clearance = arm_clearance(points)
             apart = (hands[:, 0] - hands[:, 1]).norm(dim=-1) - 2 * HAND_RADIUS
             found["arm_contact"] = clearance <= 0.0
             found["hand_distance"] = apart.clamp(0.0, FAR)

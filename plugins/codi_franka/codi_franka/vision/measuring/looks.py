@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from codi_franka.vision.camera_model import Lens
 
 Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
 
 WIDER = 0.9
 """Pictures are rendered with that share of the focal length, so that a bent one is full."""

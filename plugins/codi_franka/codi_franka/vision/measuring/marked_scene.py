@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import mujoco
@@ -18,7 +19,7 @@ from codi_franka.vision.markers import FACES, MODULES, Face, MarkedBox
 from codi_franka.vision.poses import matrix, to_pose
 
 Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
 
 _TILE = 600
 """[pixels] Of a face in the texture; the cube's markers begin and end at whole ones."""
