@@ -36,7 +36,10 @@ REASONS = tuple(Reason)
 class Judge(Protocol):
     """What the stream asks of :class:`~codi_franka.hardware.safety.layer.SafetyLayer`."""
 
-    stop_reason: str | None
+    @property
+    def stop_reason(self) -> str | None:
+        """Why it stops; None while it doesn't."""
+        ...
 
     @property
     def at_rest(self) -> bool:

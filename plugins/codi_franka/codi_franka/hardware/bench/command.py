@@ -163,7 +163,9 @@ def _earlier(path: Path, seed: int) -> Findings:
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
         found_with = there.pop("seed")
-        counts = {name: Counter(there.pop(name)) for name in ("stops", "rejections")}
+        counts: dict[str, Any] = {
+            name: Counter(there.pop(name)) for name in ("stops", "rejections")
+        }
         findings = Findings(**there, **counts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -58,10 +59,10 @@ def _read(path: Path) -> list[Outcome]:
     if not path.exists():
         return []
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         lists = ("faults", "wrong")
-        return [Outcome(**{k: tuple(v) if k in lists else v for k, v in r.items()}) for r in rows]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return [Outcome(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
             f"'{path}' is damaged ({error}): choose another folder with --output"
         ) from error
