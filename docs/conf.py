@@ -13,7 +13,7 @@ copyright = "CoDi contributors"
 version = release = codi_core.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples", "paper"]  # "paper" is included in other pages
 nitpicky = False
 
 # Formulas are drawn without a network: see bring_mathjax.

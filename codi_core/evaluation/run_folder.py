@@ -39,6 +39,9 @@ OWN_FILES = (
 )
 """What a run writes, and all that ``--overwrite`` removes."""
 
+BEFORE: Mapping[str, Any] = {"finish": False, "precision": "float32"}
+"""How runs were made before there were these options, which such runs don't name."""
+
 FREE_FIELDS = frozenset({"episodes", "physics_threads"})
 """Fields of the configuration that a resumed run may change: they don't change an episode. Threads
 of tensor operations do, by rounding."""
@@ -259,9 +262,9 @@ class RunFolder:
         Raises:
             UsageError: it hasn't; the message names the first one that differs.
         """
-        there = self.config()["configuration"]
+        there = {**BEFORE, **self.config()["configuration"]}
         # Through JSON, so that tuples compare with the lists that were written.
-        here = json.loads(to_json(configuration))
+        here = {**BEFORE, **json.loads(to_json(configuration))}
         for name in sorted({*there, *here} - FREE_FIELDS):
             if there.get(name) != here.get(name):
                 raise UsageError(

@@ -206,10 +206,11 @@ def resolve(
         UsageError: an unknown option or preset, a malformed choice, or options that exclude one
             another.
     """
+    from codi_core.evaluation.run_folder import BEFORE
+
     parts = opened.parts
     asked = _asked(given, opened)
-    # A run from before there was this option planned on to its end.
-    before = _still_meant({"finish": False, **stored}, asked, opened) if stored else {}
+    before = _still_meant({**BEFORE, **stored}, asked, opened) if stored else {}
     config = from_json({**before, **asked, "task_options": {}})
     method = _method(config.method or parts.method, opened)
     policy, checkpoint = _policy(config)

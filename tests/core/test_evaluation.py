@@ -256,6 +256,15 @@ def test_resuming_may_change_what_no_result_depends_on(tmp_path: Path, field: st
     assert folder.config()["configuration"][field] == 9
 
 
+def test_a_run_from_before_an_option_goes_on_as_it_began(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.prepare(CONFIG)
+    now = {**CONFIG["configuration"], "finish": False, "precision": "float32"}
+    folder.prepare({"configuration": now}, resume=True)
+    with pytest.raises(UsageError, match="cannot resume .*: finish was false and is now true"):
+        folder.prepare({"configuration": {**now, "finish": True}}, resume=True)
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r"cannot write the run folder '.*file/run'.*--output"):
