@@ -261,7 +261,7 @@ def test_a_run_from_before_an_option_goes_on_as_it_began(tmp_path: Path) -> None
     folder.prepare(CONFIG)
     now = {**CONFIG["configuration"], "finish": False, "precision": "float32"}
     folder.prepare({"configuration": now}, resume=True)
-    with pytest.raises(UsageError, match="cannot resume .*: finish was false and is now true"):
+    with pytest.raises(UsageError, match=r"cannot resume .*: finish was false and is now true"):
         folder.prepare({"configuration": {**now, "finish": True}}, resume=True)
 
 
