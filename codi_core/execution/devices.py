@@ -40,7 +40,15 @@ def to_device(value: Any, device: torch.device | str) -> Any:
     """The same structure with its tensors on ``device``.
 
     It looks into mappings, tuples, lists, attrs classes and data classes; whatever else it finds
-    stays as it is. Small tensors go there together: alone, each would take as long.
+    stays as it is.
+    """
+    return with_tensors(value, lambda tensor: tensor.to(device))
+
+
+def to_device_together(value: Any, device: torch.device | str) -> Any:
+    """As :func:`to_device`, for what is only read there: small tensors share one memory.
+
+    They travel together: alone, each would take as long as all of them.
     """
     small: dict[torch.dtype, dict[int, torch.Tensor]] = {}
 

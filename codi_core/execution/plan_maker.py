@@ -19,7 +19,7 @@ from codi_core.errors import (
     UsageError,
     is_out_of_memory,
 )
-from codi_core.execution.devices import copied_chunks, to_device
+from codi_core.execution.devices import copied_chunks, to_device_together
 from codi_core.execution.history import History
 from codi_core.execution.plan_check import NOT_FINITE, REMEDY, check_plan
 from codi_core.execution.plan_request import PlanReply, PlanRequest
@@ -137,10 +137,10 @@ class PlanMaker:
             previous = of_worlds(previous, request.worlds)
         return PlanContext(
             noise=NoiseSource(keys, device),
-            observation=to_device(observation, device),
+            observation=to_device_together(observation, device),
             layout=self.planner.layout,
-            state=to_device(state, device),
-            previous=to_device(previous, device),
+            state=to_device_together(state, device),
+            previous=to_device_together(previous, device),
             committed=request.committed,
             deadline=request.deadline,
         )

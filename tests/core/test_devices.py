@@ -9,7 +9,7 @@ import torch
 
 from codi_core.costs import CostTerm, CostTerms, WeightedCost
 from codi_core.errors import SpecificationError
-from codi_core.execution.devices import copied_chunks, on_host, to_device
+from codi_core.execution.devices import copied_chunks, on_host, to_device_together
 from codi_core.guidance import FactoredGuidance
 from codi_core.host.discovery import CORE
 from codi_core.host.plugins import load_plugins
@@ -188,7 +188,7 @@ def test_small_tensors_travel_together_and_stay_what_they_are():
     }
     with second_device() as device:
         with device_waits() as waits:
-            there = to_device([given, {"again": given["number"]}], device)
+            there = to_device_together([given, {"again": given["number"]}], device)
         assert len(waits) == 3  # of the small numbers, of the flags, and of the many
         for name, value in [*there[0].items(), ("number", there[1]["again"])]:
             assert (value.device, value.dtype) == (device, given[name].dtype)

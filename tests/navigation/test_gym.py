@@ -241,7 +241,7 @@ def test_pictures_are_rendered():
     ("task", "options", "message"),
     [
         ("navigation-maze", {}, "unknown task 'navigation-maze'; valid: navigation-swap"),
-        ("navigation-swap", {"agents": 500}, "--agents must be between"),
+        ("navigation-swap", {"agents": 5000}, "--agents must be between"),
         ("navigation-swap", {"wheels": 4}, "has no option 'wheels'; it has: agents"),
     ],
 )

@@ -164,7 +164,8 @@ class HandoffVectorEnv(VectorEnv[Arrays, NDArray[np.float32], NDArray[Any]]):
             return [int(seed) + number for number in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} environments")
-        return [None if one is None else int(one) for one in seed]
+        whole: Sequence[Any] = seed
+        return [int(one) if isinstance(one, np.integer) else one for one in whole]
 
     def _seed(self, seeds: Sequence[int | None], rows: NDArray[np.intp]) -> None:
         """Seed worlds anew; a seed that gymnasium refuses leaves all as they are."""
