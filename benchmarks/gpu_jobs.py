@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from reporting import CONSOLE, options, save, table, verdict
+from reporting import CONSOLE, device_name, options, save, table, verdict
 
 from codi_core import experiments
 from codi_core.execution import ControlStep
@@ -113,7 +113,7 @@ def main() -> int:
     given = _given()
     check_device(given.device)
     torch.set_num_threads(1)
-    figures: dict[str, Any] = {"device": _name(given.device)}
+    figures: dict[str, Any] = {"device": device_name(given.device)}
     on_gpu = torch.device(given.device).type == "cuda"
     physics = {"simulator": "mujoco-warp"} if on_gpu else {}
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
@@ -156,10 +156,6 @@ def _report(figures: dict[str, Any]) -> None:
         f"{EVALUATION_BAR_S:g} s",
         took <= EVALUATION_BAR_S,
     )
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
 
 
 def _given() -> argparse.Namespace:

@@ -28,7 +28,7 @@ import attrs
 import numpy as np
 import torch
 from plans import context_of, make_planner, with_history
-from reporting import CONSOLE, options, save, spread, table, verdict
+from reporting import CONSOLE, device_name, options, save, spread, table, verdict
 from torch import Tensor
 from torch.autograd import DeviceType
 
@@ -392,7 +392,7 @@ def main() -> int:
     check_device(given.device)
     torch.set_num_threads(1)
     began = time.perf_counter()
-    figures: dict[str, Any] = {"device": _name(given.device)}
+    figures: dict[str, Any] = {"device": device_name(given.device)}
     for part in (handover, teams, training):
         if part.__name__ in given.parts:
             figures[part.__name__] = part(given)
@@ -402,10 +402,6 @@ def main() -> int:
     _report(figures, given)
     save(given.json, figures)
     return 0
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def _report(figures: dict[str, Any], given: argparse.Namespace) -> None:

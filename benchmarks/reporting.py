@@ -45,6 +45,13 @@ def _text(cell: object) -> str:
     return "-" if np.isnan(cell) else f"{cell:.3g}"
 
 
+def device_name(device: str) -> str:
+    """What people call a device: a GPU's product name, or torch's name of another one."""
+    import torch  # not every benchmark needs it
+
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
+
+
 def verdict(what: str, met: bool) -> None:
     """Say whether a bar is met."""
     CONSOLE.print(f"{what}: {'[green]met' if met else '[red]missed'}", highlight=False)

@@ -89,7 +89,7 @@ class WarpCopies:
         self, model: mujoco.MjModel, copies: int, device: str, room: Room, varied: bool = False
     ) -> None:
         _prepare()
-        device = numbered(device)
+        device = _numbered(device)
         self.model, self.copies, self.device = model, copies, device
         self.index = ModelIndex.of(model)
         self._warp = wp.device_from_torch(torch.device(device))
@@ -318,7 +318,7 @@ def _at_rest(model: mujoco.MjModel, device: str) -> list[Tensor]:
     return [torch.as_tensor(value, dtype=torch.float32, device=device) for value in values]
 
 
-def numbered(device: str) -> str:
+def _numbered(device: str) -> str:
     """Torch's name of a device as tensors tell it: "cuda" stands for one with a number."""
     named = torch.device(device)
     if named.type == "cuda" and named.index is None:

@@ -22,7 +22,7 @@ from codi_franka.physics.simulator import (
     HandoffSimulator,
     Simulated,
 )
-from codi_franka.physics.warp_copies import Room, WarpCopies, Watched, numbered
+from codi_franka.physics.warp_copies import Room, WarpCopies, Watched
 from codi_franka.state import FrankaState, tensors
 
 ROOM = Room(contacts=32, rows=120)
@@ -52,10 +52,10 @@ class WarpSimulator(HandoffSimulator):
         model: mujoco.MjModel,
         room: Room = ROOM,
     ) -> None:
-        device = numbered(device)
-        self.arms, self.copies, self.device = arms, copies, device
+        self.arms, self.copies = arms, copies
         self.substeps = round(CONTROL_PERIOD / model.opt.timestep)
         self._copies = WarpCopies(model, copies, device, room, varied=True)
+        self.device = device = self._copies.device
         self._sensors = SensorReadings(model)
         self._copies.watched = _watched(self._sensors, copies, device)
         self._cube_contact, self._cube_force = (
@@ -112,9 +112,10 @@ class WarpRollouts(Rollouts):
         model: mujoco.MjModel,
         room: Room = LIGHT_ROOM,
     ) -> None:
-        self.copies, self.device = copies, numbered(device)
+        self.copies = copies
         self.substeps = round(CONTROL_PERIOD / model.opt.timestep)
         self._copies = WarpCopies(model, copies, device, room)
+        self.device = self._copies.device
         self._graphs: dict[int, _Graph | None] = {}
 
     def follow(self, state: FrankaState, actions: Tensor) -> Followed:
@@ -209,7 +210,7 @@ class WarpMaker:
         contacts: int = 0,
         rows: int = 0,
     ) -> None:
-        self.device, self.timestep = numbered(device), timestep
+        self.device, self.timestep = device, timestep
         self.contacts, self.rows = contacts, rows
         self._models: dict[tuple[str, ...], mujoco.MjModel] = {}
         self._light: dict[tuple[str, ...], mujoco.MjModel] = {}

@@ -102,46 +102,31 @@ def _fill_disk(site: Site) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, hard))
 
 
-def _delays() -> list[Fault]:
-    return [
-        Fault(
-            f"delay-{ms}",
-            "delay",
-            f"each message to and from the left arm takes {ms} ms longer",
-            _line(delay=ms / 1000),
-            seconds=3.0,
-            arms=(LEFT,),
-        )
-        for ms in (5, 20, 50, 100, 300)
-    ]
+def _on_the_line(name: str, kind: str, text: str, **change: float) -> Fault:
+    """What befalls the messages to and from the left arm."""
+    return Fault(name, kind, text, _line(**change), seconds=3.0, arms=(LEFT,))
 
 
-def _losses() -> list[Fault]:
-    return [
-        Fault(
-            f"loss-{percent}",
-            "loss",
-            f"{percent} % of the messages to and from the left arm are lost",
-            _line(loss=percent / 100),
-            seconds=3.0,
-            arms=(LEFT,),
-        )
-        for percent in (1, 5, 30)
-    ]
+def _delay(ms: int) -> Fault:
+    text = f"each message to and from the left arm takes {ms} ms longer"
+    return _on_the_line(f"delay-{ms}", "delay", text, delay=ms / 1000)
+
+
+def _loss(percent: int) -> Fault:
+    text = f"{percent} % of the messages to and from the left arm are lost"
+    return _on_the_line(f"loss-{percent}", "loss", text, loss=percent / 100)
 
 
 _ALL = [
     Fault("none", "none", "nothing, for comparison", lambda site: None),
-    *_delays(),
-    Fault(
+    *map(_delay, (5, 20, 50, 100, 300)),
+    _on_the_line(
         "jitter",
         "delay",
         "each message to and from the left arm takes up to 20 ms longer, each another time",
-        _line(jitter=0.02),
-        seconds=3.0,
-        arms=(LEFT,),
+        jitter=0.02,
     ),
-    *_losses(),
+    *map(_loss, (1, 5, 30)),
     Fault(
         "cable",
         CONNECTION,

@@ -61,8 +61,11 @@ def _read(path: Path) -> list[Outcome]:
     try:
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         lists = ("faults", "wrong")
-        return [Outcome(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        known: list[dict[str, Any]] = [
+            {k: tuple(v) if k in lists else v for k, v in row.items()} for row in rows
+        ]
+        return [Outcome(**row) for row in known]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(
             f"'{path}' is damaged ({error}): choose another folder with --output"
         ) from error
