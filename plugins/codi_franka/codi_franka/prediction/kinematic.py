@@ -7,6 +7,8 @@ anything, and there is no inverse kinematics.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import attrs
 import torch
 from torch import Tensor
@@ -165,8 +167,11 @@ class KinematicPredictor(Predictor):
 
         Where the cube is says which closing grippers grasp it, and they say where it goes. So
         both are computed in turn, for all steps at once, until nothing changes: each round
-        settles at least the next closing of every sample, of which there are at most K.
+        settles at least the next closing of every sample, of which there is one in two steps at
+        most, since the gripper is open before.
         """
+        if _has_kernel(hands):
+            return self._followed(start, hands, width)
         narrow = width < CUBE_SIZE
         # Only a gripper that was open around the cube grasps it; closed fingers pass it by.
         closing = narrow & ~_delayed(narrow, start.narrow)
@@ -177,7 +182,7 @@ class KinematicPredictor(Predictor):
         latest = (closing * steps).cummax(-1).values  # the latest closing's step, or 0
         kept = start.held[..., None, None].expand(*closing.shape[:-1], 1)
         grasped = torch.zeros_like(closing)
-        for _ in range(hands.shape[-1] + 1):
+        for _ in range((hands.shape[-1] + 1) // 2 + 1):
             held = narrow & torch.cat((kept, grasped), -1).gather(-1, latest)
             carried = (narrow & _delayed(held, start.held)).to(hands.dtype)
             share = carried / carried.sum(1, keepdim=True).clamp_min(1.0)
@@ -189,6 +194,15 @@ class KinematicPredictor(Predictor):
                 break
             grasped = found
         return path
+
+    def _followed(self, start: _Start, hands: Tensor, width: Tensor) -> Tensor:
+        """The same from one kernel, on a GPU."""
+        from codi_franka.prediction.cube_kernel import cube_path
+
+        settings = self.settings
+        near = settings.grasp_radius, settings.grasp_height
+        before = start.hand_position, start.held, start.narrow, start.cube
+        return cube_path(before, hands, width, CUBE_SIZE, near, settings.fall)
 
     def _near(self, gap: Tensor) -> Tensor:
         """Whether a cube is between the fingers, from hand minus cube (B, N, 3, M, K)."""
@@ -321,6 +335,12 @@ def _lags(settings: KinematicSettings, steps: int, like: Tensor) -> _Lags:
         width,
         (fading ** (power + 1)).to(like),
     )
+
+
+def _has_kernel(hands: Tensor) -> bool:
+    """Whether the cube of such hands can be followed by a kernel, which has no gradient."""
+    suits = hands.is_cuda and hands.dtype == torch.float32 and not hands.requires_grad
+    return suits and find_spec("triton") is not None
 
 
 def _shorten(vector: Tensor, length: float, axis: int) -> Tensor:
