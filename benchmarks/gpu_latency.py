@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -193,8 +194,22 @@ def inspected(run: Run, device: str) -> dict[str, Any]:
         "waits": sorted(set(waits)),
         "kernels": len(kernels),
         "kernels_ms": sum(each.time_range.elapsed_us() for each in kernels) / 1e3,
+        "longest": _longest((each.name, each.time_range.elapsed_us()) for each in kernels),
         "peak_mib": torch.cuda.max_memory_allocated() / 2**20,
     }
+
+
+def _longest(kernels: Iterable[tuple[str, float]], most: int = 12) -> list[dict[str, Any]]:
+    """The kernels that take most time together, by name."""
+    total: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for name, took in kernels:
+        total[name] += took
+        count[name] += 1
+    return [
+        {"name": name, "count": count[name], "ms": took / 1e3}
+        for name, took in total.most_common(most)
+    ]
 
 
 def compared(

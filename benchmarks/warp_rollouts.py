@@ -24,7 +24,7 @@ from typing import Any
 import attrs
 import torch
 from mujoco_predictor import draw_chunks, mid_carry
-from reporting import CONSOLE, options, save, spread, table, verdict
+from reporting import CONSOLE, device_name, options, save, spread, table, verdict
 
 from codi_core.execution.devices import check_device, to_device
 from codi_core.tasks import EpisodeKey
@@ -108,15 +108,17 @@ def main() -> int:
     sweeps, of_each = given.replan
     warp = Side(f"mujoco-warp, {given.device}", WarpMaker(given.device), given.device)
     cpu = Side("mujoco, all processors", MujocoMaker(threads=0), "cpu")
-    figures: dict[str, Any] = {"device": _name(given.device), "torch": torch.__version__}
+    figures: dict[str, Any] = {"device": device_name(given.device), "torch": torch.__version__}
     rows = []
     for side in (warp, cpu):
         CONSOLE.print(side.name, highlight=False)
-        one = sweep(side, given.rollouts, given.repeats)
-        replan = sweep(side, of_each, given.repeats, sweeps)
+        repeats = given.repeats if side is warp else given.cpu_repeats
+        one = sweep(side, given.rollouts, repeats)
+        replan = sweep(side, of_each, repeats, sweeps)
         steps = environment_steps(side, given.worlds, given.seconds)
         whole = steps["ms_a_step"] * EPISODE_SECONDS * RATE_HZ / 1e3
         figures[side.name] = {"sweep": one, "replan": replan, "environment": steps}
+        save(given.json, figures)
         rows.append(
             [side.name, one["median"], one["rollouts_per_second"], replan["median"],
              steps["ms_a_step"], whole, one["first"] / 1e3]
@@ -140,10 +142,6 @@ def main() -> int:
     return 0
 
 
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "CPU"
-
-
 def _given() -> argparse.Namespace:
     parser = options(__doc__)
     parser.add_argument("--device", default="cuda", help="of MuJoCo Warp")
@@ -152,6 +150,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--worlds", type=int, default=1024, help="of an environment")
     parser.add_argument("--seconds", type=float, default=60.0, help="that worlds are stepped")
     parser.add_argument("--repeats", type=int, default=10, help="of a time")
+    parser.add_argument("--cpu-repeats", type=int, default=10, help="of a time on the CPU")
     return parser.parse_args()
 
 
