@@ -13,6 +13,7 @@ _COMMANDS = (
     ("run", "run a task in closed loop and measure it"),
     ("collect", "collect demonstrations for a task"),
     ("train", "train a base policy on demonstrations"),
+    ("distil", "distil a base policy into a student of one or two calls"),
     ("bench", "run a benchmark that a plugin registers"),
     ("plugins", "list installed plugins"),
 )

@@ -57,6 +57,7 @@ def run_training(
     given: Mapping[str, Any],
     settings: type[TrainingSettings],
     build: Callable[[], Build],
+    check: Callable[[Session], None] = lambda session: None,
 ) -> int:
     """Train in the folder that was given, anew or going on, and tell what came of it.
 
@@ -66,6 +67,7 @@ def run_training(
         given: the options that were given, those of :func:`add_folder_options` among them.
         settings: the class of the settings that the other ones belong to.
         build: imports and returns what makes the model, the loss and the batches.
+        check: looks at a training that has come to its end, in its folder.
 
     Returns:
         The exit code: 0, or that of an interruption.
@@ -84,6 +86,8 @@ def run_training(
         else:
             session = _fresh(values, settings, build, [prog, *arguments])
         finished = _train(session)
+        if finished:
+            check(session)
     return _tell(prog, session, finished)
 
 

@@ -23,7 +23,7 @@ from codi_core.planning import (
     Planner,
 )
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.policies import ProductPolicy
+from codi_core.policies import ProductPolicy, ProductSampler
 from codi_core.predictors import Predictor
 from codi_core.samplers import (
     ANCESTRAL,
@@ -66,6 +66,7 @@ class BestOf(Planner):
         predictor: foresees what joint actions lead to.
         cost: J(s, a) on the predicted trajectory.
         samples: M.
+        student: draws the samples instead of the sampler.
     """
 
     product: ProductPolicy
@@ -73,6 +74,7 @@ class BestOf(Planner):
     predictor: Predictor
     cost: CostFunction
     samples: int = attrs.field(default=SAMPLES, validator=validators.gt(0))
+    student: ProductSampler | None = None
 
     layout: ChunkLayout = attrs.field(init=False)
 
@@ -104,12 +106,17 @@ class BestOf(Planner):
         pace, samples, costs = Pace(context), [], []
         for part in range(parts):
             count = len(range(part, self.samples, parts))
-            samples.append(sample_many(self.sampler, denoiser, count, self.product.size, context))
+            samples.append(self._samples(denoiser, count, context))
             costs.append(evaluate(samples[-1]))
             if part + 1 < parts and pace.fits() < 1:
                 pace.shorten()
                 break
         return torch.cat(samples, 1), torch.cat(costs, 1)
+
+    def _samples(self, denoiser: Denoiser, count: int, context: PlanContext) -> Tensor:
+        if self.student is not None:
+            return self.student.draw(count, context)
+        return sample_many(self.sampler, denoiser, count, self.product.size, context)
 
 
 @attrs.frozen(eq=False)

@@ -24,7 +24,7 @@ from codi_core.errors import SpecificationError
 from codi_core.guidance import Guidance, guide_checked
 from codi_core.planning import ChunkLayout, Denoiser, Descent, Plan, PlanContext, Planner, prepare
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
-from codi_core.policies import ProductPolicy
+from codi_core.policies import ProductPolicy, ProductSampler
 from codi_core.predictors import Predictor
 from codi_core.samplers import ANCESTRAL, DpmSolverSampler, Integrator, Schedule
 from codi_core.samplers.warm_start import shifted_previous
@@ -120,6 +120,8 @@ class Search(Planner):
         calls: how often the base policies are called for the candidates.
         start: the noise level that the candidates begin at.
         sampler: takes the steps of the candidates.
+        student: draws the candidates instead; ``calls``, ``start`` and ``sampler`` are then not
+            used.
 
     Raises:
         SpecificationError: the noise levels leave the base policies' range or leave no room, or
@@ -144,6 +146,7 @@ class Search(Planner):
     calls: int = attrs.field(default=4, validator=validators.ge(1))
     start: float = attrs.field(default=10.0, validator=validators.gt(0))
     sampler: Integrator = attrs.field(factory=DpmSolverSampler)
+    student: ProductSampler | None = None
 
     layout: ChunkLayout = attrs.field(init=False)
     spending: Spending = attrs.field(init=False)
@@ -198,17 +201,23 @@ class Search(Planner):
 
     def _candidates(self, denoiser: Denoiser, context: PlanContext) -> Candidates:
         """Fresh samples, and the previous plan in the last row where there is a usable one."""
-        schedule = self.schedule.starting_at(min(self.start, self.schedule.sigma_max), self.calls)
-        levels = schedule.levels(context.noise.device)
         with context.diagnostics.stage("candidates"):
-            prepare(denoiser, levels[:-1])
-            noise = context.noise.normal(self.spending.candidates + 1, self.product.size)
-            rows = self.sampler.integrate(denoiser, levels[0] * noise, Descent(levels), context)
+            rows = self._drawn(denoiser, self.spending.candidates + 1, context)
         previous = shifted_previous(context)
         if previous is not None:
             usable = torch.isfinite(previous).all(-1, keepdim=True)
             rows[:, -1] = torch.where(usable, previous, rows[:, -1])
         return Candidates(rows, self.layout)
+
+    def _drawn(self, denoiser: Denoiser, count: int, context: PlanContext) -> Tensor:
+        """Samples of the base policies, (B, count, D)."""
+        if self.student is not None:
+            return self.student.draw(count, context)
+        schedule = self.schedule.starting_at(min(self.start, self.schedule.sigma_max), self.calls)
+        levels = schedule.levels(context.noise.device)
+        prepare(denoiser, levels[:-1])
+        noise = context.noise.normal(count, self.product.size)
+        return self.sampler.integrate(denoiser, levels[0] * noise, Descent(levels), context)
 
     def _levels(self, coupling: Tensor) -> Tensor:
         """The noise levels of the guided steps of each world, (steps + 1, B).

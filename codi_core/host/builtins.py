@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from codi_core.host.hookspecs import hookimpl
-from codi_core.host.late_class import ByName, LateClass, LatePlanner
+from codi_core.host.late_class import ByName, ByPath, LateClass, LatePlanner
 from codi_core.host.records import (
     BasePolicyRecord,
     GuidanceRecord,
@@ -140,8 +140,8 @@ def codi_methods() -> Iterator[MethodRecord]:
     )
     yield MethodRecord(
         "best-of",
-        "the cheapest of M samples of the base policies",
-        LatePlanner("codi_core.composition:BestOf"),
+        "the cheapest of M samples of the base policies; option student",
+        LatePlanner("codi_core.composition:BestOf", student=_student()),
     )
     yield MethodRecord(
         "resampling",
@@ -151,7 +151,11 @@ def codi_methods() -> Iterator[MethodRecord]:
     yield MethodRecord(
         "search",
         "selects among cheap base samples agent by agent, then guides from there",
-        LatePlanner("codi_core.composition:Search", sampler=_any_steps(default="dpm-solver")),
+        LatePlanner(
+            "codi_core.composition:Search",
+            sampler=_any_steps(default="dpm-solver"),
+            student=_student(),
+        ),
     )
 
 
@@ -190,6 +194,11 @@ def _integrators(*passed: str) -> dict[str, LateClass]:
 def _any_steps(*passed: str, default: str = "ancestral") -> ByName:
     """An option for the sampler whose steps a part takes."""
     return ByName("sampler", _integrators(*passed), default)
+
+
+def _student() -> ByPath:
+    """An option for the student that draws base samples."""
+    return ByPath("codi_core.training.students:students_of", ("product",))
 
 
 def _noisy_steps() -> ByName:

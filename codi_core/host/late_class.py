@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from codi_core.errors import UsageError
 from codi_core.host.records import MethodParts
 from codi_core.host.registry import unknown_name
 
@@ -42,6 +43,38 @@ class ByName:
         return parameter.replace(default=self.default, annotation="str")
 
 
+@attrs.frozen
+class ByPath:
+    """An option whose value is a path, and stands for a part that is loaded from there.
+
+    Without the option there is none: the class gets None.
+
+    Attributes:
+        path: ``module:function`` of what loads it; its argument ``checkpoint`` is the option's
+            value.
+        passed: its other arguments, by their names among what the host passes.
+    """
+
+    path: str
+    passed: tuple[str, ...]
+
+    def part(self, value: object) -> LateClass | None:
+        """What loads from a path; None if there is none.
+
+        Raises:
+            UsageError: something else was given.
+        """
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise UsageError(f"{value!r} is no path")
+        return LateClass(self.path, *self.passed, checkpoint=value)
+
+    def shown(self, parameter: inspect.Parameter) -> inspect.Parameter:
+        """The parameter of a class that takes the part, as the user sees it."""
+        return parameter.replace(default=None, annotation="str | None")
+
+
 class LateClass:
     """A record's factory that makes objects of a class, and imports it no sooner than that.
 
@@ -55,7 +88,8 @@ class LateClass:
         path: ``module:class``; a function is as good.
         passed: the arguments that the host passes, by name. The class need not take them all.
         given: arguments that are no options. A :class:`LateClass` among them is made first, from
-            what the host passes. A :class:`ByName` is an option, whose part is made likewise.
+            what the host passes. A :class:`ByName` or a :class:`ByPath` is an option, whose part is
+            made likewise.
     """
 
     def __init__(self, path: str, *passed: str, **given: Any) -> None:
@@ -69,6 +103,8 @@ class LateClass:
         for name, value in self.given.items():
             if isinstance(value, ByName):
                 value = value.part(values.get(name, value.default))
+            elif isinstance(value, ByPath):
+                value = value.part(values.get(name))
             if isinstance(value, LateClass):
                 value = value(**{part: passed[part] for part in value.passed})
             values[name] = value
@@ -84,7 +120,9 @@ class LateClass:
 
     def options(self) -> list[inspect.Parameter]:
         """The arguments that are the user's to choose."""
-        named = {name: value for name, value in self.given.items() if isinstance(value, ByName)}
+        named = {
+            name: value for name, value in self.given.items() if isinstance(value, ByName | ByPath)
+        }
         fixed = {*self.passed, *self.given} - set(named)
         return [
             named[name].shown(parameter) if name in named else parameter

@@ -49,10 +49,15 @@ class DiffusionPolicy(nn.Module, BasePolicy):
         noise_mean: mean of ln sigma in training.
         noise_std: standard deviation of ln sigma in training.
 
+    Attributes:
+        digest: sha256 of the checkpoint that it was read from; None for one that was not.
+
     Raises:
         SpecificationError: the normalisers do not fit ``spec``, or no distribution has these
             means and standard deviations.
     """
+
+    digest: str | None = None
 
     def __init__(
         self,

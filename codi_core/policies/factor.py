@@ -38,6 +38,11 @@ class Factor:
     action_sizes: tuple[int, ...] = attrs.field(converter=_integers, default=())
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.policy, BasePolicy):
+            raise SpecificationError(
+                f"a factor needs a base policy, which has a denoiser, not a "
+                f"{type(self.policy).__name__}"
+            )
         dimension = self.policy.spec.action.dimension
         if not self.agents:
             raise SpecificationError("a factor must cover at least one agent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from codi_core.errors import SpecificationError
 from codi_core.planning import ChunkLayout, Denoiser, Observation, prepare
 from codi_core.planning.checks import Calling, CheckedDenoiser, check_finite, described
-from codi_core.policies.base import ActionSpec
+from codi_core.policies.base import ActionSpec, BasePolicy
 from codi_core.policies.factor import Factor
 from codi_core.policies.precision import RoundedDenoiser, evaluated_in
 from codi_core.policies.views import ByAgent
@@ -74,11 +75,35 @@ class ProductPolicy:
         """The first factor's action specification; all agree on horizon, rate and offset."""
         return self.factors[0].policy.spec.action
 
+    @property
+    def policies(self) -> tuple[BasePolicy, ...]:
+        """The factors' policies, each one once."""
+        return tuple(self.factors[group.members[0]].policy for group in self._groups)
+
     def denoiser(self, observation: Observation) -> Denoiser:
         """The stacked denoiser on flat joint chunks (B, ..., D), for a joint observation."""
-        joint = ByAgent(observation)
-        parts = [self._group_denoiser(group.members, joint) for group in self._groups]
+        views = self.views(observation)
+        pairs = zip(self.policies, views, strict=True)
+        parts = [self._group_denoiser(policy, view) for policy, (_, view) in pairs]
         return _ProductDenoiser(self._groups, parts)
+
+    def views(self, observation: Observation) -> list[tuple[tuple[int, ...], Observation]]:
+        """What each of :attr:`policies` reads of a joint observation.
+
+        Returns:
+            The numbers of its G factors, and the named tensors (G·B, H, ...) that these observe,
+            factor after factor.
+        """
+        joint = ByAgent(observation)
+        return [(group.members, self._stacked(group.members, joint)) for group in self._groups]
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Flat joint chunks (..., D) of what each of :attr:`policies` made, (G, ..., K·A)."""
+        return _joined(self._groups, parts)
+
+    def evaluated(self) -> AbstractContextManager[object]:
+        """A context in which networks are evaluated in the product's precision."""
+        return evaluated_in(self.precision, self.device)
 
     def decode(self, flat: Tensor) -> tuple[Tensor, ...]:
         """From normalised flat joint chunks (..., D) to one physical chunk per agent, in order."""
@@ -105,25 +130,27 @@ class ProductPolicy:
             dim=-1,
         )
 
-    def _group_denoiser(self, members: Sequence[int], observation: Observation) -> Denoiser:
+    def _stacked(self, members: Sequence[int], observation: Observation) -> Observation:
+        """What factors with one policy observe, factor after factor."""
         views = [_observed(self.factors[index], observation) for index in members]
-        policy = self.factors[members[0]].policy
         # The plan's history is the longest that any factor wants.
-        recent = slice(-policy.spec.history, None)
-        stacked = {name: torch.cat([view[name][:, recent] for view in views]) for name in views[0]}
-        with Calling(policy, ".denoiser()"), evaluated_in(self.precision, self.device):
-            denoiser = policy.denoiser(stacked)
+        recent = slice(-self.factors[members[0]].policy.spec.history, None)
+        return {name: torch.cat([view[name][:, recent] for view in views]) for name in views[0]}
+
+    def _group_denoiser(self, policy: BasePolicy, view: Observation) -> Denoiser:
+        with Calling(policy, ".denoiser()"), self.evaluated():
+            denoiser = policy.denoiser(view)
         checked = CheckedDenoiser(denoiser, policy, ".denoiser()")
         if self.precision == PRECISIONS[0]:
             return checked
         return RoundedDenoiser(checked, self.precision)
 
-    def _grouped(self) -> tuple[_Columns, ...]:
+    def _grouped(self) -> tuple[Columns, ...]:
         """The columns of the factors that share a policy, one entry per policy."""
         groups: dict[int, list[int]] = {}
         for index, factor in enumerate(self.factors):
             groups.setdefault(id(factor.policy), []).append(index)
-        return tuple(_Columns(self.blocks, tuple(members)) for members in groups.values())
+        return tuple(Columns(self.blocks, tuple(members)) for members in groups.values())
 
     def _layout(self) -> ChunkLayout:
         sizes = {
@@ -186,7 +213,7 @@ class _ProductDenoiser:
         parts: their denoisers.
     """
 
-    def __init__(self, groups: Sequence[_Columns], parts: Sequence[Denoiser]) -> None:
+    def __init__(self, groups: Sequence[Columns], parts: Sequence[Denoiser]) -> None:
         self.groups = groups
         self.parts = parts
 
@@ -230,7 +257,7 @@ def _observed(factor: Factor, observation: Observation) -> Observation:
     return view
 
 
-class _Columns:
+class Columns:
     """The columns of G of all F factors, all of the same width n.
 
     Where all factors are equally wide, no loop over them is needed.
@@ -262,7 +289,7 @@ class _Columns:
         return self._rows[device]
 
 
-def _joined(groups: Sequence[_Columns], parts: Sequence[Tensor]) -> Tensor:
+def _joined(groups: Sequence[Columns], parts: Sequence[Tensor]) -> Tensor:
     """Flat joint chunks (..., D) from the parts (G, ..., n) of groups that cover all factors."""
     if groups[0].whole:
         return parts[0].movedim(0, -2).flatten(-2)

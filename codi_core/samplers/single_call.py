@@ -7,6 +7,7 @@ the noise s, and in what they take for D between the levels.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import attrs
 import torch
@@ -54,16 +55,27 @@ class SingleCallSampler(Integrator):
         self, denoiser: Denoiser, noisy: Tensor, descent: Descent, context: PlanContext
     ) -> Tensor:
         """Integrate from a_t to a noise-free chunk, with any axes between worlds and values."""
-        before, denoised = None, noisy
+        denoised = noisy
+        for visit in self.visits(denoiser, noisy, descent, context.noise):
+            denoised = visit.denoised
+        return denoised
+
+    def visits(
+        self, denoiser: Denoiser, noisy: Tensor, descent: Descent, noise: NoiseSource
+    ) -> Iterator[Visit]:
+        """Integrate as :meth:`integrate` does, and yield each noise level on the way.
+
+        The denoised chunk of the last one is the result.
+        """
+        before: Visit | None = None
         for sigma in descent:
-            denoised = denoiser(noisy, sigma)
+            now = Visit(noisy, denoiser(noisy, sigma), level_column(sigma, noisy))
             after = descent.after()
+            yield now
             if descent.ended:
                 break
-            now = Visit(noisy, denoised, level_column(sigma, noisy))
-            noisy = self.step(now, before, level_column(after, noisy), context.noise)
+            noisy = self.step(now, before, level_column(after, noisy), noise)
             before = now
-        return denoised
 
 
 @attrs.frozen

@@ -6,16 +6,7 @@ import torch
 from torch import Tensor
 
 from codi_core.testing.mixtures import GaussianMixture
-
-
-def energy_distance(first: Tensor, second: Tensor) -> Tensor:
-    """2 E‖X - Y‖ - E‖X - X'‖ - E‖Y - Y'‖, estimated without bias; () from (n, D) and (m, D).
-
-    Zero in expectation for samples of one distribution, and then sometimes a little negative.
-    """
-    first, second = first.double(), second.double()
-    across = torch.cdist(first, second).mean()
-    return 2 * across - _mean_distance(first) - _mean_distance(second)
+from codi_core.training.likeness import energy_distance as energy_distance
 
 
 def sliced_wasserstein(
@@ -51,11 +42,6 @@ def mode_shares(samples: Tensor, mixture: GaussianMixture, sigma: float = 1e-2) 
 def total_variation(first: Tensor, second: Tensor) -> Tensor:
     """½ Σ |p - q| of two sets of weights (…, C), between 0 and 1, (…)."""
     return 0.5 * (first - second).abs().sum(-1)
-
-
-def _mean_distance(points: Tensor) -> Tensor:
-    count = len(points)
-    return torch.cdist(points, points).sum() / (count * (count - 1))
 
 
 def _quantiles(values: Tensor, levels: Tensor) -> Tensor:

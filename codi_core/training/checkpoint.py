@@ -21,6 +21,8 @@ from codi_core.policies.normalisation import Normaliser
 
 FORMAT_VERSION = 1
 _KEY = "codi"
+STUDENT = "student"
+"""The kind that checkpoints of students name."""
 
 
 def save_checkpoint(
@@ -176,10 +178,33 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: the file is missing or damaged, or made for something else; the message
-            names the field that differs. Or the base is missing, or another one.
+            names the field that differs. Or the base is missing, or another one. Or it is that of
+            a student, which is no denoiser.
     """
     path = Path(path)
     metadata = read_metadata(path)
+    if metadata.get("kind") == STUDENT:
+        raise CheckpointError(
+            f"{path} is a student: it draws samples, and is no denoiser. Give the policy that it "
+            "was distilled from as base policy, and the student as in --method "
+            f"search:student={path}"
+        )
+    policy = read_policy(path, metadata, expected, base)
+    policy.digest = checkpoint_digest(path)
+    return policy
+
+
+def read_policy(
+    path: Path,
+    metadata: Mapping[str, Any],
+    expected: PolicySpec | None = None,
+    base: Path | str | None = None,
+) -> DiffusionPolicy:
+    """What a checkpoint describes and holds, made as a policy.
+
+    The arguments and errors are those of :func:`load_checkpoint`, but for the checkpoint's
+    ``metadata``.
+    """
     try:
         spec = _spec(metadata)
         if expected is not None:

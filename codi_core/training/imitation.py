@@ -32,25 +32,27 @@ def imitation_parts(settings: RunSettings) -> TrainingParts[DiffusionPolicy, Bat
     train_episodes, held_out_episodes = split_episodes(
         dataset.episodes, settings.held_out, settings.seed
     )
-    train = _windows(settings, dataset, observed, train_episodes)
-    held_out = (
-        _windows(settings, dataset, observed, held_out_episodes) if len(held_out_episodes) else None
-    )
+
+    def windows(episodes: NDArray[Any]) -> Segments:
+        return windows_of(
+            dataset,
+            observed,
+            settings.action,
+            settings.horizon,
+            settings.history,
+            settings.offset,
+            episodes,
+        )
+
+    train = windows(train_episodes)
+    held_out = windows(held_out_episodes) if len(held_out_episodes) else None
     policy = _policy(settings, dataset, observed, train)
     return TrainingParts(
         policy.to(settings.device),
         denoising_loss,
         train.to(settings.device),
         save_checkpoint,
-        {
-            "root": str(dataset.root),
-            "fingerprint": dataset.fingerprint(),
-            "features": sorted(dataset.features),
-            "episodes": dataset.episodes,
-            "frames": dataset.frames,
-            "training_windows": len(train),
-            "held_out_windows": len(held_out) if held_out else 0,
-        },
+        data_entry(dataset, train, held_out),
         describe(policy),
         held_out.to(settings.device) if held_out else None,
         tuple(_constant_dimensions(settings, dataset.features, observed, train)),
@@ -84,23 +86,45 @@ def _load(settings: RunSettings) -> tuple[DemonstrationDataset, dict[str, str]]:
     return DemonstrationDataset.load(settings.dataset, list(features)), observed
 
 
-def _windows(
-    settings: RunSettings,
+def windows_of(
     dataset: DemonstrationDataset,
     observed: Mapping[str, str],
+    action: str,
+    horizon: int,
+    history: int,
+    offset: int,
     episodes: NDArray[Any],
 ) -> Segments:
-    windows = segments(
-        dataset,
-        settings.horizon,
-        list(observed.values()),
-        settings.action,
-        settings.history,
-        settings.offset,
-        episodes,
-    )
+    """Windows of chosen episodes, whose observations have the names that a policy has for them.
+
+    Args:
+        dataset: the demonstrations.
+        observed: the observed features, by these names.
+        action: the feature that is predicted.
+        horizon: K, actions in a chunk.
+        history: H, observations in a window.
+        offset: where the chunk starts relative to the present frame.
+        episodes: their numbers.
+    """
+    features = list(observed.values())
+    windows = segments(dataset, horizon, features, action, history, offset, episodes)
     renamed = {name: windows.observations[feature] for name, feature in observed.items()}
     return attrs.evolve(windows, observations=renamed)
+
+
+def data_entry(
+    dataset: DemonstrationDataset, train: Segments, held_out: Segments | None
+) -> dict[str, Any]:
+    """What a training notes of its data, JSON-able."""
+    return {
+        "root": str(dataset.root),
+        "fingerprint": dataset.fingerprint(),
+        "features": sorted(dataset.features),
+        "episodes": dataset.episodes,
+        "frames": dataset.frames,
+        "training_windows": len(train),
+        "held_out_windows": len(held_out) if held_out else 0,
+    }
 
 
 def _policy(

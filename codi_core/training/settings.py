@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
@@ -58,8 +59,15 @@ def groups_of(settings: type[Any]) -> tuple[str, ...]:
     return (*own, *[name for name in shared if name in found])
 
 
-def _strings(values: Any) -> tuple[str, ...]:
+def texts(values: Any) -> tuple[str, ...]:
+    """Several texts, of whatever was given; none for nothing."""
     return tuple(map(str, values or ()))
+
+
+def renamed_features(texts: Iterable[str]) -> dict[str, str]:
+    """The features of ``FEATURE`` and ``FEATURE=NAME``, by the names that they get."""
+    pairs = (text.partition("=") for text in texts)
+    return {name or feature: feature for feature, _, name in pairs}
 
 
 @attrs.frozen
@@ -200,7 +208,7 @@ class RunSettings(TrainingSettings):
         "features that the policy observes; FEATURE=NAME observes one under another name "
         "(default: all called observation…)",
         (),
-        converter=_strings,
+        converter=texts,
         metavar="FEATURE",
     )
     action: str = training_option(
@@ -293,8 +301,7 @@ class RunSettings(TrainingSettings):
 
     def observed(self) -> dict[str, str]:
         """The features that are observed, by the names that the policy has for them."""
-        pairs = (text.partition("=") for text in self.observations)
-        return {name or feature: feature for feature, _, name in pairs}
+        return renamed_features(self.observations)
 
     def network_options(self) -> dict[str, Any]:
         """The options of the chosen network."""

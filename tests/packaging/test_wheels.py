@@ -135,6 +135,7 @@ def test_codi_core_has_its_commands_and_needs_no_simulator(
         "codi",
         "codi-bench",
         "codi-collect",
+        "codi-distil",
         "codi-plugins",
         "codi-run",
         "codi-train",
