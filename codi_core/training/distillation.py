@@ -1,9 +1,10 @@
-"""Distillation: a student that jumps to where the probability-flow ODE of its teacher ends."""
+"""Distillation: a student that takes the probability-flow ODE of its teacher in one step or two."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ class Solver:
         return cls(policy, levels)
 
     @torch.no_grad()
-    def points(self, observation: Observation, noise: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Where the ODE passes each level, and where it ends, (B, ..., D) each.
+    def points(self, observation: Observation, noise: Tensor) -> list[Tensor]:
+        """Where the ODE passes each level, and at last where it ends, (B, ..., D) each.
 
         Args:
             observation: named tensors (B, H, ...), in physical units.
@@ -77,16 +78,16 @@ class Solver:
         for visit in visits:
             passed.append(visit.noisy)
             end = visit.denoised
-        return passed, end
+        return [*passed, end]
 
 
 @attrs.frozen(eq=False)
-class JumpLoss:
-    """How far a student's jumps are from the ends of its teacher's ODE, mean square.
+class StepLoss:
+    """How far a student's steps end from where its teacher's ODE passes, mean square.
 
     Each call draws noise of its own and solves the ODE from there: no pair of noise and end comes
-    twice, so there is nothing to learn by heart. A solution passes the levels of the student's
-    later calls, and so is an example for these, too.
+    twice, so there is nothing to learn by heart. A solution is an example for each of the student's
+    steps, from where it passes the level that the step begins at.
 
     Attributes:
         solver: of the teacher.
@@ -98,12 +99,14 @@ class JumpLoss:
 
     def __call__(self, student: Student, batch: Batch, generator: torch.Generator) -> Tensor:
         """The loss in a batch of states."""
-        observation = batch.observation
-        size = student.spec.action.size
-        noise = torch.empty(len(batch), size, device=batch.actions.device)
-        passed, end = self.solver.points(observation, noise.normal_(generator=generator))
-        jump = student.jump.denoiser(observation)
-        errors = [jump(passed[start], self.solver.levels[start]) - end for start in self.starts]
+        noise = torch.empty(len(batch), student.noise_size, device=batch.actions.device)
+        noise.normal_(generator=generator)
+        passed = self.solver.points(batch.observation, noise)
+        jump = student.jump.denoiser(batch.observation)
+        errors = [
+            student.step(jump, passed[start], call) - passed[end]
+            for call, (start, end) in enumerate(pairwise((*self.starts, -1)))
+        ]
         return torch.stack(errors).square().mean()
 
 
@@ -125,7 +128,7 @@ def distillation_parts(settings: DistillationSettings) -> TrainingParts[Student,
 
     return TrainingParts(
         student,
-        JumpLoss(solver, starts),
+        StepLoss(solver, starts),
         train,
         save,
         data_entry(dataset, train, held_out),
@@ -260,7 +263,7 @@ class Check:
         observation = states.sample(generator, count).observation
         noise = torch.empty(count, samples, teacher.spec.action.size, device=device)
         noise.normal_(generator=generator)
-        _, reference = Solver.of(teacher, EXACT_CALLS).points(observation, noise)
+        reference = Solver.of(teacher, EXACT_CALLS).points(observation, noise)[-1]
         return cls(teacher, observation, reference)
 
     def energy_distance(self, student: ChunkSampler) -> float:
@@ -275,7 +278,7 @@ class Check:
     def solved(self, calls: int, start: float) -> Tensor:
         """The teacher's samples in so many calls, from a noise level, (S, n, D)."""
         noise = self._noise(self.teacher.spec.action.size)
-        return Solver.of(self.teacher, calls, start).points(self.observation, noise)[1]
+        return Solver.of(self.teacher, calls, start).points(self.observation, noise)[-1]
 
     def report(self, student: ChunkSampler, calls: int) -> dict[str, Any]:
         """How alike a student's samples, and those of its teacher's in few calls, are, JSON-able.

@@ -73,8 +73,8 @@ class DistillationSettings(TrainingSettings):
     )
     level: float = training_option(
         STUDENT,
-        "the noise level of the second call, about; it is taken from those of --solver-calls",
-        1.5,
+        "the noise level of the second call, about; it is one of those of --solver-calls",
+        1.6,
         type=positive,
         metavar="T",
     )
