@@ -28,11 +28,11 @@ examples:
   codi-distil runs/policy/checkpoint.safetensors demonstrations --output runs/student
   codi-distil policy.safetensors demonstrations --output runs/one --calls 1
   codi-distil --resume --output runs/student       (after Ctrl-C or a kill)
-  codi-run --task franka-handoff --method search:student=runs/student
 
 The run folder gets config.json, curve.csv, curve.png, checkpoint.safetensors, check.json and
 training-state.pt, from which --resume goes on to the bit. check.json has how alike the samples of
 student and teacher are; --resume makes it anew for a student that is finished.
+codi-run --method search:student=runs/student draws its candidates with the student.
 """
 
 
@@ -59,11 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for name, what in (
-        ("teacher", "the policy's checkpoint"),
-        ("dataset", "the folder of demonstrations, whose states the student is trained in"),
+    for name, metavar, what in (
+        ("teacher", "CHECKPOINT", "the policy's checkpoint"),
+        ("dataset", "DATASET", "the folder of demonstrations in whose states it is imitated"),
     ):
-        metavar = "CHECKPOINT" if name == "teacher" else "DATASET"
         parser.add_argument(name, nargs="?", default=argparse.SUPPRESS, metavar=metavar, help=what)
     add_version(parser)
     add_folder_options(parser)

@@ -35,7 +35,7 @@ class DistillationSettings(TrainingSettings):
     teacher: str = attrs.field(kw_only=True, metadata={"hidden": True})
     teacher_digest: str = attrs.field(kw_only=True, metadata={"hidden": True})
     steps: int = training_option(
-        OPTIMISATION, "optimisation steps", 8000, type=whole(1), metavar="N"
+        OPTIMISATION, "optimisation steps", 12_000, type=whole(1), metavar="N"
     )
     batch_size: int = training_option(
         OPTIMISATION, "samples of the teacher a step", 128, type=whole(1), metavar="N"
@@ -81,7 +81,7 @@ class DistillationSettings(TrainingSettings):
     solver_calls: int = training_option(
         STUDENT,
         "calls of the teacher for a sample that the student learns",
-        6,
+        8,
         type=whole(2),
         metavar="N",
     )

@@ -17,6 +17,7 @@ from plugin_path import environment, install_example
 
 from codi_core.cli.bench import main as bench
 from codi_core.cli.collect import main as collect
+from codi_core.cli.distil import main as distil
 from codi_core.cli.main import main as codi
 from codi_core.cli.plugins import main as plugins
 from codi_core.cli.run import main as run
@@ -32,12 +33,15 @@ COMMANDS: dict[str, Main] = {
     "codi-run": run,
     "codi-collect": collect,
     "codi-train": train,
+    "codi-distil": distil,
     "codi-bench": bench,
     "codi-plugins": plugins,
 }
 
 
-NOTHING_THERE = "unknown task 'NAME'|no (run|collection)|is not a run folder|is missing"
+NOTHING_THERE = (
+    "unknown task 'NAME'|no (run|collection)|is not a run folder|is missing|does not exist"
+)
 """What examples stop at where nothing is there."""
 
 
@@ -55,7 +59,7 @@ def test_every_command_says_its_version(name: str, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == f"{name} {__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["codi-run", "codi-collect", "codi-train"])
+@pytest.mark.parametrize("name", ["codi-run", "codi-collect", "codi-train", "codi-distil"])
 def test_help_has_examples_that_are_understood(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

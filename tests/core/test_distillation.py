@@ -102,37 +102,37 @@ def mixture_policy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("starts", "variance"), [((0,), 0.3), ((0, 3), 0.15)])
-def test_a_student_has_the_modes_of_a_mixture(tmp_path, starts, variance):
-    """A small MLP learns weights to 0.04, means to 0.05, and variances to 30 % (1 call) or 15 %."""
+@pytest.mark.parametrize("starts", [(0,), (0, 8)])
+def test_a_student_has_the_modes_of_a_mixture(tmp_path, starts):
+    """A small MLP learns weights to 0.03, means to 1/4 of the deviation, variances to 20 %."""
     policy = mixture_policy()
-    solver = Solver.of(policy, 8)
+    solver = Solver.of(policy, 16)
     levels = [float(solver.levels[start]) for start in starts]
     student = Student(network(policy.spec, width=64, depth=2), levels)
-    settings = TrainerSettings(1500, learning_rate=3e-3, warm_up=50)
-    loss = StepLoss(solver, starts)
-    trainer = Trainer(student, loss, States(), settings, tmp_path)
+    settings = TrainerSettings(1200, 128, learning_rate=3e-3, warm_up=50)
+    trainer = Trainer(student, StepLoss(solver, starts), States(), settings, tmp_path)
     assert trainer.run()
+    noise = torch.randn(1, 8000, 2, generator=torch.Generator().manual_seed(1))
     for state in (-1.0, 0.0, 1.0):
-        noise = torch.randn(1, 8000, student.noise_size, generator=torch.Generator().manual_seed(1))
-        seen = {"observed": torch.full((1, 1, 1), state)}
         with torch.no_grad():
-            samples = trainer.averaged.sample(seen, noise)[0].double()
+            samples = trainer.averaged.sample({"observed": torch.full((1, 1, 1), state)}, noise)
         mixture = policy.mixture.shifted(torch.full((2,), GAIN * state).double())
-        assert torch.allclose(mode_shares(samples, mixture), WEIGHTS, atol=0.04)
-        nearest = mixture.responsibilities(samples, 1e-2).argmax(-1)
-        for mode in range(3):
-            own = samples[nearest == mode]
-            # The few in between belong to no mode.
-            own = own[(own - mixture.means[mode]).norm(dim=-1) < 4 * DEVIATION]
-            assert torch.allclose(own.mean(0), mixture.means[mode], atol=0.05)
-            assert torch.allclose(own.var(0) / DEVIATION**2, torch.ones(2).double(), atol=variance)
-    check = Check.of(policy, States(), 32, 64)
-    rows = check.report(trainer.averaged, len(starts))["rows"]
-    found = {(row["samples_of"], row["calls"]): row for row in rows}
-    assert found["teacher", 24]["energy_distance"] < 0.01
-    assert found["student", len(starts)]["energy_distance"] < 0.03
-    assert found["teacher", 1]["energy_distance"] > 0.3
+        assert_like(samples[0].double(), mixture)
+    rows = Check.of(policy, States(), 32, 64).report(trainer.averaged, len(starts))["rows"]
+    found = {(row["samples_of"], row["calls"]): row["energy_distance"] for row in rows}
+    assert found["teacher", 24] < 0.01 and found["student", len(starts)] < 0.02
+    assert found["teacher", 1] > 0.3
+
+
+def assert_like(samples, mixture):
+    assert torch.allclose(mode_shares(samples, mixture), WEIGHTS, atol=0.03)
+    nearest = mixture.responsibilities(samples, 1e-2).argmax(-1)
+    for mode, mean in enumerate(mixture.means):
+        own = samples[nearest == mode]
+        # The few in between belong to no mode.
+        own = own[(own - mean).norm(dim=-1) < 4 * DEVIATION]
+        assert torch.allclose(own.mean(0), mean, atol=DEVIATION / 4)
+        assert torch.allclose(own.var(0) / DEVIATION**2, torch.ones(2).double(), atol=0.2)
 
 
 def test_no_pair_of_noise_and_end_comes_twice():
@@ -330,7 +330,7 @@ def test_students_are_found_by_their_teachers(tmp_path, teacher):
     found = students_of(product, folder).students[0]
     state = network(seed=6).state_dict()
     assert all(torch.equal(value, state[name]) for name, value in found.jump.state_dict().items())
-    other = kept(tmp_path / "other.safetensors", 5, "f" * 64)
+    other = kept(tmp_path / "others" / "other.safetensors", 5, "f" * 64)
     with pytest.raises(
         CheckpointError, match="distilled from another policy: the teacher's sha256"
     ):
@@ -340,7 +340,7 @@ def test_students_are_found_by_their_teachers(tmp_path, teacher):
     with pytest.raises(CheckpointError, match="is the checkpoint of no student"):
         students_of(product, teacher)
     with pytest.raises(CheckpointError, match="has no student"):
-        students_of(product, tmp_path / "nothing" / "..")
+        students_of(product, tmp_path)
     with pytest.raises(CheckpointError, match="does not exist"):
         students_of(product, tmp_path / "nowhere.safetensors")
 

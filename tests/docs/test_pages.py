@@ -17,7 +17,10 @@ from tests.docs.pages import PAGES, RECORDS, blocks, commands, name
 LOW_CARRY = ROOT / "docs" / "examples" / "low_carry"
 FRANKA = ROOT / "plugins" / "codi_franka"
 MODULES = {
-    **{f"codi-{name}": f"codi_core.cli.{name}" for name in ("run", "collect", "train", "plugins")},
+    **{
+        f"codi-{name}": f"codi_core.cli.{name}"
+        for name in ("run", "collect", "train", "distil", "plugins")
+    },
     "codi-bench": "codi_core.cli.bench",
     "codi-train-baseline": "codi_baselines.train.command",
 }
