@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codi_core.errors import CheckpointError
+from codi_core.errors import CheckpointError, SpecificationError
 from codi_core.policies import BasePolicy, ProductPolicy, ProductSampler, Student
 from codi_core.training.checkpoint import (
     STUDENT,
@@ -56,7 +56,7 @@ def load_student(path: Path | str) -> Student:
     jump = read_policy(path, metadata)
     try:
         student = Student(jump, metadata["levels"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SpecificationError) as error:
         raise CheckpointError(
             f"{path} does not describe a student ({type(error).__name__}: {error}): copy or "
             "distil it again"
