@@ -9,7 +9,7 @@ import pytest
 
 from codi_core.errors import UsageError
 from codi_core.host.choices import make_part
-from codi_core.host.late_class import ByName, LateClass, LatePlanner
+from codi_core.host.late_class import ByName, ByPath, LateClass, LatePlanner
 from codi_core.host.plugins import load_plugins
 from codi_core.host.records import MethodParts
 
@@ -124,7 +124,7 @@ OPTIONS = {
     "methods": {
         "codi": {},
         "base": {},
-        "best-of": {},
+        "best-of": {"student": None},
         "resampling": {"share": 0.5, "sampler": "ancestral"},
         "search": {
             "rollouts": None,
@@ -134,6 +134,7 @@ OPTIONS = {
             "calls": 4,
             "start": 10.0,
             "sampler": "dpm-solver",
+            "student": None,
         },
     },
 }
@@ -144,3 +145,25 @@ def test_the_built_in_parts_have_the_options_that_are_documented(kind):
     registry = getattr(load_plugins(), kind)
     found = {name: options(registry.get(name).factory) for name in OPTIONS[kind]}
     assert found == OPTIONS[kind]
+
+
+class Loaded:
+    """What is loaded from a path, for a product."""
+
+    def __init__(self, product, checkpoint):
+        self.made_of = (product, checkpoint)
+
+
+class Drawing:
+    def __init__(self, product, source=None):
+        self.product, self.source = product, source
+
+
+def test_an_option_that_is_a_path_stands_for_what_is_loaded_from_there():
+    factory = LatePlanner(f"{HERE}:Drawing", source=ByPath(f"{HERE}:Loaded", ("product",)))
+    assert options(factory) == {"source": None}
+    assert make_part(factory, "method", PARTS, options={}).source is None
+    made = make_part(factory, "method", PARTS, options={"source": "runs/student"})
+    assert made.source.made_of == ("product", "runs/student")
+    with pytest.raises(UsageError, match="5 is no path"):
+        factory(PARTS, source=5)
