@@ -54,8 +54,8 @@ class FakeArm:
             self.error, self.velocity = None, np.zeros(7)
         return self.recoverable
 
-    def abandon(self):
-        self.abandoned = True
+    def told(self):
+        return self.heard_at
 
     def close(self):
         self.closed = True

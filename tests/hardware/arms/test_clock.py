@@ -67,3 +67,22 @@ def test_it_runs_by_itself_when_all_arms_are_gone():
     clock.follow(lambda: 7.0)
     clock.sleep(0.2)  # ends
     assert clock.seconds() == pytest.approx(0.2, abs=0.01)
+
+
+def test_without_arms_it_runs_by_itself_and_does_not_jump_when_they_come_or_go():
+    real, told = Real(), [7.0]
+    clock = ArmClock(2.0, real.seconds, real.sleep)
+    real.now += 0.5
+    assert clock.seconds() == pytest.approx(0.25)
+
+    def tell():
+        return told[0]
+
+    clock.follow(tell)
+    assert clock.seconds() == pytest.approx(0.25)
+    real.now, told[0] = real.now + 0.6, 7.1  # slower than it was said to be
+    assert clock.seconds() == pytest.approx(0.35)
+    clock.leave(tell)
+    assert clock.seconds() == pytest.approx(0.35)
+    real.now, told[0] = real.now + 0.4, 9.0
+    assert clock.seconds() == pytest.approx(0.55)

@@ -98,7 +98,7 @@ def test_steps_in_the_commands_are_ramps_at_the_wire(peer):
 
 def test_the_first_arm_does_not_jerk_when_a_second_one_starts(peer):
     clock, settings = ArmClock(SLOWDOWN), ArmSettings(realtime=False)
-    left = FrankyArm("left", HOSTS["left"], settings, clock)
+    left = FrankyArm("left", HOSTS["left"], settings)
     moving = threading.Event()
 
     def move():
@@ -112,7 +112,7 @@ def test_the_first_arm_does_not_jerk_when_a_second_one_starts(peer):
     thread = threading.Thread(target=move)
     thread.start()
     assert moving.wait(20.0)
-    FrankyArm("right", HOSTS["right"], settings, clock).close()
+    FrankyArm("right", HOSTS["right"], settings).close()
     thread.join()
     rows, report = wire(peer, 0)
     assert report.violations == 0, report

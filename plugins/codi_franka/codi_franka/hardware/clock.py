@@ -19,7 +19,7 @@ class ArmClock:
     """Seconds that never jump back.
 
     With real arms these are real seconds. Simulated arms may be slower than real time, and not
-    evenly; then it follows what they tell.
+    evenly; then it follows what they tell, as long as somebody listens to them.
 
     Args:
         slowdown: about how many real seconds a second of the arms takes; 1 follows nobody.
@@ -48,20 +48,22 @@ class ArmClock:
         """
         if self._follows:
             with self._lock:
+                self._begin_anew()
                 self._ears.append((tell, tell() - self._told))
+
+    def leave(self, tell: Callable[[], float]) -> None:
+        """Follow that no longer."""
+        if self._follows:
+            with self._lock:
+                self._begin_anew()
+                self._ears = [ear for ear in self._ears if ear[0] != tell]
 
     def seconds(self) -> float:
         """The time [s]."""
         if not self._follows:
             return self._real()
         with self._lock:
-            told = max((tell() - began for tell, began in self._ears), default=self._told)
-            if told > self._told:
-                self._told, self._told_at = told, self._real()
-            since = (self._real() - self._told_at) / self.slowdown
-            ahead = min(since, _AHEAD) if since < _SILENCE else since - _SILENCE + _AHEAD
-            self._shown = max(self._shown, self._told + ahead)
-            return self._shown
+            return self._following()
 
     def sleep(self, seconds: float) -> None:
         """Wait for so many of its seconds."""
@@ -71,6 +73,20 @@ class ArmClock:
         until = self.seconds() + seconds
         while (remaining := until - self.seconds()) > 0:
             self._sleep(min(max(remaining * self.slowdown, _NAP), 5 * _NAP))
+
+    def _following(self) -> float:
+        told = max((tell() - began for tell, began in self._ears), default=self._told)
+        if told > self._told:
+            self._told, self._told_at = told, self._real()
+        ahead = since = (self._real() - self._told_at) / self.slowdown
+        if self._ears:
+            ahead = min(since, _AHEAD) if since < _SILENCE else since - _SILENCE + _AHEAD
+        self._shown = max(self._shown, self._told + ahead)
+        return self._shown
+
+    def _begin_anew(self) -> None:
+        """Take the time that is shown for what was told: it must not jump."""
+        self._told, self._told_at = self._following(), self._real()
 
     def of_plant(self) -> WallClock:
         """The plant's clock."""

@@ -146,7 +146,7 @@ def connect(
     )
     try:
         # All before anything moves: an arm that connects disturbs one that moves.
-        arms = [FrankyArm(name, host, driven, clock) for name, host in hosts.items()]
+        arms = [FrankyArm(name, host, driven) for name, host in hosts.items()]
         links = [FrankyHand(name, host, HandSettings()) for name, host in hosts.items()]
     except ArmError as error:
         raise PlantError(f"{error}: `codi franka-check` says what is in the way") from error

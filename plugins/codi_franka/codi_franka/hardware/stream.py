@@ -1,11 +1,12 @@
-"""The thread that reads the arms, asks for the wanted motion, has it judged, and sends it."""
+"""The thread that asks for the wanted motion, has it judged, and hands it on to the arms' threads.
+
+It never waits for an arm: each has an :class:`~codi_franka.hardware.arms.arm_worker.ArmWorker`.
+"""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import attrs
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codi_core.errors import CodiError
+from codi_franka.hardware.arms.arm_worker import ArmWorker
 from codi_franka.hardware.arms.link import ArmError, ArmLink
 from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.priority import hurry
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.safety.verdict import Reason, Verdict
 
@@ -25,9 +28,6 @@ Wanted = Callable[[Sequence[ArmReading]], Array]
 
 LOST = 0.15
 """[s] An arm of which nothing new was heard for that long can't be reached."""
-PRIORITY = -10
-"""The nice value that the thread asks for: plans are made on the same processors."""
-
 
 REASONS = tuple(Reason)
 """The order in which rejections are counted."""
@@ -67,6 +67,7 @@ class StreamSettings:
         within: errors that come within that time are in a row [s].
         in_all: how many errors are recovered from in all.
         recovering: how long an arm stands still before its error is cleared [s].
+        clearing: how long that may take [s].
         settling: how long after that what has stopped it may go on, such as a push [s].
     """
 
@@ -75,6 +76,7 @@ class StreamSettings:
     within: float = 60.0
     in_all: int = 20
     recovering: float = 0.3
+    clearing: float = 5.0
     settling: float = 3.0
 
 
@@ -120,7 +122,8 @@ class Stream:
         settings: StreamSettings,
     ) -> None:
         self._clock = clock
-        self._arms, self._wanted, self._judge, self._settings = arms, wanted, judge, settings
+        self._wanted, self._judge, self._settings = wanted, judge, settings
+        self._arms = [ArmWorker(arm, clock) for arm in arms]
         self._reason: str | None = None
         self._stopping = False
         self._faults: dict[int, ArmError] = {}
@@ -133,6 +136,8 @@ class Stream:
         self.readings: tuple[ArmReading, ...] = ()
         self.readings = self._read(self._clock.seconds())
         judge.reset(self.readings)
+        for arm in self._arms:
+            arm.start()
         self._thread = threading.Thread(target=self._run, name="stream to the arms", daemon=True)
         self._thread.start()
 
@@ -159,8 +164,7 @@ class Stream:
     # -- the thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with suppress(OSError):  # not permitted; the check before a run says so
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
+        hurry()
         due = sent = self._clock.seconds()
         try:
             while self._tick():
@@ -173,6 +177,8 @@ class Stream:
             self.failure = f"the stream to the arms broke: {type(error).__name__}: {error}"
             raise
         finally:
+            for arm in self._arms:
+                arm.end()
             for arm in self._arms:
                 arm.close()
 
@@ -224,7 +230,7 @@ class Stream:
                 readings.append(self.readings[number])
                 continue
             try:
-                reading = arm.read(now)
+                reading = arm.read()
                 silence = now - reading.time
                 if silence > LOST * self._clock.slowdown:
                     raise ArmError(arm.name, f"nothing was heard for {silence:.2f} s", lost=True)
@@ -248,7 +254,8 @@ class Stream:
 
     def _fault(self, number: int, fault: ArmError) -> None:
         """One arm stops by itself: so must the other."""
-        if number in self._faults:
+        known = self._faults.get(number)
+        if known is not None and (known.lost or not fault.lost):
             return
         self._faults[number] = fault
         self._judge.stop(str(fault))
@@ -279,7 +286,10 @@ class Stream:
         if standing < self._settings.recovering:
             return True
         for number, fault in list(self._faults.items()):
-            if not self._arms[number].recover():
+            cleared = self._arms[number].recover()
+            if cleared is None and standing < self._settings.recovering + self._settings.clearing:
+                return True
+            if not cleared:
                 self._fail(
                     f"{fault}; the error can't be cleared from here: look at the arm, then try "
                     "`codi franka-recover`"
@@ -287,6 +297,7 @@ class Stream:
                 return True
             del self._faults[number]
             self._halted = str(fault)
+            self._rest_since = now - self._settings.recovering  # settling begins now
         try:
             self._judge.reset(self._read(self._clock.seconds()))
         except CodiError as error:

@@ -15,7 +15,6 @@ import numpy as np
 
 from codi_core.errors import PluginError
 from codi_franka.hardware.arms.link import ArmError, Array, HandReading
-from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.robot.parameters import MAX_WIDTH
 
@@ -85,13 +84,12 @@ class FrankyArm:
         name: of the arm.
         host: its address.
         settings: how it is driven.
-        clock: told how far the arm's own time is.
 
     Raises:
         ArmError: it does not answer.
     """
 
-    def __init__(self, name: str, host: str, settings: ArmSettings, clock: ArmClock) -> None:
+    def __init__(self, name: str, host: str, settings: ArmSettings) -> None:
         self.name, self.host, self._settings = name, host, settings
         self._franky = library = franky()
         realtime = library.RealtimeConfig
@@ -103,8 +101,6 @@ class FrankyArm:
             raise ArmError(name, f"can't be reached at {host}: {error}", lost=True) from error
         self._limit = np.asarray(self._robot.joint_velocity_limit.get())
         self._latest: tuple[float, float] = (-1.0, 0.0)
-        self._abandoned = False
-        clock.follow(self._told)
 
     def read(self, now: float) -> ArmReading:
         """What the arm measures."""
@@ -124,14 +120,9 @@ class FrankyArm:
             desired_positions=np.array(state.q_d),
         )
 
-    def _told(self) -> float:
-        """The arm's own time [s]; the latest one if it can't be asked."""
-        if self._abandoned:
-            return self._latest[0]
-        try:
-            return float(self._robot.state.time.to_sec())
-        except Exception:  # the stream, which reads the arm, too, says what is wrong
-            return self._latest[0]
+    def told(self) -> float:
+        """The arm's own time [s] when it was read last."""
+        return self._latest[0]
 
     def send(self, velocity: Array) -> None:
         """Approach joint velocities (7,) [rad/s]."""
@@ -159,14 +150,10 @@ class FrankyArm:
             return False
         return recovered
 
-    def abandon(self) -> None:
-        """It can't be reached any more: each question would take a second."""
-        self._abandoned = True
-
     def close(self) -> None:
         """Come to rest and leave the arm alone."""
         with suppress(Exception):  # it has stopped by itself, or its watchdog stops it
-            if self._robot.is_in_control and not self._abandoned:
+            if self._robot.is_in_control:
                 self._move(self._franky.JointVelocityStopMotion())
         with suppress(Exception):  # the library's thread must have ended before the program does
             self._robot.join_motion(timeout=2.0)

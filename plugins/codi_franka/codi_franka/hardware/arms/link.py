@@ -28,7 +28,10 @@ class ArmError(Exception):
 
 
 class ArmLink(Protocol):
-    """One arm. Nothing in it waits for the arm, but for :meth:`recover` and :meth:`close`.
+    """One arm. Its methods may wait for the arm, but for :meth:`told`.
+
+    So whoever drives two calls them through an
+    :class:`~codi_franka.hardware.arms.arm_worker.ArmWorker`.
 
     Attributes:
         name: of the arm.
@@ -49,6 +52,10 @@ class ArmLink(Protocol):
         """
         ...
 
+    def told(self) -> float:
+        """The arm's own time [s] when it was read last; returns at once."""
+        ...
+
     def send(self, velocity: Array) -> None:
         """Approach joint velocities (7,) [rad/s], and come to rest if nothing is sent for a while.
 
@@ -64,9 +71,6 @@ class ArmLink(Protocol):
     def recover(self) -> bool:
         """Clear the arm's error; whether that was possible. The arm is at rest."""
         ...
-
-    def abandon(self) -> None:
-        """It can't be reached any more: never wait for it again."""
 
     def close(self) -> None:
         """Come to rest and leave the arm alone."""

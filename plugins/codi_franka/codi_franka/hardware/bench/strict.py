@@ -98,7 +98,7 @@ def strict_run(
     root = checkout()
     with peer("strict", "strict.py", strict_setup(root, slowdown), root):
         clock, settings = ArmClock(slowdown), ArmSettings(realtime=False)
-        wired = WiredArms([FrankyArm(*each, settings, clock) for each in HOSTS.items()], clock)
+        wired = WiredArms([FrankyArm(*each, settings) for each in HOSTS.items()], clock)
         try:
             found = StrictRun()
             for number in range(count):
@@ -128,6 +128,8 @@ class WiredArms:
         self._judge = SafetyLayer(SafetySettings(stop_seconds=0.17), PERIOD)
         self._latest: Sequence[ArmReading] = ()
         self._stopped: list[ArmLink] = []
+        for arm in arms:
+            clock.follow(arm.told)
 
     @property
     def positions(self) -> Array:
@@ -159,11 +161,13 @@ class WiredArms:
     def close(self) -> None:
         """Leave the arms alone."""
         for arm in self._arms:
+            self._clock.leave(arm.told)
             arm.close()
 
     def _send(self, wanted: object, kind: str, found: StrictRun) -> None:
+        readings = self._read()
         if not self.silent:
-            self._latest = self._read()
+            self._latest = readings
         verdict = self._judge.admit(wanted, self._latest)  # type: ignore[arg-type]  # the point
         for arm, velocity in zip(self._arms, verdict.velocities, strict=True):
             if arm in self._stopped:

@@ -41,6 +41,7 @@ def check_network(arms: Sequence[ArmLink], clock: ArmClock, seconds: float) -> l
     """
     findings = []
     for arm in arms:
+        clock.follow(arm.told)
         began = heard = clock.seconds()
         longest, news, latest = 0.0, 0, -1.0
         while heard - began < seconds:
@@ -48,6 +49,7 @@ def check_network(arms: Sequence[ArmLink], clock: ArmClock, seconds: float) -> l
             if reading.time != latest:
                 longest = max(longest, reading.time - latest) if news else 0.0
                 latest, news = reading.time, news + 1
+        clock.leave(arm.told)
         share = news / (1000 * seconds)
         findings.append(
             Finding.of(

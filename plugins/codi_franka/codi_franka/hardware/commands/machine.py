@@ -10,7 +10,7 @@ from pathlib import Path
 
 from codi_core.errors import CodiError
 from codi_franka.hardware.commands.findings import Finding, Result
-from codi_franka.hardware.stream import PRIORITY
+from codi_franka.hardware.priority import PRIORITY
 
 ROBOT_PORT, HAND_PORT = 1337, 1338
 PATIENCE = 2.0
