@@ -54,15 +54,12 @@ class FakeCell:
             plant.closing.callback(hand.close)
         return plant
 
-    def speeds(self):
-        """The arms' fastest joints at each command, and when: (T,), (T,)."""
-        times = np.array(self.arms[0].times)
-        speeds = [np.abs(np.array(arm.sent)).max(-1) for arm in self.arms]
-        length = min(map(len, speeds))
-        return np.maximum(speeds[0][:length], speeds[1][:length]), times[:length]
-
     def rest_after(self, moment):
         """How long after a moment [s, monotonic] both arms had been told to stand."""
-        speeds, times = self.speeds()
-        moving = times[(speeds > 0) & (times > moment)]
-        return 0.0 if not len(moving) else moving[-1] + PERIOD - moment
+        moving = [
+            time
+            for arm in self.arms
+            for time, velocity in zip(arm.times, arm.sent, strict=True)
+            if velocity.any() and time > moment
+        ]
+        return max(moving) + PERIOD - moment if moving else 0.0

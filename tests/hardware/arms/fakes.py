@@ -45,6 +45,14 @@ class FakeArm:
         self.sent.append(velocity.copy())
         self.times.append(now)
 
+    def steps(self, period):
+        """How far each command was from the last one (n,), at a period's worth of time [rad/s].
+
+        Who sends may be late by a period and then leave one out, as the arm's target is replaced.
+        """
+        periods = np.ceil(np.diff(self.times) / period) + 1
+        return np.abs(np.diff(np.array(self.sent), axis=0)).max(-1) / periods
+
     def errors(self):
         return () if self.error is None else (self.error,)
 
