@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
@@ -53,10 +53,12 @@ class CallThread:
 def _serve(calls: _Calls) -> None:
     while (item := calls.get()) is not None:
         future, call = item
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
+        # Who was interrupted while it waited may leave a lock behind that can't be let go of.
+        with suppress(RuntimeError, InvalidStateError):
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
         del item, future, call  # what was returned is not kept until the next call
 
 

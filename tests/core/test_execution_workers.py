@@ -27,6 +27,7 @@ from codi_core.execution import (
 from codi_core.execution.messages import packed, packed_error, unpacked
 from codi_core.execution.plan_request import PlanRequest
 from codi_core.tasks import EpisodeKey
+from codi_core.tasks.call_thread import CallThread
 from tests.core.plants import (
     HORIZON,
     RATE,
@@ -253,6 +254,22 @@ time.sleep(0.1)
 def test_a_program_may_end_while_its_thread_plans() -> None:
     done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_waiter_that_was_interrupted_does_not_end_the_thread() -> None:
+    """As CPython's locks are left when a signal comes at a bad moment."""
+
+    class Interrupted:
+        def add_result(self, future: object) -> None:
+            raise RuntimeError("release unlocked lock")
+
+    thread, go_on = CallThread("calls"), threading.Event()
+    first = thread.submit(go_on.wait)
+    first._waiters.append(Interrupted())  # type: ignore[attr-defined]
+    go_on.set()
+    assert thread.submit(lambda: 7).result(5.0) == 7
+    assert first.result(0.0) is True
+    thread.close()
 
 
 def test_tensors_arrive_as_they_are() -> None:
