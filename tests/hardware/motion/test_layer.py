@@ -15,6 +15,7 @@ from codi_franka.hardware.trials.ideal_arms import IdealArms
 from codi_franka.hardware.trials.judge import NONE
 from codi_franka.robot.controller import HOME
 from codi_franka.robot.parameters import VELOCITY_LIMIT
+from codi_franka.robot.self_clearance import self_clearance
 
 PERIOD = 0.01
 STILL = np.zeros((2, 7))
@@ -158,9 +159,43 @@ def test_no_self_collision_errors_on_valid_looking_plans():
     found = {}
     while arms.time < 1.6:
         found |= drive(layer, arms, stream.wanted(arms.time, arms.readings()), PERIOD)
-    assert found.keys() & {Reason.WORKSPACE, Reason.JOINT_LIMIT, Reason.TABLE}
+    assert found.keys() & {Reason.WORKSPACE, Reason.JOINT_LIMIT, Reason.TABLE, Reason.SELF}
     assert layer.geometry.distances(arms.positions[None]).min() > 0.0
     assert arms.violations() == NONE
+
+
+FOLDED = (0.0, 0.6, 0.0, -2.8, 0.2, 0.7, 0.785)
+"""The hand is in the shoulder; above joint 4's -2.6 rad it is clear of it."""
+
+
+def own_clearance(arms):
+    return float(self_clearance(torch.from_numpy(arms.positions[0])))
+
+
+def test_an_arm_that_is_drawn_onto_itself_stops_before():
+    start = (*FOLDED[:3], -2.2, *FOLDED[4:])
+    layer, arms = cell("full", (start, HOME), base_distance=1e-3)
+    assert own_clearance(arms) > 0.14
+    wanted = STILL.copy()
+    wanted[0, 3] = -0.5
+    rejection = drive(layer, arms, wanted, 1.5)[Reason.SELF]
+    least = layer.settings.self_distance
+    assert (rejection.arm, rejection.limit) == ("left", least)
+    nearest = self_clearance(torch.from_numpy(np.stack(arms.path)[:, 0])).min()
+    assert least <= nearest < least + 0.01
+    assert np.abs(arms.velocities[0]).max() < 1e-3
+    assert arms.violations() == NONE
+
+
+def test_an_arm_that_is_too_near_to_itself_may_go_away_and_not_nearer():
+    layer, arms = cell("full", (FOLDED, HOME), base_distance=1e-3)
+    before, wanted = own_clearance(arms), STILL.copy()
+    assert before < 0.0
+    wanted[0, 3] = -0.3
+    drive(layer, arms, wanted, 0.4)
+    assert own_clearance(arms) > before - 1e-3
+    drive(layer, arms, -wanted, 1.0)
+    assert own_clearance(arms) > before + 0.06
 
 
 def test_no_contact_reflex_with_default_thresholds():

@@ -28,7 +28,7 @@ def forward_kinematics(joint_position: Tensor) -> tuple[Tensor, Tensor]:
         The position (..., 3) [m] and the rotation matrix (..., 3, 3) of the TCP in the base frame.
         The TCP's z axis points out of the hand, and its y axis is the fingers' closing axis.
     """
-    position, rotation, _, _ = _chain(joint_position)
+    position, rotation, _, _, _ = _chain(joint_position)
     return position, rotation
 
 
@@ -50,7 +50,7 @@ def pose_and_jacobian(joint_position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Args:
         joint_position: (..., 7) [rad].
     """
-    position, rotation, origins, axes = _chain(joint_position)
+    position, rotation, origins, axes, _ = _chain(joint_position)
     axis = torch.stack(axes, dim=-1)  # (..., 3, 7)
     lever = position.unsqueeze(-1) - torch.stack(origins, dim=-1)
     linear = torch.linalg.cross(axis, lever, dim=-2)
@@ -85,12 +85,31 @@ def joint_origins(joint_position: Tensor) -> Tensor:
     Args:
         joint_position: (..., 7) [rad].
     """
-    position, _, origins, _ = _chain(joint_position)
+    position, _, origins, _, _ = _chain(joint_position)
     return torch.stack((*origins, position), dim=-2)
 
 
-def _chain(q: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    """Walk along the arm; returns the TCP's position and rotation and each joint's origin, axis."""
+def link_frames(joint_position: Tensor) -> Tensor:
+    """The frames of the base and the seven links in the base frame: (..., 8, 3, 4).
+
+    Columns are the frame's axes x, y, z and its origin [m].
+
+    Args:
+        joint_position: (..., 7) [rad].
+    """
+    _, _, origins, z_axes, x_axes = _chain(joint_position)
+    x, z = torch.stack(x_axes, -2), torch.stack(z_axes, -2)
+    links = torch.stack((x, torch.linalg.cross(z, x), z, torch.stack(origins, -2)), -1)
+    base = torch.eye(3, 4, dtype=links.dtype, device=links.device)
+    return torch.cat((base.expand(*links.shape[:-3], 1, 3, 4), links), -3)
+
+
+def _chain(q: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+    """Walk along the arm.
+
+    Returns:
+        The TCP's position and rotation, and each joint's origin, axis and x axis.
+    """
     if q.shape[-1] != NUM_JOINTS:
         raise ValueError(f"joint_position must be (..., {NUM_JOINTS}), not {tuple(q.shape)}")
     # A turn about z multiplies the plane x + iy of the frame's x and y axes by exp(-iq): a third of
@@ -99,7 +118,7 @@ def _chain(q: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
     identity = torch.eye(3, dtype=q.dtype, device=q.device).expand(*q.shape[:-1], 3, 3)
     x, y, z = identity.unbind(-1)  # the frame's axes, each (..., 3)
     origin = torch.zeros_like(x)
-    origins, axes = [], []
+    origins, axes, x_axes = [], [], []
     for link, turn in zip(LINKS, turns, strict=True):
         if link.a:
             origin = origin.add(x, alpha=link.a)
@@ -110,11 +129,12 @@ def _chain(q: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
         x, y = plane.real, plane.imag
         origins.append(origin)
         axes.append(z)
+        x_axes.append(x)
     position = origin.add(z, alpha=FLANGE_OFFSET + TOOL_OFFSET)
     # Not complex: products of whole blocks and those of what is left over are rounded differently.
     cos, sin = math.cos(TOOL_ANGLE), math.sin(TOOL_ANGLE)
     x, y = (cos * x).add(y, alpha=sin), (cos * y).sub(x, alpha=sin)
-    return position, torch.stack((x, y, z), dim=-1), origins, axes
+    return position, torch.stack((x, y, z), dim=-1), origins, axes, x_axes
 
 
 def _turn_about_x(y: Tensor, z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:

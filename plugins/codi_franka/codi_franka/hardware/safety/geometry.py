@@ -1,7 +1,8 @@
 """How far arms are inside of what their cell allows, from their joint positions alone.
 
 The shapes are those of :mod:`codi_franka.robot.clearance`, tool and forearm as capsules, but their
-ends follow from the joints: nothing is taken for granted about how the hand is held.
+ends follow from the joints: nothing is taken for granted about how the hand is held. For what an
+arm may hit of itself they are those of :mod:`codi_franka.robot.self_clearance`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from codi_franka.hardware.safety.verdict import Reason, Rejection
 from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import FOREARM_RADIUS, TOOL_RADIUS, arm_clearance
 from codi_franka.robot.frames import BaseFrames
-from codi_franka.robot.kinematics import jacobian, joint_origins
+from codi_franka.robot.kinematics import jacobian, link_frames
+from codi_franka.robot.parameters import FLANGE_OFFSET, TOOL_OFFSET
+from codi_franka.robot.self_clearance import clearance_of
 
 Array = NDArray[np.float64]
 
-_ELBOW, _WRIST, _TOOL = 3, 4, 7
-"""Among the origins of an arm's frames."""
+_ELBOW, _WRIST, _LAST = 4, 5, 7
+"""Among an arm's frames, of which the base's is the first."""
 _PROBE = 1e-4
 """[rad] The step of the finite differences."""
 
@@ -72,6 +75,7 @@ class CellGeometry:
         )
         self._heights = torch.tensor(heights, dtype=torch.float64)
         self._base, self._apart = settings.base_distance, settings.arm_distance
+        self._self = settings.self_distance
         self.bounds = tuple(
             bound for arm in range(len(ARMS)) for bound in self._of_arm(arm, settings, heights)
         ) + (Bound(None, Reason.SEPARATION, settings.arm_distance),)
@@ -86,7 +90,8 @@ class CellGeometry:
         table = tuple(Bound(arm, Reason.TABLE, height) for height in heights)
         low = tuple(Bound(arm, Reason.WORKSPACE, bound) for bound in settings.box_lowest)
         high = tuple(Bound(arm, Reason.WORKSPACE, bound, True) for bound in settings.box_highest)
-        return *table, *low, *high, Bound(arm, Reason.WORKSPACE, settings.base_distance)
+        base = Bound(arm, Reason.WORKSPACE, settings.base_distance)
+        return *table, *low, *high, base, Bound(arm, Reason.SELF, settings.self_distance)
 
     def distances(self, positions: Array) -> Array:
         """How far arms are inside of all bounds: (n, C) [m], negative beyond.
@@ -95,11 +100,14 @@ class CellGeometry:
             positions: (n, 2, 7) joint positions [rad].
         """
         with torch.inference_mode():
-            origins = joint_origins(torch.from_numpy(positions))  # (n, 2, 8, 3)
-            tool, wrist, elbow = (origins[..., point, :] for point in (_TOOL, _WRIST, _ELBOW))
+            frames = link_frames(torch.from_numpy(positions))  # (n, 2, 8, 3, 4)
+            elbow, wrist = frames[..., _ELBOW, :, 3], frames[..., _WRIST, :, 3]
+            last, pointing = frames[..., _LAST, :, 3], frames[..., _LAST, :, 2]
+            tool = last + (FLANGE_OFFSET + TOOL_OFFSET) * pointing
             heights = torch.stack((tool, wrist, elbow), -2)[..., 2] - self._heights
             radius = tool[..., :2].norm(dim=-1, keepdim=True) - self._base
-            own = torch.cat((heights, tool - self._low, self._high - tool, radius), -1)
+            itself = clearance_of(frames).unsqueeze(-1) - self._self
+            own = torch.cat((heights, tool - self._low, self._high - tool, radius, itself), -1)
             apart = arm_clearance(self._in_world(tool, wrist, elbow)) - self._apart
             return _numbers(torch.cat((own.flatten(1), apart.unsqueeze(-1)), -1))
 

@@ -51,6 +51,9 @@ class SafetySettings:
     """[m] Between the table and the capsules of forearm and wrist."""
     arm_distance: float = _number(0.04)
     """[m] Between the two arms' capsules, as the separation guard of the simulation keeps it."""
+    self_distance: float = _number(0.04)
+    """[m] Between the capsules of one arm's parts that can meet. Where they are 3.3 cm apart the
+    convex hulls of the real parts may touch."""
     approach_gain: float = _number(10.0)
     """[1/s] How fast the way to table and box may be used up, per metre left."""
     separation_gain: float = _number(4.0)

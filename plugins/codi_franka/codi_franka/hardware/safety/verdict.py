@@ -45,6 +45,8 @@ class Reason(StrEnum):
     """An arm isn't where it was told to be [rad]. Both arms stop."""
     ASKED = "asked"
     """Somebody asked for a stop."""
+    SELF = "self-collision"
+    """An arm would come too near to itself [m]. It slides along, or brakes."""
 
 
 class Rejection(NamedTuple):
