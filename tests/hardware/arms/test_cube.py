@@ -12,11 +12,19 @@ import pytest
 
 from codi_core.errors import PlantError
 from codi_franka.hardware.clock import ArmClock
-from codi_franka.hardware.cube import Hands, PeerCube, TrackingError
+from codi_franka.hardware.cube import Hands, PeerCube
 from codi_franka.vision.estimate import CubeStatus
+
+pytest.importorskip("scipy", reason="needs codi-franka[vision]")
+from codi_franka.vision.measured import MeasuredErrors
 
 HANDS = Hands(np.zeros((2, 3)), np.zeros((2, 3, 3)), np.full(2, 0.08), np.zeros(2, bool))
 POSE = (0.1, 0.2, 0.025, 1.0, 0.0, 0.0, 0.0)
+
+
+def errors(**changes):
+    """Both cameras see markers, whenever they look, unless it is said otherwise."""
+    return MeasuredErrors(**{"alone": 0.0, "dropouts": 0.0} | changes)
 
 
 class Cell:
@@ -46,7 +54,7 @@ def cell():
 
 
 def test_the_error_is_as_large_as_it_is_said_to_be(cell):
-    error = TrackingError(position=0.002, rotation=0.02, delay=0.02, period=0.005, dropouts=0.0)
+    error = errors(position=0.002, rotation=0.02, delay=0.02, period=0.005)
     cube = PeerCube(cell.address, error, ArmClock())
     poses = []
     for _ in range(150):
@@ -63,7 +71,7 @@ def test_the_error_is_as_large_as_it_is_said_to_be(cell):
 
 
 def test_it_is_late_and_continued(cell):
-    error = TrackingError(position=0.0, rotation=0.0, delay=0.05, period=0.01, dropouts=0.0)
+    error = errors(position=0.0, rotation=0.0, delay=0.05, period=0.01)
     cube = PeerCube(cell.address, error, ArmClock())
     time.sleep(0.3)
     now = time.monotonic()
@@ -74,7 +82,7 @@ def test_it_is_late_and_continued(cell):
 
 
 def test_dropouts_are_missing(cell):
-    error = TrackingError(delay=0.0, period=0.0, dropouts=0.9)
+    error = errors(delay=0.0, period=0.0, dropouts=0.9)
     cube = PeerCube(cell.address, error, ArmClock(), seed=2)
     ages = []
     for _ in range(60):
@@ -88,7 +96,7 @@ def test_dropouts_are_missing(cell):
 def test_silence_is_said_to_be_stale(cell, monkeypatch):
     monkeypatch.setattr("codi_franka.hardware.cube.STALE", 0.1)
     monkeypatch.setattr("codi_franka.hardware.cube.GONE", 0.3)
-    cube = PeerCube(cell.address, TrackingError(delay=0.0, dropouts=0.0), ArmClock())
+    cube = PeerCube(cell.address, errors(delay=0.0), ArmClock())
     cell.telling = False
     time.sleep(0.15)
     assert cube.estimate(time.monotonic(), HANDS).status is CubeStatus.STALE
@@ -99,4 +107,4 @@ def test_silence_is_said_to_be_stale(cell, monkeypatch):
 
 def test_a_cell_that_is_not_there_is_told_with_a_remedy():
     with pytest.raises(PlantError, match=r"nobody tells where the cube is at 127\.0\.0\.1:9"):
-        PeerCube(("127.0.0.1", 9), TrackingError(), ArmClock())
+        PeerCube(("127.0.0.1", 9), MeasuredErrors(), ArmClock())

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import numpy as np
@@ -19,12 +19,15 @@ from codi_franka.hardware.clock import ArmClock
 from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.vision.estimate import CubeEstimate, CubeStatus
 
+if TYPE_CHECKING:  # it needs codi-franka[vision]
+    from codi_franka.vision.measured import MeasuredErrors
+
 Array = NDArray[np.float64]
 
 STALE, GONE = 0.5, 5.0
 """[s] After which an estimate of the peer's truth is stale, and after which the cube is lost."""
-_CONTINUED = 0.15
-"""[s] For which a cube's motion is continued."""
+_CONTINUED = 0.3
+"""[s] For which a cube's motion is continued: an estimate that is late, and one that is missing."""
 
 
 @attrs.frozen(eq=False)
@@ -61,34 +64,12 @@ class CubeSource(Protocol):
         ...
 
 
-@attrs.frozen
-class TrackingError:
-    """What a tracker gets wrong; the defaults are those of a fast one with cameras of 30 Hz.
-
-    What the project's own tracker was measured to get wrong stands in
-    :mod:`codi_franka.vision.measured`.
-
-    Attributes:
-        position: standard deviation along each axis [m].
-        rotation: about each axis [rad].
-        delay: between an exposure and its estimate [s].
-        period: between two estimates [s].
-        dropouts: the share of the estimates that are missing.
-    """
-
-    position: float = 0.0005
-    rotation: float = 0.004
-    delay: float = 0.05
-    period: float = 0.033
-    dropouts: float = 0.02
-
-
 class PeerCube:
-    """A simulated cell's own word for where its cube is, with a tracker's errors added.
+    """A simulated cell's own word for where its cube is, as the project's tracker would see it.
 
     Args:
         address: host and port where the cell tells the truth.
-        error: what is added to it.
+        errors: of a sighting, and how late and rare they are.
         clock: the arms' seconds.
         seed: of what is random.
 
@@ -97,11 +78,11 @@ class PeerCube:
     """
 
     def __init__(
-        self, address: tuple[str, int], error: TrackingError, clock: ArmClock, seed: int = 0
+        self, address: tuple[str, int], errors: MeasuredErrors, clock: ArmClock, seed: int = 0
     ) -> None:
-        self._error, self._seconds = error, clock.seconds
+        self._errors, self._seconds = errors, clock.seconds
         self._random = np.random.default_rng(seed)
-        self._told: deque[tuple[float, Array, Array]] = deque(maxlen=64)
+        self._seen: CubeEstimate | None = None
         self._due = -float("inf")
         self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._link.connect(address)
@@ -109,28 +90,28 @@ class PeerCube:
         self._link.send(b"{}")
         try:
             self._take(self._link.recv(65536))
-        except OSError as error_:
+        except OSError as error:
             self._link.close()
             raise PlantError(
-                f"nobody tells where the cube is at {address[0]}:{address[1]} ({error_}): start "
+                f"nobody tells where the cube is at {address[0]}:{address[1]} ({error}): start "
                 "the simulated cell, or name another `cube` to the driver"
-            ) from error_
+            ) from error
         self._thread = threading.Thread(target=self._listen, name="the cube's truth", daemon=True)
         self._thread.start()
 
     def estimate(self, now: float, hands: Hands) -> CubeEstimate:
         """Where the cube is."""
-        seconds, pose, twist = self._told[-1]
-        age = self._seconds() - seconds
+        assert self._seen is not None
+        seen, twist = self._seen, self._seen.twist
+        age = self._seconds() - seen.time
         status = CubeStatus.SEEN
         if age > STALE:
             status = CubeStatus.LOST if age > GONE else CubeStatus.STALE
-        lowest, pose = min(pose[2], CUBE_SIZE / 2), pose.copy()
+        lowest, pose = min(seen.pose[2], CUBE_SIZE / 2), seen.pose.copy()
         pose[:3] += twist[:3] * min(age, _CONTINUED)
         pose[2] = max(pose[2], lowest)  # what falls is stopped by the table
         pose[3:] = _turned(pose[3:], twist[3:] * min(age, _CONTINUED))
-        spread = np.repeat((self._error.position, self._error.rotation), 3) ** 2
-        return CubeEstimate(now - age, pose, twist, np.diag(spread), status)
+        return attrs.evolve(seen, time=now - age, pose=pose, status=status)
 
     def close(self) -> None:
         """Hear nothing any more."""
@@ -145,20 +126,19 @@ class PeerCube:
                 continue
             except OSError:
                 return  # closed
-            while pending and self._seconds() - pending[0][0] >= self._error.delay:
+            while pending and self._seconds() - pending[0][0] >= self._errors.delay:
                 self._take(pending.popleft()[1])
 
     def _take(self, data: bytes) -> None:
         """Take in what was told, if an estimate is due."""
         told = json.loads(data)
-        missing = bool(self._told) and self._random.random() < self._error.dropouts
-        if told["time"] < self._due or missing:
+        if told["time"] < self._due:
             return
-        self._due = told["time"] + self._error.period
-        pose, twist = np.array(told["pose"]), np.array(told["twist"])
-        pose[:3] += self._random.normal(scale=self._error.position, size=3)
-        pose[3:] = _turned(pose[3:], self._random.normal(scale=self._error.rotation, size=3))
-        self._told.append((self._seconds() - self._error.delay, pose, twist))
+        self._due = told["time"] + self._errors.period
+        pose, twist, exact = np.array(told["pose"]), np.array(told["twist"]), np.zeros((6, 6))
+        when = self._seconds() - self._errors.delay
+        true = CubeEstimate(when, pose, twist, exact, CubeStatus.SEEN)
+        self._seen = self._errors.disturb(true, self._random) or self._seen or true
 
 
 def _turned(quaternion: Array, rotation: Array) -> Array:

@@ -22,7 +22,7 @@ from codi_franka.hardware.arms.franky_links import (
 from codi_franka.hardware.arms.gripper_worker import GripperWorker
 from codi_franka.hardware.arms.link import ArmError
 from codi_franka.hardware.clock import ArmClock
-from codi_franka.hardware.cube import CubeSource, PeerCube, TrackingError
+from codi_franka.hardware.cube import CubeSource, PeerCube
 from codi_franka.hardware.dry_run import dry_run as simulate_from
 from codi_franka.hardware.homing import AT_HOME, distance, go_home
 from codi_franka.hardware.plant import Cell, FrankaPlant
@@ -30,6 +30,7 @@ from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import SafetySettings, safety_settings
 from codi_franka.hardware.stream import StreamSettings
 from codi_franka.robot.cell import ARMS
+from codi_franka.vision.extra import require_vision
 
 PEER_PORT = 14000
 """Where a simulated cell tells where its cube is, unless it was told otherwise."""
@@ -176,7 +177,7 @@ def cube_source(
         if not (port or str(PEER_PORT)).isdigit():
             raise UsageError(f"--driver fr3:cube={text}: the port must be a number")
         address = ("127.0.0.1", int(port or PEER_PORT))
-        return PeerCube(address, TrackingError(), clock, seed)
+        return _peer_cube(address, clock, seed)
     if text == "auto" or not cameras:
         raise UsageError(
             "cameras must tell where the cube is: write --driver "
@@ -184,6 +185,14 @@ def cube_source(
             "franka-calibrate` makes the file"
         )
     return _tracked(Path(text), _devices(cameras), clock)
+
+
+def _peer_cube(address: tuple[str, int], clock: ArmClock, seed: int) -> PeerCube:
+    """The cube of a simulated cell, as the project's tracker would see it."""
+    require_vision()
+    from codi_franka.vision.measured import MeasuredErrors
+
+    return PeerCube(address, MeasuredErrors(), clock, seed)
 
 
 def _devices(text: str) -> dict[str, int | str]:
