@@ -52,9 +52,12 @@ class Running:
         self.arms, self.hands = connect(HOSTS, self.clock, settings, opened)
         self.wanted = np.zeros((2, 7))
         judge = SafetyLayer(settings, 0.01)
-        self.stream = Stream(
-            self.arms, lambda readings: self.wanted, judge, self.clock, StreamSettings()
-        )
+        self.late = lambda: 0.0
+        self.stream = Stream(self.arms, self._answer, judge, self.clock, StreamSettings())
+
+    def _answer(self, readings):
+        self.clock.sleep(self.late())
+        return self.wanted
 
     def want(self, speed, seconds):
         self.wanted = np.full((2, 7), 0.0)
@@ -94,6 +97,24 @@ def test_steps_in_the_commands_are_ramps_at_the_wire(peer):
         assert report.violations == 0, report
         assert rows[:, 3].max() > 0.7
         assert abs(rows[-1, 3]) < 0.05
+
+
+def test_a_stream_that_is_late_makes_no_command_jump(peer):
+    """A third of the periods is late by up to 90 ms, and what is wanted has steps."""
+    random = np.random.default_rng(0)
+    with ExitStack() as opened:
+        running = Running(opened)
+        running.late = lambda: random.uniform(0.01, 0.09) if random.random() < 0.3 else 0.0
+        for speed in (0.5, -0.5, 0.8, -0.3, 0.6):
+            running.want(speed, 0.5)
+        tally = running.stream.tally()
+        running.end()
+    assert running.stream.failure is None
+    assert tally.longest_gap > 0.06
+    for arm in (0, 1):
+        report = wire(peer, arm)[1]
+        assert report.commands > 1500
+        assert report.violations == 0, report
 
 
 def test_the_first_arm_does_not_jerk_when_a_second_one_starts(peer):
