@@ -37,7 +37,7 @@ ROWS = (
     Row("codi-200", "CoDi, 20 %", {"method": "codi", "policy": "single-agent-200"}),
     Row("codi-joint", "CoDi-Joint", {"method": "codi-joint"}),
     Row("cg-joint", "CG-Joint", {"method": "cg-joint"}),
-    Row("cg-joint-200", "CG-Joint, 20 %", {"method": "cg-joint:scale=0.3", "policy": "joint-200"}),
+    Row("cg-joint-200", "CG-Joint, 20 %", {"method": "cg-joint", "policy": "joint-200"}),
     Row("cg-product", "CG-Product", {"method": "cg-product"}),
     Row("dpmd-joint", "DPMD-Joint", {"method": "dpmd-joint"}),
     Row("sdac-joint", "SDAC-Joint", {"method": "sdac-joint"}, quick=False),
