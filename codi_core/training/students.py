@@ -82,6 +82,10 @@ def students_of(product: ProductPolicy, checkpoint: Path | str) -> ProductSample
 
 
 def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise CheckpointError(
+            f"the student {path} does not exist: codi-distil makes one of a base policy"
+        )
     if not path.is_dir():
         return [path]
     # By name, so that checkpoint.safetensors comes after those that a training has kept before.

@@ -341,7 +341,7 @@ def test_students_are_found_by_their_teachers(tmp_path, teacher):
         students_of(product, teacher)
     with pytest.raises(CheckpointError, match="has no student"):
         students_of(product, tmp_path)
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(CheckpointError, match="does not exist: codi-distil makes one"):
         students_of(product, tmp_path / "nowhere.safetensors")
 
 

@@ -64,8 +64,9 @@ def test_each_run_resolves_to_parts_that_there_are(
         assert resolved, f"{' '.join(words)}: {capsys.readouterr().err}"
         experiment = resolved.pop()
         _check_parts(experiment)
-        # A trained checkpoint of the reader's, and a device of theirs, are not there.
-        if "checkpoint" not in " ".join(words) and experiment.config.device == "cpu":
+        # A checkpoint or student of the reader's, and a device of theirs, are not there.
+        own = "checkpoint" in " ".join(words) or "student" in " ".join(words)
+        if not own and experiment.config.device == "cpu":
             experiment.planner()
 
 
