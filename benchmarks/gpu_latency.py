@@ -183,9 +183,12 @@ def inspected(run: Run, device: str) -> dict[str, Any]:
         torch.cuda.set_sync_debug_mode("warn")
         ready()
         torch.cuda.set_sync_debug_mode("default")
-    texts = {f"{each.filename}:{each.lineno}": str(each.message) for each in caught}
     # PyTorch also warns that this mode is a prototype.
-    waits = [place for place, text in texts.items() if "called a synchronizing" in text]
+    waits = {
+        f"{each.filename}:{each.lineno}"
+        for each in caught
+        if "called a synchronizing" in str(each.message)
+    }
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         run()
         torch.cuda.synchronize()
