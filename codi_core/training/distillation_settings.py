@@ -12,6 +12,7 @@ from codi_core.training.settings import (
     OPTIMISATION,
     TrainingSettings,
     renamed_features,
+    shared_option,
     texts,
     training_option,
 )
@@ -34,22 +35,12 @@ class DistillationSettings(TrainingSettings):
 
     teacher: str = attrs.field(kw_only=True, metadata={"hidden": True})
     teacher_digest: str = attrs.field(kw_only=True, metadata={"hidden": True})
-    steps: int = training_option(
-        OPTIMISATION, "optimisation steps", 12_000, type=whole(1), metavar="N"
-    )
+    steps: int = shared_option("steps", 12_000)
     batch_size: int = training_option(
         OPTIMISATION, "samples of the teacher a step", 128, type=whole(1), metavar="N"
     )
-    learning_rate: float = training_option(
-        OPTIMISATION,
-        "highest learning rate; warm-up, then a cosine to zero",
-        5e-4,
-        type=positive,
-        metavar="X",
-    )
-    warm_up: int = training_option(
-        OPTIMISATION, "steps of warm-up", 100, type=whole(1), metavar="N"
-    )
+    learning_rate: float = shared_option("learning_rate", 5e-4)
+    warm_up: int = shared_option("warm_up", 100)
     observations: tuple[str, ...] = training_option(
         DATA,
         "features that are observed; FEATURE=NAME is one that the teacher has another name for "

@@ -335,3 +335,13 @@ class SessionSettings(Protocol):
 
     def trainer(self) -> TrainerSettings:
         """The settings of the training loop."""
+
+
+def shared_option(name: str, default: Any = attrs.NOTHING) -> Any:
+    """A field of the settings of ``codi-train``, with another default if one is given."""
+    field = attrs.fields_dict(RunSettings)[name]
+    return attrs.field(
+        default=field.default if default is attrs.NOTHING else default,
+        converter=field.converter,
+        metadata=field.metadata,
+    )

@@ -8,23 +8,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from codi_core.quantities import whole
-from codi_core.training.settings import DATA, RunSettings, TrainingSettings, training_option
+from codi_core.training.settings import DATA, TrainingSettings, training_option
 
 if TYPE_CHECKING:
     from codi_core.experiments import Experiment
 
 PLANS = frozenset({"policy", "checkpoint", "predictor", "cost", "temperature"})
 """The options of ``codi-run`` that say what plans a method is trained for."""
-
-
-def shared_option(name: str, default: Any = attrs.NOTHING) -> Any:
-    """A field of the settings of ``codi-train``, with another default if one is given."""
-    field = attrs.fields_dict(RunSettings)[name]
-    return attrs.field(
-        default=field.default if default is attrs.NOTHING else default,
-        converter=field.converter,
-        metadata=field.metadata,
-    )
 
 
 def _hidden(**settings: Any) -> Any:

@@ -6,9 +6,15 @@ from typing import Literal
 
 import attrs
 
-from codi_baselines.settings import BaselineSettings, shared_option
+from codi_baselines.settings import BaselineSettings
 from codi_core.quantities import positive, whole
-from codi_core.training.settings import DATA, NETWORK, OPTIMISATION, training_option
+from codi_core.training.settings import (
+    DATA,
+    NETWORK,
+    OPTIMISATION,
+    shared_option,
+    training_option,
+)
 
 DEMONSTRATIONS, POLICY = "demonstrations", "policy"
 """Where the chunks come from whose costs are learnt."""

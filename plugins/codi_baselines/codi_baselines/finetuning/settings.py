@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from codi_baselines.settings import BaselineSettings, shared_option
+from codi_baselines.settings import BaselineSettings
 from codi_core.quantities import positive, whole
-from codi_core.training.settings import training_option
+from codi_core.training.settings import shared_option, training_option
 
 SAMPLING, METHOD = "sampling the policy in training", "method"
 
