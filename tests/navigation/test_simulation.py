@@ -1,4 +1,5 @@
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -132,6 +133,26 @@ def test_travel_times_follow_from_speed_and_acceleration():
     assert travel_time(0.32) == pytest.approx(0.8)
     assert travel_time(0.5) == pytest.approx(1.0)
     assert time_limit(2.0) == pytest.approx(6.25)
+
+
+def test_a_robot_that_has_to_turn_gets_the_time_for_it():
+    # Half a turn at 3 rad/s, which 12 rad/s² lengthen by 0.25 s.
+    turn = Team.of("unicycle", 1).turning_round[0]
+    assert turn == pytest.approx(math.pi / 3 + 0.25)
+    assert Team.of("mixed", 2).turning_round == (0.0, turn)
+    assert travel_time(2.0, turn) == pytest.approx(2.5 + turn)
+    assert time_limit(2.0, turn) == pytest.approx(2.5 * (2.5 + turn))
+
+
+def test_the_time_limit_is_that_of_the_robot_that_takes_longest():
+    one = Swap(SwapOptions(agents=4, vehicle="mixed"))
+    team = Team.of("mixed", 4)
+    environment = NavigationEnvironment(one, team, SwapOptions(agents=4, vehicle="mixed"))
+    events = environment.reset([EpisodeKey(0, 0)]).events
+    straight = travel_time(one.longest)
+    expected = np.tile([straight, straight + team.turning_round[1]], 2)
+    assert events["shortest_time_s"][0] == pytest.approx(expected, rel=1e-5)
+    assert events["time_limit_s"][0] == pytest.approx(2.5 * expected[1], rel=1e-5)
 
 
 def test_an_episode_fails_when_its_time_is_over():

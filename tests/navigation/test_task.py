@@ -86,6 +86,9 @@ def test_the_time_limit_is_that_of_the_longest_path():
     parts = SwapTask().parts(SwapTask.Options(agents=8))
     assert parts.max_seconds == pytest.approx(4.19, abs=0.01)
     assert parts.default_costs.keys() <= COSTS.keys()
+    # Unicycles may have to turn round first, in 1.297 s.
+    mixed = SwapTask().parts(SwapTask.Options(agents=8, vehicle="mixed"))
+    assert mixed.max_seconds == pytest.approx(parts.max_seconds + 2.5 * 1.297, abs=0.01)
 
 
 @pytest.mark.parametrize("vehicle", ["holonomic", "unicycle", "mixed"])

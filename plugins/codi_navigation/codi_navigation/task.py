@@ -152,7 +152,7 @@ class NavigationTask(Task):
             renderer=_renderer(),
             remark=remark,
             settings=SETTINGS,
-            max_seconds=time_limit(scenario.longest),
+            max_seconds=time_limit(scenario.longest, max(team.turning_round)),
             after_success=0.0,
             advance=_Advance(team),
             demonstrator=demonstrator,

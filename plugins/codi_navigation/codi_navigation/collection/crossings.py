@@ -15,6 +15,7 @@ from codi_navigation.scenarios.corridor import Corridor
 from codi_navigation.simulation.contacts import Outcome
 from codi_navigation.simulation.environment import GOAL_RADIUS
 from codi_navigation.state import NavigationState
+from codi_navigation.vehicles import Team
 from codi_navigation.vehicles.base import PERIOD
 
 CROSSINGS = 3
@@ -78,11 +79,12 @@ class Score:
     elapsed: int = 0
 
     @classmethod
-    def of(cls, state: NavigationState) -> Score:
-        """For demonstrations that start in this state."""
+    def of(cls, state: NavigationState, team: Team) -> Score:
+        """For demonstrations of a team that start in this state."""
         longest = state.routes.distance(state.position).amax(-1)
         nothing = torch.zeros(len(longest), dtype=torch.long)
-        limit = torch.tensor([time_limit(length) for length in longest.tolist()])
+        turn = max(team.turning_round)
+        limit = torch.tensor([time_limit(length, turn) for length in longest.tolist()])
         return cls(limit, nothing, nothing, torch.full_like(limit, torch.nan))
 
     def note(self, outcome: Outcome, crossing: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class TwoRobots(Script):
             maps=Maps.of(self.maps),
             routes=self.routes.to(self.asked.goals[:, 0]),
         )
-        self.score, self.first = Score.of(state), self._who_goes_first(state)
+        self.score, self.first = Score.of(state, self.team), self._who_goes_first(state)
         self.waits = torch.zeros_like(turned, dtype=torch.bool)
         return attrs.evolve(state, velocity=self._harmless(state))
 

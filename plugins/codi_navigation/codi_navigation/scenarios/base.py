@@ -13,7 +13,7 @@ from codi_navigation.maps.shapes import Map
 from codi_navigation.vehicles.base import ACCELERATION, TOP_SPEED
 
 PATIENCE = 2.5
-"""An episode lasts that many times the longest single robot's shortest path takes."""
+"""An episode lasts that many times what its slowest robot needs, alone and by the shortest path."""
 
 
 class Scenario(ABC):
@@ -45,14 +45,19 @@ class Scenario(ABC):
         return self.problem(np.random.default_rng(mixed))
 
 
-def travel_time(length: float) -> float:
-    """How long a robot takes for a path [s]: it speeds up, drives at top speed and brakes."""
+def travel_time(length: float, turn: float = 0.0) -> float:
+    """How long a robot takes for a path [s]: it turns, speeds up, drives at top speed and brakes.
+
+    Args:
+        length: of the path [m].
+        turn: how long the vehicle takes to turn round on the spot [s].
+    """
     ramp = TOP_SPEED**2 / ACCELERATION
     if length >= ramp:
-        return length / TOP_SPEED + TOP_SPEED / ACCELERATION
-    return float(2 * np.sqrt(length / ACCELERATION))
+        return turn + length / TOP_SPEED + TOP_SPEED / ACCELERATION
+    return turn + float(2 * np.sqrt(length / ACCELERATION))
 
 
-def time_limit(longest: float) -> float:
-    """The time limit of an episode whose longest shortest path has this length [m], in seconds."""
-    return PATIENCE * travel_time(longest)
+def time_limit(longest: float, turn: float = 0.0) -> float:
+    """The time limit of an episode [s], by the robot that takes longest; as :func:`travel_time`."""
+    return PATIENCE * travel_time(longest, turn)

@@ -18,7 +18,7 @@ from codi_navigation.maps.shapes import Maps
 from codi_navigation.observation import observe
 from codi_navigation.options import NavigationOptions
 from codi_navigation.routing import plan_routes
-from codi_navigation.scenarios.base import Scenario, time_limit, travel_time
+from codi_navigation.scenarios.base import PATIENCE, Scenario, travel_time
 from codi_navigation.simulation.simulator import NavigationSimulator
 from codi_navigation.state import NavigationState
 from codi_navigation.vehicles import Team
@@ -33,8 +33,9 @@ class NavigationEnvironment(Environment):
 
     An episode is over for a world, ``failed``, when its time limit has passed without all robots
     at their goals, or at its first contact (unless the options say otherwise). The time limit is
-    2.5 times what the robot with the longest shortest path needs alone, and counts from the start
-    of the world's own episode.
+    2.5 times what the robot needs alone that needs longest, by its shortest path and, if it has to
+    turn to drive, after half a turn on the spot. It counts from the start of the world's own
+    episode.
 
     Events, besides ``failed`` and ``succeeded``: ``position`` (B, N, 2), ``heading`` (B, N),
     ``goal`` (B, N, 2), ``radius`` (B, N), ``goal_distance_m`` (B, N) along a straight line,
@@ -131,7 +132,7 @@ class NavigationEnvironment(Environment):
             check_reachable(problem, lengths, self.options.radius)
         state = state.to(self.resources.device, self.resources.dtype)
         extent = np.array([problem.map.extent for problem in problems])
-        return state, _Books.opened(shortest, extent)
+        return state, _Books.opened(shortest, self.team, extent)
 
     def _problem(self, key: EpisodeKey) -> Problem:
         problem = self.scenario.of_episode(key)
@@ -146,7 +147,7 @@ class NavigationEnvironment(Environment):
             "goal": _array(state.routes.goal),
             "radius": _array(state.radius),
             "shortest_path_m": books.shortest,
-            "shortest_time_s": np.vectorize(travel_time, otypes=[float])(books.shortest),
+            "shortest_time_s": books.alone,
             "time_limit_s": books.limit,
             "unicycle": np.tile(unicycle, (self.worlds, 1)),
             "obstacles": _array(state.maps.obstacles),
@@ -162,6 +163,7 @@ class _Books:
 
     Attributes:
         shortest: the shortest path of each robot, (B, N) [m].
+        alone: how long each robot takes for it, (B, N) [s].
         limit: the time limits, (B,) [s].
         extent: of the maps, (B, 4) [m].
         elapsed: how long each episode has taken, (B,) [s].
@@ -170,6 +172,7 @@ class _Books:
     """
 
     shortest: NDArray[np.float32]
+    alone: NDArray[np.float64]
     limit: NDArray[np.float64]
     extent: NDArray[np.float64]
     elapsed: NDArray[np.float64]
@@ -177,12 +180,15 @@ class _Books:
     failed: NDArray[np.bool_]
 
     @classmethod
-    def opened(cls, shortest: NDArray[np.float32], extent: NDArray[np.float64]) -> _Books:
+    def opened(
+        cls, shortest: NDArray[np.float32], team: Team, extent: NDArray[np.float64]
+    ) -> _Books:
         """For episodes that start."""
         worlds = len(shortest)
-        limit = np.array([time_limit(float(lengths.max())) for lengths in shortest])
+        alone = np.vectorize(travel_time, otypes=[float])(shortest, team.turning_round)
+        limit = PATIENCE * alone.max(-1)
         flags = np.zeros((2, worlds), dtype=bool)
-        return cls(shortest, limit, extent, np.zeros(worlds), *flags)
+        return cls(shortest, alone, limit, extent, np.zeros(worlds), *flags)
 
     def replaced(self, rows: Sequence[int], other: _Books) -> _Books:
         """The same with the episodes of ``other`` in the worlds numbered ``rows``."""

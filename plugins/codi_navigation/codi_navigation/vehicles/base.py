@@ -29,10 +29,12 @@ class Vehicle(ABC):
     Attributes:
         kind: its name on the command line and in checkpoints.
         action_names: the two numbers of a command, with units.
+        turning_round: how long it takes to face the other way on the spot [s].
     """
 
     kind: str
     action_names: tuple[str, str]
+    turning_round: float
 
     @abstractmethod
     def respond(self, velocity: Tensor, commands: Tensor) -> Tensor:

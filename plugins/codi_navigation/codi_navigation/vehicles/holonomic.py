@@ -20,6 +20,7 @@ class Holonomic(Vehicle):
 
     kind = "holonomic"
     action_names = ("velocity_x [m/s]", "velocity_y [m/s]")
+    turning_round = 0.0  # it drives any way that it faces
 
     top_speed: float = TOP_SPEED
     acceleration: float = ACCELERATION

@@ -38,6 +38,11 @@ class Team:
             return cls([list(VEHICLES)[number % 2] for number in range(count)])
         return cls([vehicle] * count)
 
+    @property
+    def turning_round(self) -> tuple[float, ...]:
+        """:attr:`Vehicle.turning_round` of each robot [s]."""
+        return tuple(VEHICLES[kind].turning_round for kind in self.kinds)
+
     def __len__(self) -> int:
         return len(self.kinds)
 

@@ -39,6 +39,11 @@ class Unicycle(Vehicle):
     turning_rate: float = 3.0
     turning_acceleration: float = 12.0
 
+    @property
+    def turning_round(self) -> float:  # type: ignore[override]
+        """Half a turn: it speeds up, turns at its full rate and slows down."""
+        return math.pi / self.turning_rate + self.turning_rate / self.turning_acceleration
+
     def respond(self, velocity: Tensor, commands: Tensor) -> Tensor:
         """Go towards the limited command, each number by at most what a period allows."""
         low, high, most = (
