@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from codi_navigation.costs import (
+    DetourCost,
     GoalCost,
     ImminentCost,
     JunctionCost,
@@ -12,7 +13,9 @@ from codi_navigation.costs import (
     RoundaboutCost,
     SeparationCost,
 )
+from codi_navigation.costs.detour import detour
 from codi_navigation.costs.junction import must_wait
+from codi_navigation.costs.roundabout import islands_of
 from codi_navigation.maps.shapes import Map, Maps, Obstacle
 from codi_navigation.prediction.neighbours import neighbours
 from codi_navigation.prediction.predictor import NavigationPredictor
@@ -33,6 +36,7 @@ ALL = (
     KeepRightCost(),
     JunctionCost(),
     RoundaboutCost(),
+    DetourCost(),
     ImminentCost(),
 )
 
@@ -216,6 +220,45 @@ def test_who_has_to_cross_a_roundabout_drives_around_it_anticlockwise(side, cost
 def test_standing_still_breaks_no_rule_of_a_roundabout():
     state = roundabout_state([(-1.0, 0.0)], [(2.5, 0.0)])
     assert RoundaboutCost()(straight_trajectory(state, [(0.0, 0.0)])).item() == 0
+
+
+def around_the_island(places, goal):
+    """The detour from places to a goal, around an island of radius 0.5 m at the origin."""
+    state = roundabout_state([places[0]], [goal], radius=0.5)
+    (island,) = islands_of(straight_trajectory(state, [(0.0, 0.0)]))
+    place = torch.tensor(places)[:, :, None, None, None]
+    return detour(place, torch.tensor(goal)[:, None, None], island).flatten()
+
+
+def test_a_detour_is_two_tangents_and_the_arc_between_them():
+    # Half a turn less the two tangents' 60 degrees each, and tangents of sin 60 degrees.
+    (half,) = around_the_island([(-1.0, 0.0)], (1.0, 0.0))
+    expected = 2 * np.sin(np.pi / 3) + 0.5 * np.pi / 3 - 2
+    assert half.item() == pytest.approx(expected, abs=1e-5)
+    # South-west of it on the way around, and north-west of it: back, or on past the goal's side.
+    before, after = around_the_island([(-0.8, 0.6), (-0.8, -0.6)], (1.0, 0.0))
+    turn = np.pi - np.arctan2(0.6, 0.8)
+    straight = np.hypot(1.8, 0.6)
+    near = 2 * np.sin(np.pi / 3) + 0.5 * (turn - 2 * np.pi / 3) - straight
+    far = 2 * np.sin(np.pi / 3) + 0.5 * (2 * np.pi - turn - 2 * np.pi / 3) - straight
+    assert (after.item(), before.item()) == pytest.approx((near, far), abs=1e-5)
+    # Where the straight way misses the island there is none.
+    assert around_the_island([(0.0, -1.0), (0.8, -0.6), (0.8, 0.6)], (1.0, 0.0)).tolist() == [0] * 3
+
+
+def test_progress_around_an_island_is_paid_from_the_beginning():
+    state = roundabout_state([(-1.0, 0.0)], [(1.0, 0.0)], radius=0.5)
+    along, against, onto = (
+        straight_trajectory(state, [velocity]) for velocity in ((0.0, -0.5), (0.0, 0.5), (0.0, 0.0))
+    )
+    assert DetourCost()(onto).item() == 0
+    gained = GoalCost()(along).item() + DetourCost()(along).item()
+    # At 0.5 m/s it is 0.47 m along a tangent on average, of which little points to the goal.
+    assert GoalCost()(along).item() > 0
+    assert gained < -0.05
+    assert DetourCost()(against).item() > 0.1
+    free = roundabout_state([(-1.0, 0.0)], [(-1.0, 2.0)])
+    assert DetourCost()(straight_trajectory(free, [(0.0, 0.5)])).item() == 0
 
 
 def test_what_follows_from_the_state_is_made_once_a_plan():

@@ -11,6 +11,7 @@ from codi_core.resources import Resources
 from codi_core.tasks import EpisodeKey
 from codi_core.testing import check_device, second_device
 from codi_navigation.costs import (
+    DetourCost,
     GoalCost,
     ImminentCost,
     JunctionCost,
@@ -35,6 +36,7 @@ COSTS = (
     KeepRightCost(),
     JunctionCost(),
     RoundaboutCost(),
+    DetourCost(),
     ImminentCost(),
 )
 KEYS = [EpisodeKey(0, 0), EpisodeKey(0, 1)]

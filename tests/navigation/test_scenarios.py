@@ -30,6 +30,21 @@ def test_everybody_fits_around_the_island_of_the_swap_circle(agents):
     assert 2 * np.pi * island.rounding > agents * 0.3  # a lane of robots whose centres are on it
 
 
+@pytest.mark.parametrize("agents", [16, 20, 32])
+def test_a_lane_is_left_between_the_island_and_those_who_have_arrived(agents):
+    scenario = Swap(SwapOptions(agents=agents))
+    (island,) = scenario.map.roundabouts
+    # Centres drive from the island's rim on, and two robots' radii from a goal.
+    assert scenario.radius - 2 * 0.15 - island.rounding >= 0.15 - 1e-9
+    assert island.rounding <= 0.75 * scenario.radius + 1e-9
+
+
+def test_a_circle_without_room_for_that_lane_keeps_its_island():
+    scenario = Swap(SwapOptions(agents=8))
+    (island,) = scenario.map.roundabouts
+    assert island.rounding == pytest.approx(0.75 * scenario.radius)
+
+
 def test_the_largest_swap_circle_has_the_radius_of_its_circumference():
     scenario = Swap(SwapOptions(agents=128))
     assert scenario.radius == pytest.approx(128 * 0.45 / (2 * np.pi), rel=1e-3)

@@ -99,11 +99,13 @@ def test_a_policy_of_each_kind_is_shipped(vehicle):
 
 
 def test_each_task_has_the_terms_that_its_maps_need():
-    def terms(task):
-        return set(task.parts(task.Options(agents=4)).default_costs)
+    def terms(task, vehicle="holonomic"):
+        return set(task.parts(task.Options(agents=4, vehicle=vehicle)).default_costs)
 
     shared = {"navigation-goal", "navigation-separation"}
     assert terms(SwapTask()) == {*shared, "navigation-roundabout"}
+    turning = {*shared, "navigation-roundabout", "navigation-detour"}
+    assert terms(SwapTask(), "unicycle") == terms(SwapTask(), "mixed") == turning
     assert terms(CorridorTask()) == {*shared, "navigation-obstacles", "navigation-junction"}
     assert terms(WarehouseTask()) == {*shared, "navigation-obstacles"}
 

@@ -28,6 +28,7 @@ from codi_core.tasks import (
 from codi_core.tasks.task import GOAL_ALONE, INDEPENDENT
 from codi_navigation.action import RATE_HZ, action_spec, joint_action_spec
 from codi_navigation.costs import (
+    DetourCost,
     GoalCost,
     ImminentCost,
     JunctionCost,
@@ -66,6 +67,7 @@ COSTS: Mapping[str, Callable[..., CostFunction]] = {
     "navigation-keep-right": KeepRightCost,
     "navigation-junction": JunctionCost,
     "navigation-roundabout": RoundaboutCost,
+    "navigation-detour": DetourCost,
 }
 
 SETTINGS = PlanSettings(
@@ -99,6 +101,7 @@ WEIGHTS = {
     "navigation-obstacles": 40.0,
     "navigation-junction": 1.5,
     "navigation-roundabout": 3.0,
+    "navigation-detour": 1.0,
 }
 """Of the terms that tasks use by default."""
 
@@ -114,11 +117,13 @@ class NavigationTask(Task):
 
     Attributes:
         terms: the names of the task's own cost terms.
+        turning_terms: those that teams have besides in which somebody has to turn to drive.
     """
 
     Options: type[Any] = NavigationOptions
     CollectionOptions: type[Any] = CollectionOptions
     terms: tuple[str, ...] = ("navigation-goal", "navigation-separation")
+    turning_terms: tuple[str, ...] = ()
 
     @abstractmethod
     def scenario(self, options: Any) -> Scenario:
@@ -146,7 +151,7 @@ class NavigationTask(Task):
             environment=environment,
             policies=self.policies(options, team),
             predictors={"kinematic": lambda resources: NavigationPredictor(team)},
-            default_costs=self.default_costs(options.agents),
+            default_costs=self.default_costs(team),
             cost_variants=self.cost_variants(),
             metrics=NavigationMetrics(),
             renderer=_renderer(),
@@ -174,10 +179,11 @@ class NavigationTask(Task):
         """What makes joint demonstrations, if the task has any."""
         return None
 
-    def default_costs(self, agents: int) -> dict[str, float]:
-        """The weights of the task's own cost for a team of this size."""
-        crowd = ("navigation-imminent",) if agents >= CROWD else ()
-        return {name: WEIGHTS[name] for name in (*self.terms, *crowd)}
+    def default_costs(self, team: Team) -> dict[str, float]:
+        """The weights of the task's own cost for a team of this size and of these kinds."""
+        crowd = ("navigation-imminent",) if len(team) >= CROWD else ()
+        turning = self.turning_terms if any(team.turning_round) else ()
+        return {name: WEIGHTS[name] for name in (*self.terms, *turning, *crowd)}
 
     def cost_variants(self) -> dict[str, dict[str, float]]:
         """What robots want of themselves, with and without the obstacles on their ways."""
@@ -197,6 +203,7 @@ class SwapTask(NavigationTask):
 
     Options = SwapOptions
     terms = (*NavigationTask.terms, "navigation-roundabout")
+    turning_terms = ("navigation-detour",)
 
     def scenario(self, options: SwapOptions) -> Scenario:
         """The circle."""

@@ -30,11 +30,10 @@ class RoundaboutCost(LocalCost):
         state = trajectory.state
         if not state.maps.roundabouts.shape[1]:
             return CostTerms.nothing(trajectory.path[0, 0])
-        islands = trajectory.once("roundabouts", lambda: _islands(state))
-        shares = [self._share(trajectory, island) for island in islands]
+        shares = [self._share(trajectory, island) for island in islands_of(trajectory)]
         return CostTerms.of_agents(torch.stack(shares).sum(0) if len(shares) > 1 else shares[0])
 
-    def _share(self, trajectory: NavigationTrajectory, island: _Island) -> Tensor:
+    def _share(self, trajectory: NavigationTrajectory, island: Island) -> Tensor:
         """The time on an island and in the wrong direction around it, (B, N, M)."""
         path = trajectory.path[:, :2] - island.centre
         x, y = path.unbind(1)
@@ -46,7 +45,7 @@ class RoundaboutCost(LocalCost):
         return torch.addcmul(inside.mean(0), clockwise.mean(0), island.crosses)
 
 
-class _Island(NamedTuple):
+class Island(NamedTuple):
     """What of an island stays the same for a plan.
 
     Attributes:
@@ -62,14 +61,19 @@ class _Island(NamedTuple):
     crosses: Tensor
 
 
-def _islands(state: NavigationState) -> list[_Island]:
+def islands_of(trajectory: NavigationTrajectory) -> list[Island]:
+    """The roundabouts' islands, if the map has any."""
+    return trajectory.once("roundabouts", lambda: _islands(trajectory.state))
+
+
+def _islands(state: NavigationState) -> list[Island]:
     made = []
     for shape in state.maps.roundabouts.unbind(1):
         centre, radius = shape[:, None, :2], shape[:, 5]
         now = state.position - centre
         crosses = _crosses(now, state.routes.goal - centre, radius)
         made.append(
-            _Island(
+            Island(
                 centre.movedim(-1, 0).unsqueeze(-1),
                 radius.clamp_min(1e-6)[:, None, None],
                 now.movedim(-1, 0)[None, ..., None],

@@ -16,6 +16,9 @@ from codi_navigation.scenarios.base import Scenario
 
 ISLAND = 0.75
 """The island of the roundabout, as a share of the circle's radius: all robots fit around it."""
+LANE = 0.15
+"""[m] How wide a lane for centres is between the island and those who have arrived, if it is at
+all: who comes late gets past them."""
 LARGEST_SPACING = 100.0
 """[m] Farther apart, the numbers of the largest circles would lose millimetres."""
 
@@ -61,8 +64,14 @@ class Swap(Scenario):
             self.radius = max(self.radius, 2 * spacing)
         self.longest = 2 * self.radius
         half = self.radius + 4 * options.radius
-        island = Obstacle.circle(0.0, 0.0, ISLAND * self.radius)
+        island = Obstacle.circle(0.0, 0.0, self._island(options.radius))
         self.map = Map((-half, -half, half, half), roundabouts=(island,))
+
+    def _island(self, robot: float) -> float:
+        """The island's radius [m]: smaller where that opens a lane inside the goals."""
+        lane = self.radius - 2 * robot - LANE
+        usual = ISLAND * self.radius
+        return min(usual, lane) if lane >= self.radius / 2 else usual
 
     def problem(self, generator: np.random.Generator) -> Problem:
         """The circle; for odd N goals lie between the starts opposite."""
