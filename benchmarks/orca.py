@@ -84,6 +84,16 @@ class Settings:
     horizon: float = 2.0
     margin: float = 0.0
 
+    @classmethod
+    def parsed(cls, given: str) -> Settings:
+        """From ``TURN,HORIZON,MARGIN`` of a command line."""
+        try:
+            turn, horizon, margin = map(float, given.split(","))
+        except ValueError:
+            wanted = "TURN,HORIZON,MARGIN, such as 30,0.25,0.01"
+            raise argparse.ArgumentTypeError(f"{given!r} is not {wanted}") from None
+        return cls(turn, horizon, margin)
+
     def __str__(self) -> str:
         return f"{self.turn:g}°, {self.horizon:g} s, {100 * self.margin:g} cm"
 
@@ -284,9 +294,9 @@ def figures_of(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
 
 
 def tune(
-    experiment: Experiment, seed: int, starts: int, advance: Advance
+    experiment: Experiment, grid: Sequence[Settings], seed: int, starts: int, advance: Advance
 ) -> tuple[Settings, list[dict[str, Any]]]:
-    """The best of the grid, and what was found of each.
+    """The best of a grid, and what was found of each.
 
     The best has the most successes; then it is the fastest, then touches least, then brings the
     most robots to their goals.
@@ -306,7 +316,7 @@ def tune(
             ranks[settings] = (-found["successes"], slow, found["contact_rate"], -found["arrived"])
         return sorted(candidates, key=ranks.__getitem__)
 
-    finalists = best(GRID, min(FIRST_STARTS, starts))[:FINALISTS]
+    finalists = best(grid, min(FIRST_STARTS, starts))[:FINALISTS]
     return best(finalists, starts)[0], tried
 
 
@@ -321,7 +331,7 @@ def compare(
         settings, row = PLAIN, {"rival": rival, "agents": len(experiment.opened.parts.agents)}
         if rival == "tuned":
             settings, row["tried"] = tune(
-                experiment, given.tuning_seed, given.tuning_episodes, advance
+                experiment, given.grid, given.tuning_seed, given.tuning_episodes, advance
             )
         jobs = [(settings, key) for key in keys]
         records, clock = run(
@@ -390,6 +400,15 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--rivals", choices=RIVALS, nargs="+", default=list(RIVALS))
     parser.add_argument("--tuning-seed", type=int, help="default: 1000 after --seed")
     parser.add_argument("--tuning-episodes", type=int, default=20, help="of the finalists")
+    parser.add_argument(
+        "--grid",
+        type=Settings.parsed,
+        nargs="+",
+        default=list(GRID),
+        metavar="TURN,HORIZON,MARGIN",
+        help=f"what is tuned over [degrees, s, m] (default: {len(GRID)} settings); for large "
+        "teams, which take long",
+    )
     given = parser.parse_args()
     if given.tuning_seed is None:
         given.tuning_seed = given.seed + 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -82,6 +83,13 @@ def test_a_wall_in_between_is_not_driven_through(orca: ModuleType) -> None:
         place = place + PERIOD * speed
     # Its rim is at the wall's near side.
     assert place[0, 0] == pytest.approx(0.45 - 0.15, abs=5e-3)
+
+
+def test_settings_are_given_by_three_numbers(orca: ModuleType) -> None:
+    assert orca.Settings.parsed("30,0.25,0.01") == orca.Settings(30.0, 0.25, 0.01)
+    for wrong in ("30,0.25", "a,b,c", "1,2,3,4"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not TURN,HORIZON"):
+            orca.Settings.parsed(wrong)
 
 
 def test_a_small_run_prints_both_rivals_and_writes_what_was_tried(
