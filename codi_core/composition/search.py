@@ -29,8 +29,8 @@ from codi_core.predictors import Predictor
 from codi_core.samplers import ANCESTRAL, DpmSolverSampler, Integrator, Schedule
 from codi_core.samplers.warm_start import shifted_previous
 
-CANDIDATES = 24
-"""C, how many fresh samples of each base policy are candidates unless a budget decides."""
+CALLS = 100
+"""How many rows a factor's policy is called with for its candidates, unless a budget decides."""
 
 STEPS, MOST_STEPS = 4, 8
 """Guided steps for two factors, and for many, unless a budget decides."""
@@ -55,13 +55,15 @@ class Spending:
     steps: int
 
     @classmethod
-    def usual(cls, factors: int) -> Spending:
-        """24 candidates and 4 √(F - 1) guided steps, from 4 to 8.
+    def usual(cls, factors: int, calls: int) -> Spending:
+        """100 / n - 1 candidates where one takes n calls, and 4 √(F - 1) guided steps, from 4 to 8.
 
-        What is selected agent by agent must be mended where several have to move at once, and
-        the more of them there are, the more steps that takes.
+        Candidates take most of a plan's time, so there are as many as time is for. What is
+        selected agent by agent must be mended where several have to move at once, and the more of
+        them there are, the more steps that takes.
         """
-        return cls(CANDIDATES, min(MOST_STEPS, round(STEPS * math.sqrt(max(1, factors - 1)))))
+        steps = min(MOST_STEPS, round(STEPS * math.sqrt(max(1, factors - 1))))
+        return cls(max(1, CALLS // calls - 1), steps)
 
     @classmethod
     def of(cls, rollouts: int, factors: int, sweeps: int, samples: int) -> Spending:
@@ -174,7 +176,8 @@ class Search(Planner):
                     f"a search has both rollouts and {' and '.join(given)}: rollouts decide these"
                 )
             return Spending.of(self.rollouts, factors, self.sweeps, self.samples)
-        usual = Spending.usual(factors)
+        calls = self.calls if self.student is None else self.student.calls
+        usual = Spending.usual(factors, calls)
         return Spending(
             usual.candidates if self.candidates is None else self.candidates,
             usual.steps if self.steps is None else self.steps,

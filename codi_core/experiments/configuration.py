@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from codi_core.errors import UsageError
+from codi_core.errors import SpecificationError, UsageError
 from codi_core.host.choices import Choice, combine_costs, parse_choice
 from codi_core.host.registry import unknown_name
 from codi_core.quantities import (
@@ -223,8 +223,9 @@ def resolve(
     if config.finish and parts.finish is None:
         raise UsageError(f"task '{opened.name}' agrees on no end: leave --finish out")
     defaults = task_defaults(parts, config.predictor)
-    if method is not None and method.policy is not None:
-        defaults["policy"] = method.policy
+    if method is not None:
+        defaults |= _settings_of(method, opened)
+        defaults["policy"] = method.policy or defaults["policy"]
     filled = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     return attrs.evolve(
         config,
@@ -256,10 +257,27 @@ def _method(text: str | None, opened: OpenTask) -> MethodRecord | None:
     return methods.get(name) if name in methods else None
 
 
+def _settings_of(method: MethodRecord, opened: OpenTask) -> Mapping[str, Any]:
+    """The plan settings that a method has of its own.
+
+    Raises:
+        SpecificationError: there is no such setting.
+    """
+    known = {field.name for field in attrs.fields(type(opened.parts.settings))}
+    unknown = sorted(set(method.settings) - known)
+    if unknown:
+        raise SpecificationError(
+            f"method '{method.name}' brings {', '.join(unknown)}, which no plan setting is called"
+        )
+    return method.settings
+
+
 def _brought_by(text: str | None, opened: OpenTask) -> set[str]:
     """The options for which a method has values of its own."""
     method = _method(text, opened)
-    return {name for name in ("policy", "cost") if method is not None and getattr(method, name)}
+    if method is None:
+        return set()
+    return {*(name for name in ("policy", "cost") if getattr(method, name)), *method.settings}
 
 
 def _own_costs(method: MethodRecord | None, opened: OpenTask) -> Mapping[str, float]:

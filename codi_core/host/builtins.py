@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from codi_core.policies import BasePolicy, PolicySpec
     from codi_core.resources import Resources
 
+SEARCH = {"samples": 32, "posterior": "correlated"}
+"""The plan settings of ``search`` in every task: its guidance mends what selection has found, and
+samples that are smooth in time take the fewest."""
+
 
 @hookimpl
 def codi_base_policies() -> Iterator[BasePolicyRecord]:
@@ -141,7 +145,7 @@ def codi_methods() -> Iterator[MethodRecord]:
     yield MethodRecord(
         "best-of",
         "the cheapest of M samples of the base policies; option student",
-        LatePlanner("codi_core.composition:BestOf", student=_student()),
+        LatePlanner("codi_core.composition:BestOf", student=_student("none")),
     )
     yield MethodRecord(
         "resampling",
@@ -154,8 +158,9 @@ def codi_methods() -> Iterator[MethodRecord]:
         LatePlanner(
             "codi_core.composition:Search",
             sampler=_any_steps(default="dpm-solver"),
-            student=_student(),
+            student=_student("shipped"),
         ),
+        settings=SEARCH,
     )
 
 
@@ -196,9 +201,9 @@ def _any_steps(*passed: str, default: str = "ancestral") -> ByName:
     return ByName("sampler", _integrators(*passed), default)
 
 
-def _student() -> ByPath:
+def _student(default: str) -> ByPath:
     """An option for the student that draws base samples."""
-    return ByPath("codi_core.training.students:students_of", ("product",))
+    return ByPath("codi_core.training.students:students_of", ("product", "students"), default)
 
 
 def _noisy_steps() -> ByName:

@@ -47,16 +47,17 @@ class ByName:
 class ByPath:
     """An option whose value is a path, and stands for a part that is loaded from there.
 
-    Without the option there is none: the class gets None.
-
     Attributes:
         path: ``module:function`` of what loads it; its argument ``checkpoint`` is the option's
-            value.
+            value. It may know words that are no paths.
         passed: its other arguments, by their names among what the host passes.
+        default: the value that is taken unless the user gives another. With None there is no part:
+            the class gets None.
     """
 
     path: str
     passed: tuple[str, ...]
+    default: str | None = None
 
     def part(self, value: object) -> LateClass | None:
         """What loads from a path; None if there is none.
@@ -72,7 +73,8 @@ class ByPath:
 
     def shown(self, parameter: inspect.Parameter) -> inspect.Parameter:
         """The parameter of a class that takes the part, as the user sees it."""
-        return parameter.replace(default=None, annotation="str | None")
+        annotation = "str | None" if self.default is None else "str"
+        return parameter.replace(default=self.default, annotation=annotation)
 
 
 class LateClass:
@@ -101,10 +103,8 @@ class LateClass:
         """Make an object from what the host passes and the options that the user gave."""
         passed = {name: values.pop(name) for name in self.passed}
         for name, value in self.given.items():
-            if isinstance(value, ByName):
+            if isinstance(value, ByName | ByPath):
                 value = value.part(values.get(name, value.default))
-            elif isinstance(value, ByPath):
-                value = value.part(values.get(name))
             if isinstance(value, LateClass):
                 value = value(**{part: passed[part] for part in value.passed})
             values[name] = value

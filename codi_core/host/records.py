@@ -176,11 +176,14 @@ class MethodRecord(Record):
         policy: the offer of base policies that it takes unless the user names another; None for
             the task's first.
         cost: the variant of the task's own cost that it takes, likewise; None for the default.
+        settings: plan settings that it takes unless the user names others, whatever the task's own
+            are; by the names of :class:`codi_core.tasks.PlanSettings`.
     """
 
     factory: Callable[..., Planner]
     policy: str | None = None
     cost: str | None = None
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -230,6 +233,7 @@ class MethodParts:
         temperature: λ, likewise.
         hold: the task's function for standing still, if it has one.
         planned_for: what plans are made for; None outside of an experiment.
+        students: the students that the task ships for its base policies.
     """
 
     product: ProductPolicy
@@ -241,6 +245,7 @@ class MethodParts:
     temperature: float
     hold: Hold | None = None
     planned_for: PlannedFor | None = None
+    students: tuple[Path, ...] = ()
 
     @property
     def schedule(self) -> Schedule:

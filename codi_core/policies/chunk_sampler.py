@@ -28,11 +28,13 @@ class ChunkSampler(ABC):
         spec: what it reads and writes. Its range of noise levels is that of its teacher.
         normaliser: between physical actions (..., A) and the unit space of its chunks.
         noise_size: how many standard normal values a chunk takes.
+        calls: how often a network is called for a chunk.
     """
 
     spec: PolicySpec
     normaliser: Normaliser
     noise_size: int
+    calls: int
 
     @abstractmethod
     def sample(self, observation: Observation, noise: Tensor) -> Tensor:
@@ -63,6 +65,7 @@ class ProductSampler:
             _check_alike(policy, student)
         self.product = product
         self.students = tuple(students)
+        self.calls = max(student.calls for student in self.students)
         self._noise = _noise_blocks(product, self.students)
 
     def draw(self, count: int, context: PlanContext) -> Tensor:

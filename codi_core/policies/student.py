@@ -45,6 +45,7 @@ class Student(nn.Module, ChunkSampler):
         self.spec = jump.spec
         self.normaliser = jump.normaliser
         self.noise_size = jump.spec.action.size
+        self.calls = len(self.levels)
 
     def sample(self, observation: Observation, noise: Tensor) -> Tensor:
         """Turn noise (B, ..., K·A) into normalised flat chunks (B, ..., K·A)."""

@@ -40,12 +40,14 @@ class PolicyOffer:
         summary: one line for lists and help texts.
         factors: they partition the agents.
         checkpoints: the shipped checkpoint of each kind, if there is one.
+        students: shipped students of these, for methods that draw samples. Each names its teacher.
         policy: the registered base policy that is made for each kind, see ``codi_base_policies``.
     """
 
     summary: str
     factors: tuple[FactorLayout, ...]
     checkpoints: Mapping[str, Path] = attrs.field(factory=dict)
+    students: tuple[Path, ...] = ()
     policy: str = "diffusion"
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from codi_core.training.checkpoint import (
 
 TEACHER = "teacher"
 """The entry of the metadata with the digest of the policy that was distilled."""
+
+SHIPPED, NONE = "shipped", "none"
+"""Words in place of a path: the task's own students where it has them, and no student."""
 
 
 def save_student(
@@ -64,20 +67,37 @@ def load_student(path: Path | str) -> Student:
     return student.requires_grad_(False).eval()
 
 
-def students_of(product: ProductPolicy, checkpoint: Path | str) -> ProductSampler:
+def students_of(
+    product: ProductPolicy, checkpoint: Path | str, students: Iterable[Path] = ()
+) -> ProductSampler | None:
     """What draws samples in place of a product's policies, each from a student of its own.
 
     Args:
         product: of policies from checkpoints.
         checkpoint: a student, or a folder with one for each policy. Who stands for whom is known
             by the teachers' digests. In the folder of a training it is the last checkpoint.
+            ``shipped`` stands for the task's own students, ``none`` for no student.
+        students: those that the task ships.
+
+    Returns:
+        None if none is wanted, or if the task ships none for one of these policies: another
+        checkpoint than the shipped one has none.
 
     Raises:
         CheckpointError: a student is missing or damaged, or has another teacher.
     """
+    if checkpoint == NONE:
+        return None
+    if checkpoint == SHIPPED:
+        own = {_teacher(file): file for file in students}
+        files = [own.get(getattr(policy, "digest", "")) for policy in product.policies]
+        return None if None in files else _drawing(product, filter(None, files))
     path = Path(checkpoint)
     known = {_teacher(file): file for file in _files(path)}
-    files = [_student_of(policy, path, known) for policy in product.policies]
+    return _drawing(product, [_student_of(policy, path, known) for policy in product.policies])
+
+
+def _drawing(product: ProductPolicy, files: Iterable[Path]) -> ProductSampler:
     return ProductSampler(product, [load_student(file).to(product.device) for file in files])
 
 

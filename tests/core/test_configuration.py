@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from codi_core.errors import UsageError
+from codi_core.errors import SpecificationError, UsageError
 from codi_core.experiments.configuration import resolve, task_defaults
 from codi_core.host.assembly import OpenTask
 from codi_core.host.records import MethodRecord
@@ -22,6 +22,8 @@ for _record in (
     MethodRecord("codi", "plain", dict),
     MethodRecord("tuned", "knows its policies", dict, policy="joint"),
     MethodRecord("simple", "knows its policies and its cost", dict, policy="joint", cost="goal"),
+    MethodRecord("smooth", "knows its settings", dict, settings={"samples": 24, "rho": 3.0}),
+    MethodRecord("typo", "brings a setting that there is not", dict, settings={"sample": 24}),
     MethodRecord("odd", "wants a cost that no task has", dict, cost="moon"),
 ):
     METHODS.add(_record, "test")
@@ -201,6 +203,24 @@ def test_a_method_brings_its_policies_and_its_variant_of_the_cost() -> None:
     assert resolve({"method": "simple"}, opened()).cost == ("far=2.0",)
     given = resolve({"method": "simple", "policy": "mine", "cost": ("+near=5",)}, opened())
     assert (given.policy, given.cost) == ("mine", ("far=2.0", "near=5.0"))
+
+
+def test_a_method_brings_its_plan_settings() -> None:
+    for predictor in ("fast", "slow"):
+        resolved = resolve({"method": "smooth", "predictor": predictor}, opened())
+        assert (resolved.samples, resolved.rho) == (24, 3.0)
+    assert resolved.execute == QUICK.execute
+    assert resolve({"method": "smooth", "samples": 5}, opened()).samples == 5
+    task = opened(few={"samples": 3, "steps": 6})
+    resolved = resolve({"method": "smooth", "preset": "few"}, task)
+    assert (resolved.samples, resolved.steps) == (24, 6)
+    before = attrs.asdict(resolve({"method": "smooth"}, task))
+    assert resolve({"method": "codi"}, task, before).samples == 64
+
+
+def test_a_setting_that_there_is_not_is_named() -> None:
+    with pytest.raises(SpecificationError, match="'typo' brings sample, which no plan setting is"):
+        resolve({"method": "typo"}, opened())
 
 
 def test_a_given_method_goes_before_the_preset_in_what_it_brings() -> None:

@@ -360,3 +360,29 @@ def test_a_damaged_student_is_named(tmp_path, levels):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="damaged or truncated"):
         load_student(path)
+
+
+def test_shipped_students_are_taken_where_they_are_of_these_policies(tmp_path, teacher):
+    policy, own = load_checkpoint(teacher), checkpoint_digest(teacher)
+    product, two = (
+        ProductPolicy([one(policy)]),
+        ProductPolicy([one(policy), one(network(seed=9), 1)]),
+    )
+    shipped = [
+        kept(tmp_path / "students" / "other.safetensors", 4, "f" * 64),
+        kept(tmp_path / "students" / "own.safetensors", 6, own),
+    ]
+    found = students_of(product, "shipped", shipped)
+    expected = network(seed=6).state_dict()
+    state = found.students[0].jump.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in expected.items())
+    for nothing in (
+        students_of(product, "none", shipped),
+        students_of(product, "shipped"),
+        students_of(product, "shipped", shipped[:1]),
+        students_of(two, "shipped", shipped),
+    ):
+        assert nothing is None
+    shipped[1].write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="own.safetensors"):
+        students_of(product, "shipped", shipped)

@@ -124,7 +124,7 @@ OPTIONS = {
     "methods": {
         "codi": {},
         "base": {},
-        "best-of": {"student": None},
+        "best-of": {"student": "none"},
         "resampling": {"share": 0.5, "sampler": "ancestral"},
         "search": {
             "rollouts": None,
@@ -134,7 +134,7 @@ OPTIONS = {
             "calls": 4,
             "start": 10.0,
             "sampler": "dpm-solver",
-            "student": None,
+            "student": "shipped",
         },
     },
 }

@@ -11,7 +11,7 @@ from codi_core.errors import SpecificationError
 from codi_core.guidance import Guidance
 from codi_core.host.assembly.open_task import OpenTask
 from codi_core.host.assembly.placement import place, with_parts
-from codi_core.host.assembly.policies import make_factors
+from codi_core.host.assembly.policies import make_factors, shipped_students
 from codi_core.host.assembly.worlds import make_predictor
 from codi_core.host.choices import Choice, check_attribute, make_part
 from codi_core.host.plugins import Host
@@ -69,6 +69,7 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
     sampler, guidance = _sampler(host, choice), _guidance(host, choice)
     predictor = make_predictor(opened, choice.predictor, resources)
     factors = make_factors(opened, choice.policy, choice.checkpoint, resources)
+    students = shipped_students(opened, choice.policy)
     product = ProductPolicy(factors, choice.precision)
     _check_fit(product, opened.parts)
     for part in with_parts((guidance, sampler)):
@@ -83,6 +84,7 @@ def make_planner(opened: OpenTask, choice: PlannerChoice, cost: CostFunction) ->
         choice.settings.temperature,
         opened.parts.hold,
         choice.planned_for,
+        students,
     )
     what = f"method '{method.name}'"
     options = choice.method.options

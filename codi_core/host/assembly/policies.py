@@ -64,6 +64,14 @@ def checkpoint_files(
     }
 
 
+def shipped_students(opened: OpenTask, choice: Choice) -> tuple[Path, ...]:
+    """The students that the task ships for policies of the chosen kinds.
+
+    The choice and the errors are those of :func:`make_factors`.
+    """
+    return _policy(opened, choice)[1].students
+
+
 def _policy(
     opened: OpenTask, choice: Choice
 ) -> tuple[BasePolicyRecord, PolicyOffer, dict[str, Any], bool]:

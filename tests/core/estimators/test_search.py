@@ -179,7 +179,8 @@ def test_guidance_begins_at_more_noise_where_more_agents_bear_on_each_other():
 
 @pytest.mark.parametrize(("factors", "steps"), [(1, 4), (2, 4), (3, 6), (4, 7), (5, 8), (128, 8)])
 def test_steps_without_a_budget(factors, steps):
-    assert Spending.usual(factors) == Spending(24, steps)
+    assert Spending.usual(factors, calls=4) == Spending(24, steps)
+    assert Spending.usual(factors, calls=2) == Spending(49, steps)
 
 
 @given(st.integers(1, 5_000), st.integers(1, 64), st.integers(0, 3), st.integers(1, 256))
