@@ -245,7 +245,7 @@ def graphed(
 
 def handover(given: argparse.Namespace) -> dict[str, Any]:
     """One world with many samples, and many worlds."""
-    experiment = experiments.prepare("franka-handoff")
+    experiment = experiments.prepare("franka-handoff", method="codi")
     temperature = experiment.config.temperature
 
     def guidance(samples: int) -> Guidance:

@@ -91,7 +91,9 @@ def main() -> int:
         defaults, samples=given.samples or defaults.samples, steps=given.steps or defaults.steps
     )
     try:
-        experiment = experiments.prepare("franka-handoff", checkpoint=given.checkpoint)
+        experiment = experiments.prepare(
+            "franka-handoff", method="codi", checkpoint=given.checkpoint
+        )
         product = ProductPolicy(untrained()) if given.untrained else experiment.product()
     except CodiError as error:
         CONSOLE.print(f"[red]error:[/] {error}\n(--untrained measures without a checkpoint)")

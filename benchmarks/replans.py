@@ -33,8 +33,6 @@ from codi_franka.task import PRESETS
 START = (-0.3, 0.15, 0.3)
 EXECUTE = 4
 DEFAULT = "default"
-SEARCH = {"posterior": "correlated", "samples": 32}
-"""What a search guides with: a fast preset's samples."""
 
 
 def configurations(methods: list[str]) -> dict[str, dict[str, Any]]:
@@ -42,9 +40,10 @@ def configurations(methods: list[str]) -> dict[str, dict[str, Any]]:
     fast = PRESETS["fast"]
     return {
         DEFAULT: {},
-        "fast": {name: fast[name] for name in ("posterior", "sampler", "samples")},
+        "codi": {"method": "codi"},
+        "fast": {name: fast[name] for name in ("method", "posterior", "sampler", "samples")},
         "best-of 128": {"method": "best-of", "sampler": "ancestral", "steps": 4, "samples": 128},
-        **{method: {"method": method, **SEARCH} for method in ("search", *methods)},
+        **{method: {"method": method} for method in methods},
     }
 
 

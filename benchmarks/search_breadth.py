@@ -142,7 +142,7 @@ def shown(values: list[float], chosen: list[int]) -> list[float]:
 def main() -> int:
     given = _given()
     torch.set_num_threads(1)
-    experiment = experiments.prepare("franka-handoff")
+    experiment = experiments.prepare("franka-handoff", method="codi")
     temperature = experiment.config.temperature
     printed = MonteCarloGuidance(IsotropicPosterior(), given.samples, temperature)
     planner = make_planner(experiment, printed, given.steps)

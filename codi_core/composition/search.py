@@ -232,8 +232,7 @@ class Search(Planner):
         """
         first = (LEVEL * coupling.clamp_min(1.0).sqrt()).clamp_max(MOST_LEVEL)
         first = first.clamp_max(self.schedule.sigma_max)
-        each = [self.schedule.starting_at(s, self.spending.steps) for s in first.tolist()]
-        return torch.stack([schedule.levels(coupling.device) for schedule in each], -1)
+        return self.schedule.levels_from(first, self.spending.steps)
 
     def _guided(
         self,

@@ -53,8 +53,10 @@ class Candidates:
 
     def _columns(self, values: Tensor) -> Tensor:
         """From one value a factor, (B, F), to one a column, (B, D)."""
-        widths = [block.stop - block.start for block in self.layout.blocks]
-        return values.repeat_interleave(torch.tensor(widths, device=values.device), -1)
+        # Repeating by a tensor of counts would wait for a device.
+        each = zip(values.unbind(-1), self.layout.blocks, strict=True)
+        columns = [one.unsqueeze(-1).expand(-1, block.stop - block.start) for one, block in each]
+        return torch.cat(columns, -1)
 
 
 @attrs.frozen(eq=False)
@@ -67,10 +69,12 @@ class Judge:
         given_others: the cost of C joint chunks, in which no two neighbours vary, to each factor:
             from (B, C, D) to (B, F, C), or to (B, 1, C) for all of them. It lacks what does not
             concern the factor.
+        local: whether some factors may share no term. Else they move one by one.
     """
 
     neighbours: Tensor
     given_others: Callable[[Tensor], Tensor]
+    local: bool = True
 
     def coupling(self) -> Tensor:
         """How many others a factor has as neighbours, on average, (B,)."""
@@ -82,7 +86,7 @@ def judged(candidates: Candidates, evaluate: Evaluate) -> tuple[Tensor, Judge]:
     cost = evaluate(candidates.rows)
     shape = (len(cost), candidates.factors, candidates.factors)
     everybody = torch.ones(shape, dtype=torch.bool, device=cost.device)
-    return cost, Judge(everybody, lambda flat: evaluate(flat).unsqueeze(1))
+    return cost, Judge(everybody, lambda flat: evaluate(flat).unsqueeze(1), local=False)
 
 
 def locally_judged(candidates: Candidates, evaluate: LocalEvaluate) -> tuple[Tensor, Judge]:
@@ -145,7 +149,9 @@ def select(
     order = noise.uniform(sweeps, factors).argsort(-1)
     for sweep in range(sweeps):
         turns = take_turns(judge.neighbours, order[:, sweep])
-        for turn in range(int(turns.max()) + 1):
+        # How many turns there are is asked only where it may be fewer: that waits for the device.
+        count = int(turns.max()) + 1 if judge.local else factors
+        for turn in range(count):
             if pace.fits() < 1:
                 pace.shorten()
                 return candidates.chosen(numbers)
@@ -166,11 +172,13 @@ def take_turns(neighbours: Tensor, order: Tensor) -> Tensor:
         neighbours: symmetric booleans, (B, F, F).
         order: the factors in the order in which they choose their turns, (B, F).
     """
-    worlds = torch.arange(len(order), device=order.device)
-    # taken[b, t, f]: a neighbour of f has turn t.
+    # taken[b, t, f]: a neighbour of f has turn t. To assign by index would wait for a device.
     taken, turns = torch.zeros_like(neighbours), torch.zeros_like(order)
-    for factor in order.unbind(-1):
-        turn = taken[worlds, :, factor].int().argmin(-1)
-        turns[worlds, factor] = turn
-        taken[worlds, turn] |= neighbours[worlds, factor]
+    across = (-1, 1, neighbours.shape[-1])
+    for factor in order.split(1, -1):
+        own = factor.unsqueeze(-1).expand(across)
+        turn = taken.gather(-1, own.mT).int().argmin(1)
+        turns.scatter_(-1, factor, turn)
+        row = turn.unsqueeze(-1).expand(across)
+        taken.scatter_(1, row, taken.gather(1, row) | neighbours.gather(1, own))
     return turns

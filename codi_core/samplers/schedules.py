@@ -33,6 +33,19 @@ class Schedule(ABC):
     def starting_at(self, sigma_max: float, steps: int) -> Schedule:
         """A schedule of the same kind with another first level and number of steps."""
 
+    def levels_from(self, first: Tensor, steps: int) -> Tensor:
+        """The levels of each world from a first one of its own.
+
+        Args:
+            first: (B,).
+            steps: how many levels above zero.
+
+        Returns:
+            (steps + 1, B), falling, with a final zero.
+        """
+        each = [self.starting_at(level, steps).levels(first.device) for level in first.tolist()]
+        return torch.stack(each, -1)
+
 
 @attrs.frozen
 class KarrasSchedule(Schedule):
@@ -65,16 +78,28 @@ class KarrasSchedule(Schedule):
         """The same spacing from another first level in another number of steps."""
         return attrs.evolve(self, sigma_max=sigma_max, steps=steps)
 
+    def levels_from(self, first: Tensor, steps: int) -> Tensor:
+        """The same of each world, without a wait for the device: (steps + 1, B)."""
+        return _spaced(first.double(), self.sigma_min, self.rho, steps).to(first.dtype)
+
 
 @lru_cache(maxsize=64)  # a copy to a device would wait for all that is queued there
 @torch.inference_mode(False)  # it outlives the plan that asks first
 def _karras_levels(schedule: KarrasSchedule, device: torch.device) -> Tensor:
-    ramp = torch.linspace(0, 1, schedule.steps, dtype=torch.float64)
-    # Relative to sigma_max: no power overflows, whatever rho is.
-    ratio = (schedule.sigma_min / schedule.sigma_max) ** (1 / schedule.rho)
-    levels = schedule.sigma_max * (1 + ramp * (ratio - 1)) ** schedule.rho
-    levels = levels.clamp_min(schedule.sigma_min)  # a small rho makes the ratio vanish
-    return torch.cat([levels, levels.new_zeros(1)]).to(device, torch.float32)
+    first = torch.tensor(schedule.sigma_max, dtype=torch.float64)
+    levels = _spaced(first, schedule.sigma_min, schedule.rho, schedule.steps)
+    return levels.to(device, torch.float32)
+
+
+def _spaced(first: Tensor, last: float, rho: float, steps: int) -> Tensor:
+    """Levels that are even in sigma^(1/rho), then zero; from (...) to (steps + 1, ...), float64."""
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64, device=first.device)
+    ramp = ramp.reshape(-1, *[1] * first.ndim)
+    # Relative to the first level: no power overflows, whatever rho is.
+    ratio = (last / first) ** (1 / rho)
+    levels = first * (1 + ramp * (ratio - 1)) ** rho
+    levels = levels.clamp_min(last)  # a small rho makes the ratio vanish
+    return torch.cat([levels, torch.zeros_like(levels[:1])])
 
 
 def falling_levels(start: Tensor, end: float, steps: int) -> Tensor:

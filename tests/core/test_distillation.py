@@ -384,5 +384,5 @@ def test_shipped_students_are_taken_where_they_are_of_these_policies(tmp_path, t
     ):
         assert nothing is None
     shipped[1].write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match="own.safetensors"):
+    with pytest.raises(CheckpointError, match=r"own\.safetensors"):
         students_of(product, "shipped", shipped)

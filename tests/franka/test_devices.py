@@ -182,7 +182,7 @@ def test_the_task_plans_there_with_its_own_settings(predictor) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"guidance": "library"}, {"method": "best-of"}],
+    [{}, {"method": "codi"}, {"method": "codi", "guidance": "library"}, {"method": "best-of"}],
     ids=str,
 )
 def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
@@ -210,12 +210,18 @@ def test_plans_are_recorded_if_that_is_asked_for() -> None:
     assert experiments.from_config(attrs.asdict(config, recurse=False)).config == config
 
 
-def test_replans_can_be_recorded_as_a_graph(monkeypatch) -> None:
+@pytest.mark.parametrize("method", ["codi", "search"])
+def test_replans_can_be_recorded_as_a_graph(method, monkeypatch) -> None:
     """The tape has a graph's rules: nothing but tensors in the same memory changes in a replay."""
     use_counter_streams(monkeypatch)
     with second_device() as device:
         experiment = experiments.prepare(
-            "franka-handoff", device=str(device), samples=4, steps=1, sampler="ancestral"
+            "franka-handoff",
+            device=str(device),
+            method=method,
+            samples=4,
+            steps=1,
+            sampler="ancestral",
         )
         planner, step = experiment.planner(), experiment.environment().reset(KEYS)
         graphed = GraphedPlanner(planner, tape)

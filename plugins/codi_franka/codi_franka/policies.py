@@ -29,7 +29,8 @@ def single_agent(data: str = ALL) -> PolicyOffer:
         FactorLayout("arm", (index,), AgentView(arm), spec) for index, arm in enumerate(ARMS)
     )
     summary = f"one policy for each arm, from {_number(data)}demonstrations of one"
-    return PolicyOffer(summary, tuple(factors), {"arm": shipped(f"arm{data}")})
+    students = (shipped("arm-student"),) if data == ALL else ()
+    return PolicyOffer(summary, tuple(factors), {"arm": shipped(f"arm{data}")}, students=students)
 
 
 def joint(data: str = ALL) -> PolicyOffer:

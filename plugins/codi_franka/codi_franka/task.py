@@ -123,6 +123,7 @@ class HandoffTask(Task):
             hold=hold,
             finish=FINISH,
             simulator="mujoco",
+            method="search",
             presets=PRESETS,
             paths=_paths,
             options=options,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from codi_core.errors import SpecificationError
 from codi_core.planning import NoiseSource, PlanContext
-from codi_core.samplers import AncestralSampler, EulerMaruyamaSampler, KarrasSchedule
+from codi_core.samplers import AncestralSampler, EulerMaruyamaSampler, KarrasSchedule, Schedule
 from codi_core.testing import (
     GaussianMixture,
     Oracle,
@@ -170,3 +170,32 @@ def test_one_step_goes_from_the_highest_level_to_zero():
 def test_impossible_schedules_are_refused(change):
     with pytest.raises(SpecificationError, match="sigma_min"):
         attrs.evolve(KarrasSchedule(), **change)
+
+
+@attrs.frozen
+class Halving(Schedule):
+    """Noise levels that halve, of which only the interface is known."""
+
+    steps: int
+    sigma_max: float = 8.0
+
+    @property
+    def sigma_min(self):
+        return self.sigma_max / 2 ** (self.steps - 1)
+
+    def levels(self, device="cpu"):
+        levels = self.sigma_max * 0.5 ** torch.arange(self.steps, device=device)
+        return torch.cat([levels, levels.new_zeros(1)])
+
+    def starting_at(self, sigma_max, steps):
+        return Halving(steps, sigma_max)
+
+
+@pytest.mark.parametrize("schedule", [KarrasSchedule(), KarrasSchedule(rho=2.0), Halving(3)])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_each_world_has_levels_from_its_own(schedule, steps):
+    first = torch.tensor([2.0, 5.0, 3.3])
+    found = schedule.levels_from(first, steps)
+    expected = [schedule.starting_at(float(level), steps).levels() for level in first]
+    assert torch.allclose(found, torch.stack(expected, -1), rtol=1e-6, atol=0.0)
+    assert torch.equal(found[0], first) and (found[-1] == 0).all()
