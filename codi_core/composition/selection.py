@@ -175,7 +175,7 @@ def take_turns(neighbours: Tensor, order: Tensor) -> Tensor:
     # taken[b, t, f]: a neighbour of f has turn t. To assign by index would wait for a device.
     taken, turns = torch.zeros_like(neighbours), torch.zeros_like(order)
     across = (-1, 1, neighbours.shape[-1])
-    for factor in order.split(1, -1):
+    for factor in torch.split(order, 1, -1):
         own = factor.unsqueeze(-1).expand(across)
         turn = taken.gather(-1, own.mT).int().argmin(1)
         turns.scatter_(-1, factor, turn)

@@ -182,7 +182,6 @@ def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, A
     settings = parts.settings if name is None else parts.settings_for.get(name, parts.settings)
     return {
         **attrs.asdict(settings),
-        "method": parts.method,
         "policy": next(iter(parts.policies), None),
         "predictor": chosen,
         "max_seconds": parts.max_seconds,
@@ -212,7 +211,8 @@ def resolve(
     asked = _asked(given, opened)
     before = _still_meant({**BEFORE, **stored}, asked, opened) if stored else {}
     config = from_json({**before, **asked, "task_options": {}})
-    method = _method(config.method or parts.method, opened)
+    defaults = task_defaults(parts, config.predictor)
+    method = _method(config.method or defaults["method"], opened)
     policy, checkpoint = _policy(config)
     if config.driver is not None:
         _check_driven(config)
@@ -222,7 +222,6 @@ def resolve(
         raise UsageError(f"--precision tf32 needs --device cuda; plans are made on {config.device}")
     if config.finish and parts.finish is None:
         raise UsageError(f"task '{opened.name}' agrees on no end: leave --finish out")
-    defaults = task_defaults(parts, config.predictor)
     if method is not None:
         defaults |= _settings_of(method, opened)
         defaults["policy"] = method.policy or defaults["policy"]

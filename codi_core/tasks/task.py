@@ -73,6 +73,8 @@ class PlanSettings:
         posterior: the posterior approximation, NAME[:option=value,...].
         guidance: the guidance, likewise.
         sampler: the sampler, likewise.
+        method: the planning method, likewise. One that brings settings of its own
+            (:class:`codi_core.MethodRecord`) prevails over those above.
     """
 
     samples: int = SAMPLES
@@ -85,6 +87,7 @@ class PlanSettings:
     posterior: str = "isotropic"
     guidance: str = "monte-carlo"
     sampler: str = "ancestral"
+    method: str = "codi"
 
 
 def _names(agents: Iterable[str]) -> tuple[str, ...]:
@@ -127,7 +130,6 @@ class TaskParts:
         finish: when the task is done and what agents do then; None if plans go on to the end.
         simulator: the name of the simulator that the environment takes by default; None for an
             environment that simulates by itself.
-        method: the method that is used by default.
         paths: from a predicted trajectory, how agents and objects move as seen from above, named
             tensors (B, M, K, 2) [m] in the world frame, for pictures of plans; None if there is
             nothing to draw.
@@ -161,7 +163,6 @@ class TaskParts:
     finish: Finish | None = None
     cost_variants: Mapping[str, Mapping[str, float]] = attrs.field(factory=dict)
     simulator: str | None = None
-    method: str = "codi"
     paths: Callable[[Any], Mapping[str, Tensor]] | None = None
     remark: Callable[[Trace, int], str] | None = None
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)

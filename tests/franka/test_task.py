@@ -114,7 +114,9 @@ def test_the_parts_of_the_task() -> None:
     assert (parts.agents, parts.rate_hz, parts.max_seconds) == (("left", "right"), 10.0, 60.0)
     assert list(parts.predictors) == ["kinematic", "mujoco", "physics"]
     assert dict(parts.default_costs) == TABLE_I
-    assert parts.settings == PlanSettings(64, 0.002, 16, 40.0, 0.05, 5.0, 4, sampler=WARM_START)
+    assert parts.settings == PlanSettings(
+        64, 0.002, 16, 40.0, 0.05, 5.0, 4, sampler=WARM_START, method="search"
+    )
     assert parts.settings_for == {"mujoco": PHYSICS_IN_THE_LOOP, "physics": PHYSICS_IN_THE_LOOP}
     assert set(parts.default_costs) <= set(COSTS)
     environment = parts.environment(Resources())
