@@ -79,6 +79,16 @@ class NoiseSource:
         """Draw independent values uniform on [0, 1), shape (B, *shape), float32."""
         return self._streams.uniform(shape)
 
+    def of_worlds(self, worlds: Sequence[int]) -> NoiseSource:
+        """The noise of some worlds alone, from where their streams are.
+
+        Args:
+            worlds: their numbers. Here, they are drawn from no more.
+        """
+        part = NoiseSource([], self.device)
+        part._streams = self._streams.of_worlds(worlds)
+        return part
+
     def replace(self, worlds: Sequence[int], others: NoiseSource) -> None:
         """Let some worlds draw from the streams of another source from now on.
 

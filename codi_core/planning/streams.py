@@ -40,6 +40,10 @@ class Streams(ABC):
         """Independent values uniform on [0, 1), (B, *shape), float32."""
 
     @abstractmethod
+    def of_worlds(self, worlds: Sequence[int]) -> Streams:
+        """Streams of some worlds alone, which begin where theirs are; these are drawn no more."""
+
+    @abstractmethod
     def replace(self, worlds: Sequence[int], others: Streams) -> None:
         """Go on with another's streams, of the same kind, in some worlds."""
 
@@ -82,6 +86,13 @@ class GeneratorStreams(Streams):
     def uniform(self, shape: Sequence[int]) -> Tensor:
         """Independent values uniform on [0, 1), (B, *shape), float32."""
         return self._fill(shape, "uniform_")
+
+    def of_worlds(self, worlds: Sequence[int]) -> GeneratorStreams:
+        """The generators of some worlds."""
+        part = GeneratorStreams([], self.device)
+        part._generators = [self._generators[world] for world in worlds]
+        part._drawing = [self._drawing[world] for world in worlds]
+        return part
 
     def replace(self, worlds: Sequence[int], others: Streams) -> None:
         """Go on with the generators of others in some worlds."""
@@ -143,6 +154,14 @@ class CounterStreams(Streams):
         """Independent values uniform on [0, 1), (B, *shape), float32."""
         values = _shifted(self._words(math.prod(shape)), 40).float() * 2.0**-24
         return self._silenced(values).reshape(self.worlds, *shape)
+
+    def of_worlds(self, worlds: Sequence[int]) -> CounterStreams:
+        """Counters that go on where those of some worlds are."""
+        rows = torch.tensor(list(worlds), dtype=torch.long).to(self.device)
+        part = CounterStreams([], self.device)
+        part._seeds, part._given = self._seeds[rows], self._given[rows]
+        part._drawing = None if self._drawing is None else self._drawing[rows]
+        return part
 
     def replace(self, worlds: Sequence[int], others: Streams) -> None:
         """Go on where others are in some worlds."""

@@ -84,3 +84,43 @@ def test_elsewhere_nobody_waits_to_see_who_is_done() -> None:
         made = FinishingPlanner(planner, FINISH).plan(context([0.5, 0.25], str(device)))
     assert planner.plans == 1  # though all are done: to know that would be to wait
     assert made.chunks[0].device.type == "meta"
+
+
+@attrs.frozen(eq=False)
+class Apart(State):
+    """The same, and some of its worlds can be taken out."""
+
+    def of_worlds(self, rows: Tensor) -> Apart:
+        return Apart(self.left[rows])
+
+
+class Noisy(Planner):
+    """Plans what is left, and noise."""
+
+    layout = plain_layout(SIZE)
+
+    def plan(self, context: PlanContext) -> Plan:
+        context.diagnostics.count("worlds", context.worlds)
+        seen = context.observation["left"][:, 0]
+        flat = context.noise.normal(SIZE) + seen.view(-1, 1) + 10.0 * context.state.left.view(-1, 1)
+        if context.previous is not None:
+            flat = flat + context.previous
+        return Plan((flat.unsqueeze(1),), flat, context.diagnostics)
+
+
+@pytest.mark.parametrize("previous", [None, torch.arange(9.0).view(3, SIZE)])
+def test_only_worlds_that_are_not_done_are_planned_for(previous: Tensor | None) -> None:
+    """Each with its own noise, observation, state and plan before, as if all were planned for."""
+
+    def asked(state: State) -> PlanContext:
+        keys = [(0, world, 0) for world in range(3)]
+        seen = {"left": state.left.unsqueeze(-1)}
+        return PlanContext(NoiseSource(keys), seen, Noisy.layout, state, previous)
+
+    left = torch.tensor([2.0, 0.5, 3.0])
+    finishing = FinishingPlanner(Noisy(), FINISH)
+    part, whole = finishing.plan(asked(Apart(left))), finishing.plan(asked(State(left)))
+    assert (part.diagnostics.counts["worlds"], whole.diagnostics.counts["worlds"]) == (2, 3)
+    assert torch.equal(part.chunks[0], whole.chunks[0])
+    before = torch.zeros(SIZE) if previous is None else previous[1]
+    assert torch.equal(part.flat, whole.flat.index_copy(0, torch.tensor([1]), before[None]))

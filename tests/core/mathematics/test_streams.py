@@ -141,3 +141,15 @@ def test_the_counted_streams_are_those_of_cuda(monkeypatch):
     streams.streams_on([(0, 0, 0)], torch.device("cuda", 0))
     assert made == [([seed_of((0, 0, 0))], torch.device("cuda", 0))]
     assert isinstance(streams.streams_on([(0, 0, 0)], CPU), GeneratorStreams)
+
+
+@pytest.mark.parametrize("kind", [GeneratorStreams, CounterStreams])
+def test_some_worlds_go_on_alone_where_they_were(kind):
+    device = torch.device("cpu")
+    whole, other = kind([1, 2, 3], device), kind([1, 2, 3], device)
+    whole.normal((5,)), other.normal((5,))
+    part = whole.of_worlds([2, 0])
+    assert part.worlds == 2
+    for shape in ((4,), (2, 3)):
+        assert torch.equal(part.normal(shape), other.normal(shape)[[2, 0]])
+        assert torch.equal(part.uniform(shape), other.uniform(shape)[[2, 0]])
