@@ -302,10 +302,14 @@ def test_the_preset_of_the_paper_is_codi_as_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32), ("physics", 16 * 24)]
+    ("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32), ("physics", 95)]
 )
-def test_plans_of_each_preset_from_pure_noise(preset: str, rollouts: int) -> None:
-    """The first plan of an episode takes all steps; later ones are warm starts in two of them."""
+def test_the_first_plan_of_each_preset(preset: str, rollouts: int) -> None:
+    """With CoDi it takes all steps; later ones are warm starts in a few of them.
+
+    A search of 96 rollouts has 19 rows, as many for each of two arms, 32 of a step, and 6 at the
+    end.
+    """
     planned = experiments.plan("franka-handoff", preset=preset, unguided=1)
     assert planned.plan.diagnostics.counts["rollouts"] == rollouts
 
@@ -313,3 +317,8 @@ def test_plans_of_each_preset_from_pure_noise(preset: str, rollouts: int) -> Non
 def test_the_preset_for_physics_feels_its_latency() -> None:
     config = experiments.prepare("franka-handoff", preset="physics").config
     assert (config.predictor, config.latency, config.execute) == ("mujoco", 0.2, 2)
+    assert (config.method, config.samples) == ("search:rollouts=96", 32)
+    guided = experiments.prepare("franka-handoff", preset="physics", method="codi").config
+    assert (guided.samples, guided.posterior, guided.sampler) == (
+        24, "correlated", "warm-start:sigma_warm=5.0,steps=4,cold=0.1"
+    )  # fmt: skip
