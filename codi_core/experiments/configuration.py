@@ -257,18 +257,19 @@ def _method(text: str | None, opened: OpenTask) -> MethodRecord | None:
 
 
 def _settings_of(method: MethodRecord, opened: OpenTask) -> Mapping[str, Any]:
-    """The plan settings that a method has of its own.
+    """The plan settings that a method has of its own, everywhere and in this task.
 
     Raises:
         SpecificationError: there is no such setting.
     """
+    settings = {**method.settings, **opened.parts.method_settings.get(method.name, {})}
     known = {field.name for field in attrs.fields(type(opened.parts.settings))}
-    unknown = sorted(set(method.settings) - known)
+    unknown = sorted(set(settings) - known)
     if unknown:
         raise SpecificationError(
             f"method '{method.name}' brings {', '.join(unknown)}, which no plan setting is called"
         )
-    return method.settings
+    return settings
 
 
 def _brought_by(text: str | None, opened: OpenTask) -> set[str]:
@@ -276,7 +277,8 @@ def _brought_by(text: str | None, opened: OpenTask) -> set[str]:
     method = _method(text, opened)
     if method is None:
         return set()
-    return {*(name for name in ("policy", "cost") if getattr(method, name)), *method.settings}
+    parts = {name for name in ("policy", "cost") if getattr(method, name)}
+    return parts | set(_settings_of(method, opened))
 
 
 def _own_costs(method: MethodRecord | None, opened: OpenTask) -> Mapping[str, float]:

@@ -117,6 +117,8 @@ class TaskParts:
         settings: the plan settings known to work for the task.
         settings_for: other ones, by the name of the predictor that they are meant for; a slow
             predictor may need fewer samples to keep up with the robots.
+        method_settings: by method, values of these settings that it has in this task, whatever the
+            predictor is.
         max_seconds: the time limit of an episode [s].
         after_success: how long an episode goes on after its success [s]; None for up to the time
             limit.
@@ -153,6 +155,7 @@ class TaskParts:
     renderer: Renderer | None = None
     settings: PlanSettings = attrs.field(factory=PlanSettings)
     settings_for: Mapping[str, PlanSettings] = attrs.field(factory=dict)
+    method_settings: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     max_seconds: float = 60.0
     after_success: float | None = None
     advance: Advance | None = None
@@ -194,6 +197,7 @@ _KINDS: Mapping[str, type] = {
     "metrics": Metrics,
     "settings": PlanSettings,
     "settings_for": Mapping,
+    "method_settings": Mapping,
     "cost_variants": Mapping,
     "presets": Mapping,
 }

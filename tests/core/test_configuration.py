@@ -218,6 +218,18 @@ def test_a_method_brings_its_plan_settings() -> None:
     assert resolve({"method": "codi"}, task, before).samples == 64
 
 
+def test_a_task_has_settings_of_its_own_for_a_method() -> None:
+    own = attrs.evolve(parts(), method_settings={"smooth": {"rho": 4.0, "execute": 3}})
+    task = attrs.evolve(opened(), parts=own)
+    for predictor in ("fast", "slow"):
+        resolved = resolve({"method": "smooth", "predictor": predictor}, task)
+        assert (resolved.samples, resolved.rho, resolved.execute) == (24, 4.0, 3)
+    assert resolve({"method": "smooth", "execute": 1}, task).execute == 1
+    assert resolve({"method": "codi"}, task).execute == PlanSettings().execute
+    before = attrs.asdict(resolve({"method": "smooth"}, task))
+    assert resolve({"method": "codi"}, task, before).execute == PlanSettings().execute
+
+
 def test_a_setting_that_there_is_not_is_named() -> None:
     with pytest.raises(SpecificationError, match="'typo' brings sample, which no plan setting is"):
         resolve({"method": "typo"}, opened())

@@ -54,6 +54,10 @@ PHYSICS_IN_THE_LOOP = PlanSettings(
 0.2 s that its two executed actions last. Samples that are smooth in time need the fewest; see
 ``docs/results.md``."""
 
+METHOD_SETTINGS: Mapping[str, Mapping[str, Any]] = {"search": {"execute": 2}}
+"""Plans that follow each other sooner made searches faster to the goal, and CoDi's guidance no
+better; see ``docs/estimators/search.md`` and ``docs/tuning.md``."""
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # CoDi as printed: Table I, N(E[a|a_t], t²I), each plan from pure noise.
     "paper": {
@@ -109,6 +113,7 @@ class HandoffTask(Task):
             remark=remark,
             settings=PlanSettings(sampler=WARM_START, method="search"),
             settings_for={"mujoco": PHYSICS_IN_THE_LOOP, "physics": PHYSICS_IN_THE_LOOP},
+            method_settings=METHOD_SETTINGS,
             max_seconds=60.0,
             advance=_Advance(),
             demonstrator=_demonstrator,
