@@ -8,8 +8,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+from contextlib import suppress
+
 import hypothesis
 import torch
+
+# Triton crashes the process if it is loaded after Mesa's software renderer: both bring an LLVM.
+with suppress(ImportError):
+    import triton  # noqa: F401
 
 torch.set_num_threads(1)
 
