@@ -139,7 +139,7 @@ def _completion_times(records: Sequence[EpisodeRecord], limit: float) -> dict[st
 
 
 def replan_seconds(waves: Sequence[Wave]) -> list[float]:
-    """The wall time of every plan [s]; one serves all worlds of its wave that go on."""
+    """The wall time of every plan [s]; one serves all worlds of its wave whose task is not done."""
     return [seconds for wave in waves for seconds in wave["replan_seconds"]]
 
 

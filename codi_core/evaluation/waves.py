@@ -260,7 +260,7 @@ def wave_summary(numbers: Sequence[int], replans: Sequence[Replan]) -> dict[str,
         stages.update(replan.stages)
     return {
         "episodes": list(numbers),
-        "replan_seconds": [round(replan.seconds, 6) for replan in replans],
+        "replan_seconds": [round(replan.seconds, 6) for replan in replans if replan.worlds],
         "world_plans": sum(replan.worlds for replan in replans),
         "counts": dict(counts),
         "stage_seconds": {name: round(value, 6) for name, value in stages.items()},

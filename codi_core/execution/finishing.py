@@ -11,6 +11,9 @@ from codi_core.planning import Plan, PlanContext, Planner
 from codi_core.resources import can_branch_on
 from codi_core.tasks import Finish
 
+DONE = "done"
+"""The counter of worlds that nothing was planned for, because their task is done."""
+
 
 class FinishingPlanner(Planner):
     """Another planner's plans, but where the task is done: there, what agents do afterwards.
@@ -37,6 +40,7 @@ class FinishingPlanner(Planner):
             if not done.any():
                 return self.planner.plan(context)
             if done.all():
+                context.diagnostics.count(DONE, context.worlds)
                 return Plan(self._afterwards(context), self._before(context), context.diagnostics)
             if is_divisible(context.state):
                 return self._where_undone(context, torch.where(~done)[0])
@@ -49,6 +53,7 @@ class FinishingPlanner(Planner):
 
     def _where_undone(self, context: PlanContext, rows: Tensor) -> Plan:
         """The end in all worlds, and over it a plan of those with the numbers ``rows``, (b,)."""
+        context.diagnostics.count(DONE, context.worlds - len(rows))
         plan = self.planner.plan(_of_worlds(context, rows))
         chunks = tuple(
             after.to(chunk).index_copy(0, rows, chunk)

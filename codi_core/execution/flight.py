@@ -9,6 +9,7 @@ from concurrent.futures import Future
 import attrs
 import torch
 
+from codi_core.execution.finishing import DONE
 from codi_core.execution.plan_request import PlanReply
 from codi_core.execution.rollout import Replan
 
@@ -54,7 +55,7 @@ class Flight:
             counts=dict(diagnostics.counts),
             stages=dict(diagnostics.seconds),
             series=series,
-            worlds=len(reply.plan.flat),
+            worlds=len(reply.plan.flat) - diagnostics.counts[DONE],
             start=self.start / rate_hz,
             delay=delay,
             dropped=dropped,

@@ -24,7 +24,7 @@ class Replan:
         counts: the plan's counters, over all worlds that were planned for.
         stages: seconds by stage, of the GPU where it does the work.
         series: named values at each denoising step, means over those worlds.
-        worlds: how many worlds were planned for.
+        worlds: how many worlds were planned for; in others the task was done.
         start: when it was foreseen to start [s].
         delay: how long it took to arrive [s]: the fixed latency, or what was measured.
         dropped: how many of its actions were dropped, because their time had passed when it

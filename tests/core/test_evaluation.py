@@ -435,3 +435,10 @@ def test_a_claim_on_a_folder_that_cannot_be_written_names_it(tmp_path: Path) -> 
         exclusive(tmp_path / "file" / "run"),
     ):
         pytest.fail("there is no such folder")
+
+
+def test_plans_that_nothing_was_planned_in_are_not_timed() -> None:
+    made = Replan(0.0, 0.1, {"rollouts": 6}, {}, {}, 2)
+    done = Replan(0.4, 0.001, {"done": 2}, {}, {}, 0)
+    found = wave_summary([0, 1], [made, done])
+    assert (found["replan_seconds"], found["world_plans"]) == ([0.1], 2)

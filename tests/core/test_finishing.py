@@ -71,7 +71,7 @@ def test_nothing_is_planned_if_all_are_done(previous: Tensor | None) -> None:
     planner = Ones()
     finishing = FinishingPlanner(planner, FINISH)
     made = finishing.plan(context([0.5, 0.25], previous=previous))
-    assert planner.plans == 0
+    assert (planner.plans, made.diagnostics.counts) == (0, {"done": 2})
     assert made.chunks[0][:, 0].tolist() == [[-0.5] * SIZE, [-0.25] * SIZE]
     assert torch.equal(made.flat, torch.zeros(2, SIZE) if previous is None else previous)
     finishing.plan(context([0.5, 4.0]))
@@ -120,7 +120,8 @@ def test_only_worlds_that_are_not_done_are_planned_for(previous: Tensor | None) 
     left = torch.tensor([2.0, 0.5, 3.0])
     finishing = FinishingPlanner(Noisy(), FINISH)
     part, whole = finishing.plan(asked(Apart(left))), finishing.plan(asked(State(left)))
-    assert (part.diagnostics.counts["worlds"], whole.diagnostics.counts["worlds"]) == (2, 3)
+    assert part.diagnostics.counts == {"worlds": 2, "done": 1}
+    assert whole.diagnostics.counts == {"worlds": 3}
     assert torch.equal(part.chunks[0], whole.chunks[0])
     before = torch.zeros(SIZE) if previous is None else previous[1]
     assert torch.equal(part.flat, whole.flat.index_copy(0, torch.tensor([1]), before[None]))
