@@ -131,7 +131,9 @@ def test_a_network_that_loses_messages_is_told(cell):
 
 def test_arms_that_cannot_be_reached_end_the_check(cell, capsys, monkeypatch):
     monkeypatch.setattr(machine, "PATIENCE", 0.2)
+    # Other tests' peers may listen on the robots' own ports.
     monkeypatch.setattr(machine, "ROBOT_PORT", free_port())
+    monkeypatch.setattr(machine, "HAND_PORT", free_port())
     assert check_module.main(HOSTS) == 1
     told = capsys.readouterr().out
     assert "left arm at 127.0.0.1: the robot and the hand can't be reached" in told
