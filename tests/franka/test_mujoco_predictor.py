@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+import mujoco
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_core.tasks import EpisodeKey
@@ -17,13 +19,14 @@ from codi_franka.action import actuator_targets
 from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.physics.model import build_model
+from codi_franka.physics.model_index import ModelIndex, initial_state, set_point_leads
 from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.physics.mujoco_rollouts import MujocoRollouts
 from codi_franka.physics.mujoco_simulator import MujocoSimulator
-from codi_franka.physics.nominal import SUBSTEPS, build_nominal_model
+from codi_franka.physics.nominal import SUBSTEPS, Lightness, build_nominal_model
 from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS
-from codi_franka.robot.controller import EndEffectorController
+from codi_franka.robot.controller import HOME, EndEffectorController
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.state import FrankaState, tcp_in_world, tensors
 from franka.driving import drive_to_grasp
@@ -130,7 +133,7 @@ def test_wild_samples_are_saturated_and_stay_sound(predictor: PhysicsPredictor) 
     assert path.hand_position.isfinite().all()
     assert path.hand_position.diff(dim=2).norm(dim=-1).max() < 0.1  # 0.5 m/s for 0.1 s, and lag
     assert path.gripper_width.min() > -0.01
-    assert path.gripper_width.max() < 0.09
+    assert path.gripper_width.max() < 0.095
 
 
 def test_the_same_action_after_saturation_has_the_same_effect(predictor: PhysicsPredictor) -> None:
@@ -170,7 +173,7 @@ def test_foresees_what_the_environment_does(
     detailed: PhysicsPredictor,
     about_to_grasp: tuple[FrankaEnvironment, FrankaState],
 ) -> None:
-    """On the environment's model to 3 mm, on the light one to 5 mm; both see the grasp hold."""
+    """On the environment's model to 3 mm, on the light one to 6 mm; both see the grasp hold."""
     environment, start = about_to_grasp
     plan = lift_and_carry()
     rows = [environment.step(tuple(c[:, 0, k] for c in plan)).state for k in range(16)]
@@ -179,7 +182,7 @@ def test_foresees_what_the_environment_does(
     assert cube[-1, 0] > CUBE[0] + 0.1
     hands = torch.cat([tcp_in_world(row, environment.bases) for row in rows])
     width = torch.cat([row.gripper_width for row in rows])
-    for foreseeing, off in ((detailed, 3e-3), (predictor, 5e-3)):
+    for foreseeing, off in ((detailed, 3e-3), (predictor, 6e-3)):
         path = foreseeing.predict(start, plan).trajectory
         torch.testing.assert_close(path.cube_position[0, 0], cube, atol=off, rtol=0)
         torch.testing.assert_close(path.hand_position[0, 0], hands, atol=off, rtol=0)
@@ -192,9 +195,88 @@ def test_the_light_model_has_the_state_of_the_environments() -> None:
         assert getattr(light, sizes) == getattr(full, sizes)
     ratio = light.actuator_gainprm[:, 0] / full.actuator_gainprm[:, 0]
     np.testing.assert_allclose(ratio, [*[0.5] * 7, 0.2] * 2)
-    lag = [model.actuator_biasprm[:, 2] / model.actuator_biasprm[:, 1] for model in (light, full)]
-    np.testing.assert_allclose(*lag)  # a joint follows as late as in the environment
+    driven = ModelIndex.of(full).arms[0].joint_ctrl
+    lags = [set_point_leads(model, driven) for model in (light, full)]
+    np.testing.assert_allclose(*lags)  # a joint follows as late as in the environment
     assert round(0.1 / light.opt.timestep) == SUBSTEPS
+
+
+def test_a_step_of_the_light_model_is_the_implicit_one() -> None:
+    """(M + h B + h^2 K) a = K (u' - q - h v) - B v - c, with the springs of the explicit model."""
+    light, explicit = (
+        build_nominal_model(("left",), Lightness(implicit=implicit)) for implicit in (True, False)
+    )
+    step, arm = light.opt.timestep, ModelIndex.of(light).arms[0]
+    rng = np.random.default_rng(0)
+    q, act, _ = initial_state(light, np.array(HOME))
+    v, u = np.zeros(light.nv), np.zeros(light.nu)
+    v[arm.joint_qvel] = rng.uniform(-0.05, 0.05, 7)
+    act += rng.uniform(-2e-3, 2e-3, 7)  # within the torque limits
+    u[arm.joint_ctrl], u[arm.gripper_ctrl] = rng.uniform(-0.05, 0.05, 7), q[arm.finger_qpos].sum()
+
+    stiffness = explicit.actuator_gainprm[arm.joint_ctrl, 0]
+    damping = explicit.dof_damping[arm.joint_qvel] - explicit.actuator_biasprm[arm.joint_ctrl, 2]
+    inertia, bias = inertia_and_bias(explicit, q, v)
+    added = light.dof_armature - explicit.dof_armature  # which includes the fingers'
+    added[arm.joint_qvel] = step * damping + step**2 * stiffness
+    ends = act + step * u[arm.joint_ctrl]
+    force = -bias
+    force[arm.joint_qvel] += (
+        stiffness * (ends - q[arm.joint_qpos] - step * v[arm.joint_qvel])
+        - damping * v[arm.joint_qvel]
+    )
+    expected = np.linalg.solve(inertia + np.diag(added), force)
+    light.eq_active0[:] = False  # the fingers' coupling is a constraint, not a spring
+    found = stepped(light, q, v, act, u)
+    np.testing.assert_allclose((found - v) / step, expected, atol=1e-8)
+
+
+def test_the_light_models_fingers_show_their_springs_inertia() -> None:
+    """Together, as they move: of the width, w = 2 q, the spring's share is 4 (h b + h^2 k)."""
+    light, explicit = (
+        build_nominal_model(("left",), Lightness(implicit=implicit)) for implicit in (True, False)
+    )
+    step, arm = light.opt.timestep, ModelIndex.of(light).arms[0]
+    added = (light.dof_armature - explicit.dof_armature)[arm.finger_qvel]
+    stiffness = explicit.actuator_gainprm[arm.gripper_ctrl, 0]
+    damping = -explicit.actuator_biasprm[arm.gripper_ctrl, 2]
+    own = explicit.dof_damping[arm.finger_qvel]
+    expected = 4 * (step * damping + step**2 * stiffness) + step * own.sum()
+    np.testing.assert_allclose(added.sum(), expected)
+    np.testing.assert_allclose(added[0], added[1])
+    damped = -light.actuator_biasprm[arm.gripper_ctrl, 2]
+    np.testing.assert_allclose(damped, damping + step * stiffness)
+
+
+def inertia_and_bias(
+    model: mujoco.MjModel, q: NDArray[np.float64], v: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """M (nv, nv) and c (nv,) of a state."""
+    data = mujoco.MjData(model)
+    data.qpos, data.qvel = q, v
+    mujoco.mj_forward(model, data)
+    whole = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, whole)
+    return whole, data.qfrc_bias.copy()
+
+
+def stepped(model: mujoco.MjModel, *state: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The velocities after a step from positions, velocities, set points and commands."""
+    data = mujoco.MjData(model)
+    data.qpos, data.qvel, data.act, data.ctrl = state
+    mujoco.mj_step(model, data)
+    found: NDArray[np.float64] = data.qvel.copy()
+    return found
+
+
+def test_a_cube_that_falls_on_the_table_is_not_lost(predictor: PhysicsPredictor) -> None:
+    """It sinks in by as much as it falls in a step, and comes to rest on the table."""
+    start = state(cube=(0.0, 0.4, 0.3))
+    still = tuple(torch.zeros(1, 1, 10, 7) for _ in ARMS)
+    found = predictor.predict(start, still)
+    height = found.trajectory.cube_position[0, 0, :, 2]
+    assert found.valid.all()
+    torch.testing.assert_close(height[-1], torch.tensor(0.025), atol=2e-3, rtol=0)
 
 
 def test_a_cube_falls_in_the_light_model_also_after_another_diverged(
@@ -205,8 +287,9 @@ def test_a_cube_falls_in_the_light_model_also_after_another_diverged(
     chunks = tuple(torch.zeros(3, 1, 3, 7) for _ in ARMS)
     predictor.predict(poisoned(start, "cube_velocity", 1e11, 1), chunks)
     height = predictor.predict(start, chunks).trajectory.cube_position[:, 0, :, 2]
-    fallen = 0.5 * 9.81 * torch.tensor([0.1, 0.2, 0.3]) ** 2
-    torch.testing.assert_close(height, (0.6 - fallen).expand(3, -1), atol=0.03, rtol=0)
+    seconds = torch.tensor([0.1, 0.2, 0.3])
+    fallen = 0.5 * 9.81 * seconds * (seconds + 0.1 / SUBSTEPS)  # the speed at each step's end
+    torch.testing.assert_close(height, (0.6 - fallen).expand(3, -1), atol=1e-3, rtol=0)
 
 
 def test_advance_ends_where_predict_does(predictor: PhysicsPredictor) -> None:

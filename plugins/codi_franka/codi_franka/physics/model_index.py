@@ -97,6 +97,22 @@ def arm_names(model: mujoco.MjModel) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(found))
 
 
+def set_point_leads(model: mujoco.MjModel, ctrl: Indices) -> NDArray[np.float64]:
+    """Seconds by which set points lead their joints in steady motion, (n,).
+
+    A joint lags by its damping over its stiffness; a set point that is integrated before it pulls
+    is a step ahead of the one that is stored.
+
+    Args:
+        model: from :func:`codi_franka.physics.model.build_model`.
+        ctrl: (n,), the actuators of joints.
+    """
+    bias = model.actuator_biasprm[ctrl]
+    ahead = model.opt.timestep * model.actuator_actearly[ctrl]
+    leads: NDArray[np.float64] = bias[:, 2] / bias[:, 1] - ahead
+    return leads
+
+
 def initial_state(
     model: mujoco.MjModel, joint_position: NDArray[np.float64], width: float = 0.08
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codi_franka.physics.model import build_spec
-from codi_franka.physics.model_index import ArmIndex, ModelIndex
+from codi_franka.physics.model_index import ModelIndex, set_point_leads
 from codi_franka.physics.sensors import SensorReadings
 from codi_franka.physics.simulator import (
     CONTROL_PERIOD,
@@ -94,7 +94,8 @@ class MujocoSimulator(HandoffSimulator):
             velocity = _array(state.joint_velocity[:, position])
             self._write(self._qvel, chosen, arm.joint_qvel, velocity)
             # A set point leads its moving joint by as much as the spring's damping holds it back.
-            self._write(self._act, chosen, arm.joint_act, joints + self._lead(arm) * velocity)
+            lead = set_point_leads(self.model, arm.joint_ctrl)
+            self._write(self._act, chosen, arm.joint_act, joints + lead * velocity)
             width = _array(state.gripper_width[:, position])
             self._write(self._qpos, chosen, arm.finger_qpos, np.repeat(width[:, None] / 2, 2, 1))
             self._write(self._qvel, chosen, arm.finger_qvel, np.zeros((len(width), 2)))
@@ -237,12 +238,6 @@ class MujocoSimulator(HandoffSimulator):
         self._write(self._qvel, chosen, self.index.cube_qvel, self._cube_twist(state))
         self._warmstart[chosen] = 0.0
         self._force[chosen, self.index.cube_qvel[2]] = self._weight  # a reset takes it away
-
-    def _lead(self, arm: ArmIndex) -> Array:
-        """Seconds by which an arm's set points lead its joints in steady motion, (7,)."""
-        bias = self.model.actuator_biasprm[arm.joint_ctrl]
-        lead: Array = bias[:, 2] / bias[:, 1]  # damping over stiffness
-        return lead
 
     @staticmethod
     def _write(field: Array, rows: Rows, columns: NDArray[np.intp], value: Array) -> None:

@@ -18,15 +18,18 @@ import warp as wp
 from torch import Tensor
 
 from codi_franka.geometry import quaternion_conjugate, quaternion_rotate
-from codi_franka.physics.model_index import ModelIndex, initial_state
+from codi_franka.physics.model_index import ModelIndex, initial_state, set_point_leads
 from codi_franka.physics.simulator import CubeProperties
-from codi_franka.physics.warp_kernels import note_contacts
+from codi_franka.physics.warp_kernels import note_contacts, settle
 from codi_franka.robot.cell import CUBE_MASS
 from codi_franka.robot.controller import HOME
 from codi_franka.state import FrankaState
 
 FASTEST = 1e3
 """[rad/s, m/s] A copy with a faster joint or cube has diverged."""
+
+FEW_ITERATIONS = 4
+"""Of the solver, that are cheaper made than asked for: a graph's condition costs as much as one."""
 
 _SPOILT = mjw.OverflowType.ALL & ~mjw.OverflowType.ITERATIONS & ~mjw.OverflowType.LS_ITERATIONS
 """Overflows of which contacts or constraints are lost; solvers that stop early lose none."""
@@ -97,6 +100,7 @@ class WarpCopies:
             sizes = dict.fromkeys(_OF_CUBES, copies) if varied else {}
             self._m = mjw.put_model(model, batch_sizes=sizes)
             self._m.opt.warn_overflow = 0  # copies are marked instead
+            self._m.opt.graph_conditional = model.opt.iterations > FEW_ITERATIONS
             self._d = mjw.make_data(model, nworld=copies, nconmax=room.contacts, njmax=room.rows)
         wp.synchronize_device(self._warp)  # torch works on another stream
         data = self._d
@@ -112,10 +116,11 @@ class WarpCopies:
         self.watched: Watched | None = None
         self._graphs: dict[int, Any] = {}
         self._at = _Columns.of(model, self.index, device)
-        self._rest = _at_rest(model, device)
+        rest = _at_rest(model, device)
+        self._rest = [wp.from_torch(value) for value in rest]
         self._nominal = {name: value.clone() for name, value in self._cubes().items()}
-        for value, rest in zip(self._moving(), self._rest, strict=True):
-            value[:] = rest
+        for value, still in zip((self.qpos, self.act, self.ctrl), rest, strict=True):
+            value[:] = still
 
     def place(self, state: FrankaState, rows: Tensor | None = None) -> None:
         """Put some copies into states, with set points that lead moving joints as springs lag."""
@@ -168,18 +173,28 @@ class WarpCopies:
                 self._graphs[count] = self._recorded(count)
             with on_torchs_stream(self.device):
                 wp.capture_launch(self._graphs[count])
-        self._settle()
+
+    def joints(self, qpos: Tensor) -> Tensor:
+        """The arms' joints (..., N, 7) [rad] in positions (..., nq)."""
+        return qpos[..., self._at.joint_qpos].unflatten(-1, (len(self.index.arms), -1))
+
+    def widths(self, qpos: Tensor) -> Tensor:
+        """The grippers' widths (..., N) [m] in positions (..., nq)."""
+        return qpos[..., self._at.finger_qpos].unflatten(-1, (len(self.index.arms), 2)).sum(-1)
+
+    def cubes(self, qpos: Tensor) -> Tensor:
+        """The cubes' positions and quaternions (..., 7) in positions (..., nq)."""
+        return qpos[..., self._at.cube_qpos]
 
     def read(self) -> FrankaState:
         """The present states, in memory of their own; those of invalid copies mean nothing."""
-        at, arms = self._at, len(self.index.arms)
-        cube = self.qpos[:, at.cube_qpos]
+        at, cube = self._at, self.cubes(self.qpos)
         twist = self.qvel[:, at.cube_qvel]
         turning = quaternion_rotate(cube[:, 3:], twist[:, 3:])
         return FrankaState(
-            joint_position=self.qpos[:, at.joint_qpos].unflatten(1, (arms, -1)),
-            joint_velocity=self.qvel[:, at.joint_qvel].unflatten(1, (arms, -1)),
-            gripper_width=self.qpos[:, at.finger_qpos].unflatten(1, (arms, 2)).sum(-1),
+            joint_position=self.joints(self.qpos),
+            joint_velocity=self.qvel[:, at.joint_qvel].unflatten(1, (len(self.index.arms), -1)),
+            gripper_width=self.widths(self.qpos),
             cube_position=cube[:, :3].clone(),
             cube_quaternion=cube[:, 3:].clone(),
             cube_velocity=torch.cat((twist[:, :3], turning), 1),
@@ -219,6 +234,7 @@ class WarpCopies:
         for _ in range(count):
             mjw.step(self._m, self._d)
             self._note()
+        self._settle()
 
     def _note(self) -> None:
         if self.watched is None:
@@ -234,7 +250,7 @@ class WarpCopies:
 
     def _recorded(self, count: int) -> Any:
         """A graph of physics steps. What they change while they are recorded is put back."""
-        fields = [*self._moving(), self._force]
+        fields = [*self._moving(), self._force, self._overflow, self.valid]
         kept = [value.clone() for value in fields]
 
         def put_back() -> None:
@@ -259,13 +275,15 @@ class WarpCopies:
 
     def _settle(self) -> None:
         """Mark copies that diverged or overflowed, and put them to rest, where they stay finite."""
-        fast = self.qvel.abs().amax(1)  # a NaN is not below any bound
-        sound = self.qpos.isfinite().all(1) & (fast < FASTEST) & self.act.isfinite().all(1)
-        sound &= (self._overflow & int(_SPOILT)) == 0
-        self.valid &= sound
-        for value, rest in zip(self._moving(), self._rest, strict=True):
-            value[:] = torch.where(sound.unsqueeze(1), value, rest)
-        self._overflow.zero_()
+        data = self._d
+        moving = [data.qpos, data.qvel, data.act, data.ctrl, data.qacc_warmstart, data.overflow]
+        wp.launch(
+            settle,
+            dim=self.copies,
+            inputs=[*moving, *self._rest, FASTEST, int(_SPOILT)],
+            outputs=[wp.from_torch(self.valid)],
+            device=self._warp,
+        )
 
 
 @attrs.frozen(eq=False)
@@ -292,7 +310,7 @@ class _Columns:
         def there(values: Any) -> Tensor:
             return torch.as_tensor(np.asarray(values), device=device)
 
-        bias = model.actuator_biasprm[np.concatenate([arm.joint_ctrl for arm in index.arms])]
+        driven = np.concatenate([arm.joint_ctrl for arm in index.arms])
         disabled = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_GRAVITY
         pads = [pad for arm in index.arms for pad in arm.pads]
         return cls(
@@ -304,7 +322,7 @@ class _Columns:
             cube_qpos=there(index.cube_qpos),
             cube_qvel=there(index.cube_qvel),
             rubbing=there([index.cube_geom, index.table_geom, *pads]),
-            lead=there((bias[:, 2] / bias[:, 1]).astype(np.float32)),
+            lead=there(set_point_leads(model, driven).astype(np.float32)),
             weighed=int(index.cube_qvel[2]),
             # A model without gravity, which saves compensating the arms': only the cube is pulled.
             weight=float(model.body_mass[index.cube_body] * model.opt.gravity[2] * bool(disabled)),
@@ -312,9 +330,8 @@ class _Columns:
 
 
 def _at_rest(model: mujoco.MjModel, device: str) -> list[Tensor]:
-    """What a copy that diverged is put to: arms at home, in the order of :meth:`_moving`."""
-    qpos, act, ctrl = initial_state(model, np.array(HOME))
-    values = (qpos, np.zeros(model.nv), act, ctrl, np.zeros(model.nv))
+    """What a copy that diverged is put to, arms at home: positions, set points and commands."""
+    values = initial_state(model, np.array(HOME))
     return [torch.as_tensor(value, dtype=torch.float32, device=device) for value in values]
 
 

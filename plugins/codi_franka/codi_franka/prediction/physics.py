@@ -10,10 +10,15 @@ from codi_core.predictors import Prediction, Predictor
 from codi_franka.geometry import quaternion_from_matrix, quaternion_multiply
 from codi_franka.physics.rollouts import Rollouts, RolloutsMaker
 from codi_franka.prediction.trajectory import HandoffTrajectory, goals
+from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.state import FrankaState
 from codi_franka.workspace import stays_known
+
+SUNK = -CUBE_SIZE
+"""[m] Only beside the table can a cube's centre be lower. A cube that falls on it sinks in by as
+much as it falls in a physics step, before it is pushed out again."""
 
 
 class PhysicsPredictor(Predictor):
@@ -75,8 +80,7 @@ class PhysicsPredictor(Predictor):
             goal=goals(state).to(like),
             hand_quaternion=quaternions,
         )
-        # Only beside the table can a cube's centre be below the table's top.
-        kept = (cube[..., 2] > 0.0).all(-1)
+        kept = (cube[..., 2] > SUNK).all(-1)
         known = stays_known(position, forward_kinematics(state.joint_position)[0])
         return Prediction(trajectory, (sound & kept & known).to(like.device))
 
