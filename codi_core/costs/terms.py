@@ -13,6 +13,9 @@ from torch import Tensor
 from codi_core.errors import CostError
 from codi_core.resources import can_branch_on
 
+AT_ONCE = 2**26
+"""Numbers that sums on a GPU hold at once, half a GiB in double precision."""
+
 
 @attrs.frozen(eq=False)
 class CostTerms:
@@ -101,14 +104,14 @@ class CostTerms:
                 share.index_add_(0, rows, torch.where(new.unsqueeze(-1), values, 0.0))
         return torch.unflatten(share.to(self.values.dtype), 0, (self.worlds, agents))
 
-    def within(self, agents: int, hops: int, groups: Tensor | None = None) -> Tensor:
+    def within(self, agents: int, hops: int, groups: Sequence[int] | None = None) -> Tensor:
         """J^(h): the sum of the terms within h hops of each agent, each counted in full.
 
         Args:
             agents: N.
             hops: h. With 0 these are the terms that involve the agent, with 1 also all terms that
                 involve a neighbour of it, and so on.
-            groups: (N,) int64, the group of each agent, numbered from 0. A term counts for a group
+            groups: the group of each of the N agents, numbered from 0. A term counts for a group
                 if it does for one of its agents. Each agent is its own group by default.
 
         Returns:
@@ -118,12 +121,18 @@ class CostTerms:
             return self.involving(agents)
         near = self.near(agents, hops)
         if groups is not None:
-            near = _grouped(near, groups)
+            near = _grouped(near, tuple(groups))
+        if can_branch_on(near) and bool(near.all()):
+            return self.total().unsqueeze(1).expand(-1, near.shape[1], -1)
+        return self._near_some(near) if can_branch_on(near) else self._near_any(near)
+
+    def _near_some(self, near: Tensor) -> Tensor:
+        """Sums (B, G, M) of the terms that are near (T, G), in time that grows with their number.
+
+        Sparse, because 0 · inf must not come in.
+        """
         count = near.shape[1]
-        if bool(near.all()):
-            return self.total().unsqueeze(1).expand(-1, count, -1)
         term, group = near.nonzero().unbind(-1)
-        # Sparse, because 0 · inf must not come in, and for time that grows with the neighbours.
         chosen = torch.sparse_coo_tensor(
             torch.stack((self.world[term] * count + group, term)),
             self.values.new_ones(len(term)),
@@ -131,6 +140,22 @@ class CostTerms:
             check_invariants=False,
         )
         return torch.unflatten(torch.sparse.mm(chosen, self.values), 0, (self.worlds, count))
+
+    def _near_any(self, near: Tensor) -> Tensor:
+        """The same in sizes that don't depend on which are near, as a GPU wants it.
+
+        Some groups at a time: all terms are looked at for each of them.
+        """
+        values = self.values.unsqueeze(1)
+        most = max(1, AT_ONCE // max(1, self.values.numel()))
+        sums = []
+        for some in torch.split(near, most, dim=1):
+            share = self.values.new_zeros(
+                self.worlds, some.shape[1], self.samples, dtype=torch.float64
+            )
+            chosen = torch.where(some.unsqueeze(-1), values, 0.0)
+            sums.append(share.index_add_(0, self.world, chosen.to(share.dtype)))
+        return torch.cat(sums, 1).to(self.values.dtype)
 
     def near(self, agents: int, hops: int) -> Tensor:
         """Whether each term is within h hops of each of N agents, (T, N) booleans."""
@@ -149,7 +174,7 @@ class CostTerms:
             adjacent[self.world, second, first] = 1.0
         for _ in range(hops):
             wider = (reached @ adjacent).clamp_max_(1.0)
-            if torch.equal(wider, reached):
+            if can_branch_on(wider) and torch.equal(wider, reached):
                 break
             reached = wider
         return reached > 0
@@ -179,7 +204,13 @@ def _padded(members: Tensor, width: int) -> Tensor:
     return torch.cat([members, members[:, -1:].expand(-1, lacking)], 1) if lacking else members
 
 
-def _grouped(near: Tensor, groups: Tensor) -> Tensor:
+def _grouped(near: Tensor, groups: tuple[int, ...]) -> Tensor:
     """From (T, N) to (T, G): whether a term is near one of the group's agents."""
-    count = near.new_zeros(len(near), int(groups.max()) + 1, dtype=torch.int32)
-    return count.index_add_(1, groups, near.int()) > 0
+    count = near.new_zeros(len(near), max(groups) + 1, dtype=torch.int32)
+    return count.index_add_(1, _indices(groups, near.device), near.int()) > 0
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _indices(numbers: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor(numbers, device=device)

@@ -99,10 +99,8 @@ def near_cost(terms: CostTerms, hops: int, layout: ChunkLayout) -> Tensor:
         order = [covered[0] for covered in layout.agents]
         cost = terms.within(len(layout.blocks), hops)
         return cost if order == sorted(order) else cost[:, order]
-    groups = torch.empty(sum(map(len, layout.agents)), dtype=torch.int64)
-    for block, covered in enumerate(layout.agents):
-        groups[list(covered)] = block
-    return terms.within(len(groups), hops, groups.to(terms.members.device))
+    groups = {agent: block for block, covered in enumerate(layout.agents) for agent in covered}
+    return terms.within(len(groups), hops, [groups[agent] for agent in range(len(groups))])
 
 
 def block_shift(samples: Tensor, weights: SampleWeights, blocks: Sequence[slice]) -> Tensor:

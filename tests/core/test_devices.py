@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import codi_core.costs.terms as terms_module
 from codi_core.costs import CostTerm, CostTerms, WeightedCost
 from codi_core.errors import SpecificationError
 from codi_core.execution.devices import copied_chunks, on_host, to_device_together
@@ -420,8 +421,25 @@ def test_terms_are_summed_there():
         world = torch.tensor([0, 0, 1, 1], device=device)
         members = torch.tensor([[0, 1], [2, 2], [0, 2], [1, 1]], device=device)
         terms = CostTerms(values, world, members, 2)
-        groups = torch.tensor([0, 1, 0], device=device)
         sums = [terms.within(3, hops) for hops in range(3)]
-        return (*sums, terms.within(3, 0, groups), terms.total())
+        return (*sums, terms.within(3, 0, [0, 1, 0]), terms.total())
 
     check_device(run)
+
+
+@pytest.mark.parametrize("at_once", [1, 13, 2**26])
+def test_terms_within_hops_are_the_same_there_however_many_fit_at_once(at_once, monkeypatch):
+    monkeypatch.setattr(terms_module, "AT_ONCE", at_once)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(30, 4, generator=generator)
+    values[3, 1], values[7, 2] = torch.inf, torch.nan
+    world = torch.randint(3, (30,), generator=generator)
+    members = torch.randint(9, (30, 2), generator=generator)
+
+    def run(device):
+        terms = CostTerms(values.to(device), world.to(device), members.to(device), 3)
+        return terms.within(9, 1), terms.within(9, 1, [0, 0, 1, 2, 2, 2, 3, 3, 1])
+
+    with second_device() as device:
+        for found, expected in zip(run(device), run("cpu"), strict=True):
+            torch.testing.assert_close(found.cpu(), expected, equal_nan=True)

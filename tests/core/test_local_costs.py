@@ -82,7 +82,7 @@ def test_a_group_has_the_terms_near_any_of_its_agents(graph, hops, seed):
     groups = torch.randint(2, (agents,), generator=torch.Generator().manual_seed(seed))
     groups[0] = 1
     values = [2.0**number for number in range(len(members))]
-    found = terms_of(members, values).within(agents, hops, groups)
+    found = terms_of(members, values).within(agents, hops, groups.tolist())
     for group in range(2):
         own = [agent for agent in range(agents) if groups[agent] == group]
         union = {t for agent in own for t in near(members, agent, hops)}

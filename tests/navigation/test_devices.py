@@ -112,9 +112,17 @@ def test_a_replan_waits_for_nothing(task, monkeypatch):
         assert waits == []
 
 
-def small_experiment(task, device, agents):
+def test_guidance_by_terms_some_hops_away_waits_for_nothing(monkeypatch):
+    use_counter_streams(monkeypatch)
+    with second_device() as device:
+        experiment = small_experiment("navigation-swap", device, 6, guidance="factored:hops=2")
+        waits, _ = waits_of_a_replan(experiment, KEYS, device)
+        assert waits == []
+
+
+def small_experiment(task, device, agents, **more):
     options = {"agents": agents, "vehicle": "mixed"}
-    plans = {"samples": 4, "steps": 2, "sampler": "warm-start:steps=2"}
+    plans = {"samples": 4, "steps": 2, "sampler": "warm-start:steps=2", **more}
     return experiments.prepare(task, options, device=str(device), **plans)
 
 

@@ -42,7 +42,7 @@ def settle(
     All of it in one kernel: on a GPU that is asked for a prediction, launches are what takes time.
     """
     copy = wp.tid()
-    sound = wp.bool(True)
+    sound = bool(True)  # noqa: UP018  to Warp, without bool() it is a constant
     for number in range(qpos.shape[1]):
         if not wp.isfinite(qpos[copy, number]):
             sound = False
