@@ -12,6 +12,7 @@ import argparse
 import sys
 from functools import partial
 
+import attrs
 import mujoco
 import numpy as np
 import torch
@@ -25,15 +26,19 @@ from codi_franka.physics.nominal import Lightness, build_nominal_model
 from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS as BOTH_ARMS
 
-FULL = Lightness(substeps=10, joints=1.0, gripper=1.0, impratio=10.0)
+FULL = Lightness(10, 1.0, 1.0, 10.0, 100, implicit=False)
 VARIANTS: dict[str, Lightness | None] = {
     "the environment's model": None,
     "without links, floor and gravity on arms": FULL,
-    "that at 16.7 ms": Lightness(6, 1.0, 1.0, 10.0),
-    "that with softer joints": Lightness(6, 0.5, 1.0, 10.0),
-    "that with a softer gripper, too": Lightness(6, 0.5, 0.2, 10.0),
-    "that with impratio 1 (the light model)": Lightness(),
-    "at 20 ms, softer still": Lightness(5, 0.35, 0.15, 1.0),
+    "that at 16.7 ms": attrs.evolve(FULL, substeps=6),
+    "that with softer joints and gripper": attrs.evolve(FULL, substeps=6, joints=0.5, gripper=0.2),
+    "springs at the step's end, 16.7 ms": Lightness(6, 1.0, 1.0, 10.0, 100),
+    "that at 25 ms": Lightness(4, 1.0, 1.0, 10.0, 100),
+    "that with softer joints and gripper, too": Lightness(4, 0.5, 0.2, 10.0, 100),
+    "that with impratio 1": Lightness(4, 0.5, 0.2, 1.0, 100),
+    "that with 3 iterations (the light model)": Lightness(),
+    "at 33 ms": Lightness(3),
+    "at 50 ms": Lightness(2),
 }
 
 
