@@ -8,6 +8,7 @@ is drawn among its C candidates with the weights exp(-J/λ).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import attrs
 import torch
@@ -18,6 +19,11 @@ from codi_core.costs import CostTerms
 from codi_core.guidance import sample_weights
 from codi_core.guidance.factored import near_cost
 from codi_core.planning import ChunkLayout, Evaluate, LocalEvaluate, Pace, PlanContext
+from codi_core.resources import can_branch_on
+
+MOST_TURNS = 24
+"""So many turns a sweep has at most where some factors move at once. A factor whose turn would come
+later keeps its candidate in that sweep."""
 
 
 @attrs.frozen(eq=False)
@@ -101,10 +107,18 @@ def locally_judged(candidates: Candidates, evaluate: LocalEvaluate) -> tuple[Ten
 def _neighbours(terms: CostTerms, layout: ChunkLayout) -> Tensor:
     """Which factors a term involves together, (B, F, F)."""
     agents = terms.reached(sum(map(len, layout.agents)), 1).float()
-    covers = agents.new_zeros(len(layout.agents), agents.shape[-1])
-    for factor, members in enumerate(layout.agents):
-        covers[factor, list(members)] = 1.0
+    covers = _covers(layout.agents, agents.device)
     return covers @ agents @ covers.mT > 0
+
+
+@lru_cache(maxsize=64)  # a copy to a device would wait for all that is queued there
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _covers(agents: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
+    """1 for the agents that a factor covers, else 0: (F, N)."""
+    covers = torch.zeros(len(agents), sum(map(len, agents)))
+    for factor, members in enumerate(agents):
+        covers[factor, list(members)] = 1.0
+    return covers.to(device)
 
 
 def draw_row(cost: Tensor, temperature: float, context: PlanContext) -> Tensor:
@@ -149,9 +163,7 @@ def select(
     order = noise.uniform(sweeps, factors).argsort(-1)
     for sweep in range(sweeps):
         turns = take_turns(judge.neighbours, order[:, sweep])
-        # How many turns there are is asked only where it may be fewer: that waits for the device.
-        count = int(turns.max()) + 1 if judge.local else factors
-        for turn in range(count):
+        for turn in range(_count(turns, judge.local)):
             if pace.fits() < 1:
                 pace.shorten()
                 return candidates.chosen(numbers)
@@ -161,6 +173,15 @@ def select(
             found = drawn(weights.tilted.expand(-1, factors, -1), places[:, sweep]).squeeze(-1)
             numbers = torch.where(moving & weights.usable, found, numbers)
     return candidates.chosen(numbers)
+
+
+def _count(turns: Tensor, local: bool) -> int:
+    """How many turns (B, F) there are, at most; a device is not waited for."""
+    factors = turns.shape[-1]
+    if not local:
+        return factors
+    most = min(factors, MOST_TURNS)
+    return min(most, int(turns.max()) + 1) if can_branch_on(turns) else most
 
 
 def take_turns(neighbours: Tensor, order: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codi_core.composition import selection
 from codi_core.composition.selection import (
     Candidates,
     draw_row,
@@ -156,6 +157,20 @@ def test_factors_that_share_no_term_move_at_once():
         assert judge.coupling().tolist() == pytest.approx([10 / 6 if local else 5])
     assert asked[False] == 5 * (1 + 6)
     assert asked[True] in (5 * (1 + 2), 5 * (1 + 3))
+
+
+def test_factors_whose_turn_would_come_too_late_keep_their_candidates(monkeypatch):
+    monkeypatch.setattr(selection, "MOST_TURNS", 1)
+    problem, worlds = chain_problem(6), 50
+    cost, rows = local_cost(problem), torch.arange(4.0).reshape(4, 1).expand(worlds, 4, 6)
+    evaluate = Evaluation(cost)
+    flat, _ = selected(problem, cost, rows, 1, evaluate=evaluate)
+    assert evaluate.rollouts == 4 * (1 + 1)
+    # Neighbours on the line never move both: of any two, one is at the row that was drawn first.
+    drawn = flat.mode(-1, keepdim=True).values
+    moved = flat != drawn
+    assert moved.any()
+    assert not (moved[:, 1:] & moved[:, :-1]).any()
 
 
 def test_a_chunk_that_costs_as_much_as_others_is_kept_as_seldom_as_they():
