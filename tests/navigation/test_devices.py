@@ -41,6 +41,7 @@ COSTS = (
 )
 KEYS = [EpisodeKey(0, 0), EpisodeKey(0, 1)]
 TASKS = (SwapTask, CorridorTask, WarehouseTask)
+METHODS = ("codi", "search:candidates=2,steps=2")
 
 
 def parts_of(task):
@@ -104,11 +105,12 @@ def test_teams_plan_there_with_the_tasks_own_settings(task):
     check_device(run)
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("task", ["navigation-swap", "navigation-corridor", "navigation-warehouse"])
-def test_a_replan_waits_for_nothing(task, monkeypatch):
+def test_a_replan_waits_for_nothing(task, method, monkeypatch):
     use_counter_streams(monkeypatch)
     with second_device() as device:
-        waits, _ = waits_of_a_replan(small_experiment(task, device, 3), KEYS, device)
+        waits, _ = waits_of_a_replan(small_experiment(task, device, 3, method=method), KEYS, device)
         assert waits == []
 
 
@@ -126,11 +128,12 @@ def small_experiment(task, device, agents, **more):
     return experiments.prepare(task, options, device=str(device), **plans)
 
 
-def test_plans_of_a_team_are_recorded_and_replayed(monkeypatch):
+@pytest.mark.parametrize("method", METHODS)
+def test_plans_of_a_team_are_recorded_and_replayed(method, monkeypatch):
     """Each replay finds its own neighbours."""
     use_counter_streams(monkeypatch)
     with second_device() as device:
-        experiment = small_experiment("navigation-swap", device, 14)
+        experiment = small_experiment("navigation-swap", device, 14, method=method)
         environment, plain = experiment.environment(), experiment.planner()
         graphed = GraphedPlanner(experiment.planner(), tape)
         for episode in range(2):
@@ -151,7 +154,7 @@ def test_larger_teams_take_no_more_operations(monkeypatch):
     use_counter_streams(monkeypatch)
 
     def operations(agents):
-        experiment = small_experiment("navigation-swap", device, agents)
+        experiment = small_experiment("navigation-swap", device, agents, method="codi")
         planner, step = experiment.planner(), experiment.environment().reset(KEYS[:1])
         context = context_there(planner, step, KEYS[:1], device)
         context = attrs.evolve(context, previous=planner.plan(context).flat, committed=1)

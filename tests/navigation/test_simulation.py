@@ -132,7 +132,7 @@ def test_travel_times_follow_from_speed_and_acceleration():
     # Half of 0.32 m takes 0.4 s at 2 m/s².
     assert travel_time(0.32) == pytest.approx(0.8)
     assert travel_time(0.5) == pytest.approx(1.0)
-    assert time_limit(2.0) == pytest.approx(6.25)
+    assert time_limit(travel_time(2.0)) == pytest.approx(6.25)
 
 
 def test_a_robot_that_has_to_turn_gets_the_time_for_it():
@@ -141,7 +141,7 @@ def test_a_robot_that_has_to_turn_gets_the_time_for_it():
     assert turn == pytest.approx(math.pi / 3 + 0.25)
     assert Team.of("mixed", 2).turning_round == (0.0, turn)
     assert travel_time(2.0, turn) == pytest.approx(2.5 + turn)
-    assert time_limit(2.0, turn) == pytest.approx(2.5 * (2.5 + turn))
+    assert time_limit(travel_time(2.0, turn)) == pytest.approx(2.5 * (2.5 + turn))
 
 
 def test_the_time_limit_is_that_of_the_robot_that_takes_longest():

@@ -99,13 +99,11 @@ def test_a_policy_of_each_kind_is_shipped(vehicle):
 
 
 def test_each_task_has_the_terms_that_its_maps_need():
-    def terms(task, vehicle="holonomic"):
-        return set(task.parts(task.Options(agents=4, vehicle=vehicle)).default_costs)
+    def terms(task):
+        return set(task.parts(task.Options(agents=4)).default_costs)
 
     shared = {"navigation-goal", "navigation-separation"}
-    assert terms(SwapTask()) == {*shared, "navigation-roundabout"}
-    turning = {*shared, "navigation-roundabout", "navigation-detour"}
-    assert terms(SwapTask(), "unicycle") == terms(SwapTask(), "mixed") == turning
+    assert terms(SwapTask()) == {*shared, "navigation-roundabout", "navigation-detour"}
     assert terms(CorridorTask()) == {*shared, "navigation-obstacles", "navigation-junction"}
     assert terms(WarehouseTask()) == {*shared, "navigation-obstacles"}
 
@@ -179,6 +177,16 @@ def test_a_run_writes_its_folder(tmp_path, checkpoints):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["episodes"] == 2
     assert set(metrics["task_metrics"]) >= {"makespan_s", "flow_time_s", "deadlock_rate"}
+
+
+@pytest.mark.parametrize("task", ["navigation-swap", "navigation-corridor", "navigation-warehouse"])
+def test_teams_search_by_default_and_guide_with_twice_the_samples_of_codi(task):
+    def settings(**given):
+        config = experiments.prepare(task, **given).config
+        return config.method, config.samples, config.posterior, config.guidance, config.execute
+
+    assert settings() == ("search", 128, "correlated", "factored", 1)
+    assert settings(method="codi") == ("codi", 64, "correlated", "factored", 1)
 
 
 @pytest.mark.parametrize(("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32)])

@@ -42,7 +42,7 @@ from codi_navigation.observation import SHAPES, observe
 from codi_navigation.options import CollectionOptions, NavigationOptions
 from codi_navigation.prediction.predictor import NavigationPredictor
 from codi_navigation.rendering.remark import remark
-from codi_navigation.scenarios.base import Scenario, time_limit
+from codi_navigation.scenarios.base import Scenario, time_limit, travel_time
 from codi_navigation.scenarios.corridor import (
     Corridor,
     CorridorCollectionOptions,
@@ -77,8 +77,14 @@ SETTINGS = PlanSettings(
     posterior="correlated",
     guidance="factored",
     sampler="warm-start:sigma_warm=3.0,steps=8,cold=0.0",
+    method="search",
 )
-"""Plans begin from the previous one, each robot weighs its own samples, and those are smooth."""
+"""Each robot weighs its own samples, and those are smooth. The sampler is that of ``codi``, whose
+plans begin from the previous one."""
+
+METHOD_SETTINGS: Mapping[str, Mapping[str, Any]] = {"search": {"samples": 128}}
+"""Teams have more to mend after the selection than two arms, and rollouts of disks are cheap; see
+``docs/navigation.md``."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The paper's estimator: one weight for all robots, N(E[a|a_t], t²I), each plan from pure noise.
@@ -117,13 +123,11 @@ class NavigationTask(Task):
 
     Attributes:
         terms: the names of the task's own cost terms.
-        turning_terms: those that teams have besides in which somebody has to turn to drive.
     """
 
     Options: type[Any] = NavigationOptions
     CollectionOptions: type[Any] = CollectionOptions
     terms: tuple[str, ...] = ("navigation-goal", "navigation-separation")
-    turning_terms: tuple[str, ...] = ()
 
     @abstractmethod
     def scenario(self, options: Any) -> Scenario:
@@ -157,7 +161,8 @@ class NavigationTask(Task):
             renderer=_renderer(),
             remark=remark,
             settings=SETTINGS,
-            max_seconds=time_limit(scenario.longest, max(team.turning_round)),
+            method_settings=METHOD_SETTINGS,
+            max_seconds=time_limit(travel_time(scenario.longest, max(team.turning_round))),
             after_success=0.0,
             advance=_Advance(team),
             demonstrator=demonstrator,
@@ -180,10 +185,9 @@ class NavigationTask(Task):
         return None
 
     def default_costs(self, team: Team) -> dict[str, float]:
-        """The weights of the task's own cost for a team of this size and of these kinds."""
+        """The weights of the task's own cost for a team of this size."""
         crowd = ("navigation-imminent",) if len(team) >= CROWD else ()
-        turning = self.turning_terms if any(team.turning_round) else ()
-        return {name: WEIGHTS[name] for name in (*self.terms, *turning, *crowd)}
+        return {name: WEIGHTS[name] for name in (*self.terms, *crowd)}
 
     def cost_variants(self) -> dict[str, dict[str, float]]:
         """What robots want of themselves, with and without the obstacles on their ways."""
@@ -202,8 +206,7 @@ class SwapTask(NavigationTask):
     """Robots on a circle change places."""
 
     Options = SwapOptions
-    terms = (*NavigationTask.terms, "navigation-roundabout")
-    turning_terms = ("navigation-detour",)
+    terms = (*NavigationTask.terms, "navigation-roundabout", "navigation-detour")
 
     def scenario(self, options: SwapOptions) -> Scenario:
         """The circle."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codi_navigation.scenarios.base import time_limit
+from codi_navigation.scenarios.base import time_limit, travel_time
 from codi_navigation.scenarios.corridor import Corridor
 from codi_navigation.simulation.contacts import Outcome
 from codi_navigation.simulation.environment import GOAL_RADIUS
@@ -84,7 +84,7 @@ class Score:
         longest = state.routes.distance(state.position).amax(-1)
         nothing = torch.zeros(len(longest), dtype=torch.long)
         turn = max(team.turning_round)
-        limit = torch.tensor([time_limit(length, turn) for length in longest.tolist()])
+        limit = torch.tensor([time_limit(travel_time(length, turn)) for length in longest.tolist()])
         return cls(limit, nothing, nothing, torch.full_like(limit, torch.nan))
 
     def note(self, outcome: Outcome, crossing: Tensor) -> Tensor:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codi_core.planning import stream
 from codi_core.tasks import EpisodeKey
 from codi_navigation.maps.problem import Problem
 from codi_navigation.maps.shapes import Map
 from codi_navigation.vehicles.base import ACCELERATION, TOP_SPEED
+
+Seconds = TypeVar("Seconds", float, NDArray[np.float64])
 
 PATIENCE = 2.5
 """An episode lasts that many times what its slowest robot needs, alone and by the shortest path."""
@@ -58,6 +62,10 @@ def travel_time(length: float, turn: float = 0.0) -> float:
     return turn + float(2 * np.sqrt(length / ACCELERATION))
 
 
-def time_limit(longest: float, turn: float = 0.0) -> float:
-    """The time limit of an episode [s], by the robot that takes longest; as :func:`travel_time`."""
-    return PATIENCE * travel_time(longest, turn)
+def time_limit(alone: Seconds) -> Seconds:
+    """The time limits of episodes [s].
+
+    Args:
+        alone: how long the robot needs that needs longest, by :func:`travel_time` [s].
+    """
+    return PATIENCE * alone

@@ -18,7 +18,7 @@ from codi_navigation.maps.shapes import Maps
 from codi_navigation.observation import observe
 from codi_navigation.options import NavigationOptions
 from codi_navigation.routing import plan_routes
-from codi_navigation.scenarios.base import PATIENCE, Scenario, travel_time
+from codi_navigation.scenarios.base import Scenario, time_limit, travel_time
 from codi_navigation.simulation.simulator import NavigationSimulator
 from codi_navigation.state import NavigationState
 from codi_navigation.vehicles import Team
@@ -186,7 +186,7 @@ class _Books:
         """For episodes that start."""
         worlds = len(shortest)
         alone = np.vectorize(travel_time, otypes=[float])(shortest, team.turning_round)
-        limit = PATIENCE * alone.max(-1)
+        limit = time_limit(alone.max(-1))
         flags = np.zeros((2, worlds), dtype=bool)
         return cls(shortest, alone, limit, extent, np.zeros(worlds), *flags)
 
