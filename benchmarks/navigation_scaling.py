@@ -3,9 +3,10 @@
     python benchmarks/navigation_scaling.py --json runs/scaling.json --picture runs/scaling.png
     python benchmarks/navigation_scaling.py --agents 8 32 128 --episodes 0
 
-Plans of navigation-swap for one world on one thread: M 64, 16 steps from pure noise, from states
-in the middle of the task. Each N is measured in a process of its own, for its peak memory. Success
-is that of the run in RUNS/swap-N, with the task's own settings; where there is none, --episodes
+Plans of navigation-swap for one world on one thread, from states in the middle of the task: replans
+of the default method and of CoDi, with the task's own settings, and plans of CoDi from pure noise
+with M 64 and 16 steps. Each N is measured in a process of its own, for its peak memory. Success is
+that of the run in RUNS/swap-N, with the task's own settings; where there is none, --episodes
 episodes are run there.
 """
 
@@ -30,22 +31,25 @@ from codi_core.errors import CodiError
 from codi_core.evaluation.statistics import wilson_interval
 from codi_core.experiments import Experiment
 from codi_core.guidance import FactoredGuidance
+from codi_core.planning import Plan, Planner
 from codi_core.posteriors import CorrelatedPosterior
-from codi_core.tasks import EpisodeKey
+from codi_core.tasks import EpisodeKey, Step
 
 AGENTS = (2, 4, 8, 16, 32, 64, 128)
 BARS_MS = {8: 30.0, 32: 100.0, 128: 400.0}
 LARGE, EXPONENT_BAR = 32, 1.2
 """From this N on the exponent of the time is fitted."""
 SAMPLES, STEPS = 64, 16
+METHODS = ("search", "codi")
+"""Whose replans are measured: the task's default and the paper's."""
 DRIVEN = 8
 """Control steps that are driven before anything is measured."""
 
 
-def swap(agents: int, checkpoint: Path | None) -> Experiment:
+def swap(agents: int, checkpoint: Path | None, method: str = "codi") -> Experiment:
     """The task of this size."""
     options = {"agents": agents, "stop_at_contact": False}
-    return experiments.prepare("navigation-swap", options, checkpoint=checkpoint)
+    return experiments.prepare("navigation-swap", options, checkpoint=checkpoint, method=method)
 
 
 def measure(agents: int, checkpoint: Path | None, repeats: int, seed: int) -> dict[str, Any]:
@@ -54,24 +58,50 @@ def measure(agents: int, checkpoint: Path | None, repeats: int, seed: int) -> di
     experiment = swap(agents, checkpoint)
     guidance = FactoredGuidance(CorrelatedPosterior(), SAMPLES, experiment.config.temperature)
     planner = make_planner(experiment, guidance, STEPS)
-    environment = experiment.environment()
-    step = environment.reset([EpisodeKey(seed, 0)])
-    for number in range(DRIVEN):
-        made = plan(planner, step, number, seed)
-        step = environment.step(tuple(chunk[:, 0] for chunk in made.chunks))
-    wall, stages = [], []
-    for number in range(repeats):
-        began = time.perf_counter()
-        made = plan(planner, step, 1000 + number, seed)
-        wall.append(1e3 * (time.perf_counter() - began))
-        stages.append(made.diagnostics.seconds)
+    step, _ = driven(experiment, planner, seed)
+    wall, stages = timed(planner, step, None, repeats, seed)
     names = ("denoise", "draw", "predict", "cost")
     return {
         "agents": agents,
+        "replan_ms": {
+            method: spread(replans(swap(agents, checkpoint, method), repeats, seed))
+            for method in METHODS
+        },
         "plan_ms": spread(wall),
         "stages_ms": {name: 1e3 * float(np.median([s[name] for s in stages])) for name in names},
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def replans(experiment: Experiment, repeats: int, seed: int) -> list[float]:
+    """Milliseconds of plans that follow a previous one, with the method's own settings."""
+    planner = experiment.planner()
+    step, previous = driven(experiment, planner, seed)
+    return timed(planner, step, previous, repeats, seed)[0]
+
+
+def driven(experiment: Experiment, planner: Planner, seed: int) -> tuple[Step, Plan]:
+    """What is seen in the middle of the task, and the last plan that led there."""
+    environment, made = experiment.environment(), None
+    step = environment.reset([EpisodeKey(seed, 0)])
+    for number in range(DRIVEN):
+        made = plan(planner, step, number, seed, made)
+        step = environment.step(tuple(chunk[:, 0] for chunk in made.chunks))
+    assert made is not None
+    return step, made
+
+
+def timed(
+    planner: Planner, step: Step, previous: Plan | None, repeats: int, seed: int
+) -> tuple[list[float], list[Any]]:
+    """Milliseconds of plans from one state, and the seconds of their stages."""
+    wall, stages = [], []
+    for number in range(repeats):
+        began = time.perf_counter()
+        made = plan(planner, step, 1000 + number, seed, previous)
+        wall.append(1e3 * (time.perf_counter() - began))
+        stages.append(made.diagnostics.seconds)
+    return wall, stages
 
 
 def succeed(agents: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
@@ -165,6 +195,7 @@ def _report(rows: list[dict[str, Any]], given: argparse.Namespace) -> None:
     cells = [
         [
             str(row["agents"]),
+            *(row["replan_ms"][method]["median"] for method in METHODS),
             row["plan_ms"]["median"],
             row["plan_ms"]["p95"],
             *(row["stages_ms"][name] for name in stages),
@@ -173,11 +204,13 @@ def _report(rows: list[dict[str, Any]], given: argparse.Namespace) -> None:
         ]
         for row in rows
     ]
-    title = f"One plan [ms]: navigation-swap, 1 world, M {SAMPLES}, {STEPS} steps, 1 thread"
-    table(title, ["robots", "median", "p95", *stages, "MiB", "success"], cells)
+    title = (
+        f"Replans, and plans from pure noise (M {SAMPLES}, {STEPS} steps) [ms]: 1 world, 1 thread"
+    )
+    table(title, ["robots", *METHODS, "from noise", "p95", *stages, "MiB", "success"], cells)
     for row in rows:
         if (bar := BARS_MS.get(row["agents"])) is not None:
-            what = f"{row['agents']} robots, median at most {bar:g} ms"
+            what = f"{row['agents']} robots from noise, median at most {bar:g} ms"
             verdict(what, row["plan_ms"]["median"] <= bar)
     slope = exponent(rows)
     if slope is not None:

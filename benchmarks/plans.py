@@ -40,10 +40,15 @@ def make_planner(
     )
 
 
-def plan(planner: Planner, step: Step, number: int, seed: int) -> Plan:
-    """Plan from what is seen in each world."""
+def plan(
+    planner: Planner, step: Step, number: int, seed: int, previous: Plan | None = None
+) -> Plan:
+    """Plan from what is seen in each world, after the first action of a previous plan."""
     keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
-    return planner.plan(context_of(planner, keys, with_history(step), step.state))
+    context = context_of(planner, keys, with_history(step), step.state)
+    if previous is not None:
+        context = attrs.evolve(context, previous=previous.flat, committed=1)
+    return planner.plan(context)
 
 
 def context_of(
