@@ -27,9 +27,9 @@ from codi_core.errors import CodiError, UsageError
 from codi_core.experiments.configuration import (
     FIELDS,
     RunConfig,
+    method_defaults,
     repeats,
     resolve,
-    task_defaults,
 )
 from codi_core.experiments.opening import find_task
 
@@ -152,7 +152,7 @@ def _shown(
 
     try:
         opened = attrs.evolve(found, warn=lambda message: None).open()
-        return task_defaults(opened.parts), available(opened)
+        return method_defaults(opened), available(opened)
     except (CodiError, TypeError, ValueError):
         # A task with required options has no parts yet.
         return {}, {}

@@ -190,6 +190,18 @@ def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, A
     }
 
 
+def method_defaults(
+    opened: OpenTask, predictor: str | None = None, method: str | None = None
+) -> dict[str, Any]:
+    """The task's defaults, and over them what a method, or the default one, brings of its own."""
+    defaults = task_defaults(opened.parts, predictor)
+    record = _method(method or defaults["method"], opened)
+    if record is None:
+        return defaults
+    policy = record.policy or defaults["policy"]
+    return {**defaults, **_settings_of(record, opened), "policy": policy}
+
+
 def resolve(
     given: Mapping[str, Any], opened: OpenTask, stored: Mapping[str, Any] | None = None
 ) -> RunConfig:
@@ -211,7 +223,7 @@ def resolve(
     asked = _asked(given, opened)
     before = _still_meant({**BEFORE, **stored}, asked, opened) if stored else {}
     config = from_json({**before, **asked, "task_options": {}})
-    defaults = task_defaults(parts, config.predictor)
+    defaults = method_defaults(opened, config.predictor, config.method)
     method = _method(config.method or defaults["method"], opened)
     policy, checkpoint = _policy(config)
     if config.driver is not None:
@@ -222,9 +234,6 @@ def resolve(
         raise UsageError(f"--precision tf32 needs --device cuda; plans are made on {config.device}")
     if config.finish and parts.finish is None:
         raise UsageError(f"task '{opened.name}' agrees on no end: leave --finish out")
-    if method is not None:
-        defaults |= _settings_of(method, opened)
-        defaults["policy"] = method.policy or defaults["policy"]
     filled = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     return attrs.evolve(
         config,

@@ -189,6 +189,12 @@ def test_teams_search_by_default_and_guide_with_twice_the_samples_of_codi(task):
     assert settings(method="codi") == ("codi", 64, "correlated", "factored", 1)
 
 
+def test_the_help_names_what_the_default_method_takes(capsys):
+    assert main(["--task", "navigation-swap", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "M, samples a denoising step (default: 128)" in shown
+
+
 @pytest.mark.parametrize(("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32)])
 def test_plans_of_each_preset_from_pure_noise(preset, rollouts):
     planned = experiments.plan("navigation-swap", preset=preset, unguided=1)
