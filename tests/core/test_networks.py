@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from codi_core.errors import SpecificationError
-from codi_core.policies.networks import NoiseEmbedding, build_network
+from codi_core.policies.networks import NoiseEmbedding, activation, build_network
 from codi_core.policies.networks import unet as unet_module
-from codi_core.policies.networks.activation import mish
+from codi_core.policies.networks.activation import BLOCK, mish
 
 SMALL = {"unet": {"widths": (16, 32)}, "mlp": {"width": 32, "depth": 2}}
 
@@ -150,6 +150,20 @@ def test_mish_in_fewer_passes_is_mish(dtype):
     tolerance = 4 * torch.finfo(dtype).eps
     torch.testing.assert_close(mish(x).double(), exact, rtol=tolerance, atol=tolerance)
     assert mish(torch.tensor(torch.nan)).isnan()
+
+
+def test_mish_of_many_numbers_is_made_in_blocks(monkeypatch):
+    """The result is the same to the bit, and derivatives go through."""
+    generator = torch.Generator().manual_seed(0)
+    x, along = torch.randn(2, 1501, 201, generator=generator)
+    assert x.numel() > 2 * BLOCK
+    in_blocks = mish(x)
+    _, change = torch.func.jvp(mish, (x,), (along,))
+    monkeypatch.setattr(activation, "BLOCK", x.numel())
+    assert torch.equal(in_blocks, mish(x))
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(torch.nn.functional.mish(x).sum(), x)
+    torch.testing.assert_close(change, slope * along, rtol=1e-5, atol=1e-5)
 
 
 def test_mish_has_the_gradient_of_mish():
