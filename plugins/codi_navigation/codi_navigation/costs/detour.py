@@ -33,11 +33,14 @@ class DetourCost(LocalCost):
             return CostTerms.nothing(trajectory.path[0, 0])
         path = trajectory.path[self.every - 1 :: self.every, :2]
         goal = state.routes.goal.movedim(-1, 0).unsqueeze(-1)
+        islands = islands_of(trajectory)
+        now = trajectory.once(
+            "detours", lambda: [detour(isle.start, goal - isle.centre, isle) for isle in islands]
+        )
         total = torch.zeros_like(trajectory.path[0, 0])
-        for island in islands_of(trajectory):
-            now = detour(island.start, goal - island.centre, island)
+        for island, before in zip(islands, now, strict=True):
             later = detour(path - island.centre, goal - island.centre, island)
-            total = total + (later - now).mean(0) * island.crosses
+            total = total + (later - before).mean(0) * island.crosses
         return CostTerms.of_agents(total)
 
 
