@@ -15,6 +15,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from codi_core.errors import PartError
 from codi_core.execution.devices import copied_chunks, with_tensors
 from codi_core.planning import Diagnostics, NoiseSource, Plan, PlanContext, Planner
 
@@ -96,7 +97,7 @@ class GraphedPlanner(Planner):
         kept = _Inputs.of(context)
         try:
             plan, replay = self._record(lambda: self.planner.plan(kept.context()))
-        except RuntimeError as error:
+        except (RuntimeError, PartError) as error:  # a part's own error comes up in the plain plan
             reason = str(error).strip().split("\n")[0]
             warnings.warn(f"plans are made without CUDA graphs: {reason}", stacklevel=3)
             return None

@@ -9,6 +9,7 @@ import attrs
 import pytest
 import torch
 
+from codi_core.errors import PartError
 from codi_core.execution import graphs
 from codi_core.execution.graphs import GraphedPlanner
 from codi_core.planning import NoiseSource, Plan, PlanContext, Planner, streams
@@ -107,9 +108,20 @@ def test_only_so_many_recordings_are_kept() -> None:
         assert len(graphed._recordings) == graphs.MOST
 
 
-def test_what_cannot_be_recorded_is_planned_as_usual_and_told_once() -> None:
+class ReadingInAPart(Reading):
+    """A part of it does, so that a planner tells which one it was."""
+
+    def plan(self, context: PlanContext) -> Plan:
+        try:
+            return super().plan(context)
+        except RuntimeError as error:
+            raise PartError(str(error)) from error
+
+
+@pytest.mark.parametrize("kind", [Reading, ReadingInAPart])
+def test_what_cannot_be_recorded_is_planned_as_usual_and_told_once(kind: type[Reading]) -> None:
     with second_device() as device:
-        graphed, plain = GraphedPlanner(Reading(), tape), Reading()
+        graphed, plain = GraphedPlanner(kind(), tape), Reading()
         with pytest.warns(UserWarning, match=r"made without CUDA graphs: the host waits: aten::_l"):
             first = graphed.plan(context(0, device))
         with warnings.catch_warnings():

@@ -20,6 +20,7 @@ from codi_franka.handoff.environment import FrankaEnvironment
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import observe
 from codi_franka.physics.mujoco_rollouts import MujocoRollouts
+from codi_franka.physics.rollouts import Commands, Followed, Rollouts
 from codi_franka.prediction.kinematic import KinematicPredictor
 from codi_franka.prediction.physics import PhysicsPredictor
 from codi_franka.robot.cell import ARMS, CUBE_SIZE
@@ -199,6 +200,43 @@ def test_a_replan_never_waits_for_the_device(options, monkeypatch) -> None:
         waits, plan = waits_of_a_replan(experiment, KEYS, device)
         assert waits == []
         assert bool(torch.isfinite(plan.flat).all())
+
+
+class OnDevice(Rollouts):
+    """Joints that follow their commands exactly, on a device, and a cube that stays."""
+
+    def __init__(self, device: str, arms: tuple[str, ...], copies: int) -> None:
+        self.device, self.copies = device, copies
+
+    def follow(self, state: FrankaState, actions: torch.Tensor) -> Followed:
+        commands, joints, path = Commands(actions), state.joint_position, []
+        for step in range(len(commands)):
+            targets = commands.targets(step, joints).unflatten(-1, (-1, 8))
+            joints = joints + 0.1 * targets[..., :7]
+            path.append(joints)
+        steps = len(path)
+        return Followed(
+            joint_position=torch.stack(path, 1),
+            gripper_width=actions[..., 6],
+            cube_position=state.cube_position.unsqueeze(1).expand(-1, steps, -1),
+            valid=state.cube_position[:, 2] > 0,
+            last=attrs.evolve(state, joint_position=joints),
+        )
+
+
+def test_a_replan_with_physics_waits_for_nothing_but_its_simulator() -> None:
+    """What is around physics that are simulated there, the controller included."""
+    with second_device() as device:
+        predictor = PhysicsPredictor(ARMS, partial(OnDevice, str(device)))
+        start = to_device(held_and_free(), str(device))
+        chunks = tuple(chunk.to(device) for chunk in random_chunks(2, 3, 4))
+        predictor.predict(start, chunks)  # copies constants
+        with device_waits() as waits:
+            found = predictor.predict(start, chunks)
+            quaternions = found.trajectory.hand_quaternion()
+        assert waits == []
+        assert found.valid.shape == (2, 3)
+        torch.testing.assert_close(quaternions.norm(dim=-1).cpu(), torch.ones(2, 3, 4, 2))
 
 
 def test_plans_are_recorded_if_that_is_asked_for() -> None:

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from codi_franka.geometry import rotation_error
+from codi_franka.geometry import constant, rotation_error
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.kinematics import forward_kinematics
 from codi_franka.robot.parameters import (
@@ -95,7 +95,7 @@ def reachable(xy: Tensor, max_radius: float = MAX_RADIUS) -> Tensor:
 
 def shoulder_distance(position: Tensor) -> Tensor:
     """How far points (..., 3) [m] in the base frame are from the shoulder: (...) [m]."""
-    shoulder = position.new_tensor((0.0, 0.0, LINKS[0].d))
+    shoulder = constant((0.0, 0.0, LINKS[0].d), position)
     return torch.linalg.vector_norm(position - shoulder, dim=-1)
 
 
