@@ -154,13 +154,17 @@ def test_shipped_policies_swap_places_with_guidance_and_not_without(tmp_path):
 @pytest.mark.parametrize("vehicle", ["holonomic", "mixed"])
 def test_an_episode_is_the_same_alone_and_in_a_batch(vehicle):
     experiment = experiments.prepare(
-        "navigation-swap", {"agents": 4, "vehicle": vehicle}, seed=1, episodes=8, max_seconds=2
+        "navigation-swap", {"agents": 5, "vehicle": vehicle}, seed=2, episodes=8, max_seconds=3
     )
     with experiment.wave_runner() as runner:
         alone, beside = (runner.run(range(*ends), frozenset([3])) for ends in ((3, 4), (1, 7)))
     assert alone.records[0] == beside.records[2]
+    # What the last plans' actions cost goes on, after an episode's end, with those of the wave.
+    whole = len(alone.traces[3]["plan"]) - 16
+    assert whole > 3
     for name, values in alone.traces[3].items():
-        assert np.array_equal(values, beside.traces[3][name]), name
+        rows = slice(whole if name.startswith("cost.") else None)
+        assert np.array_equal(values[rows], beside.traces[3][name][rows], equal_nan=True), name
 
 
 def test_the_tasks_are_registered():
@@ -185,7 +189,8 @@ def test_teams_search_by_default_and_guide_with_twice_the_samples_of_codi(task):
         config = experiments.prepare(task, **given).config
         return config.method, config.samples, config.posterior, config.guidance, config.execute
 
-    assert settings() == ("search", 128, "correlated", "factored", 1)
+    default = "search:student=none"
+    assert settings() == (default, 128, "correlated", "factored", 1)
     assert settings(method="codi") == ("codi", 64, "correlated", "factored", 1)
 
 
@@ -199,3 +204,18 @@ def test_the_help_names_what_the_default_method_takes(capsys):
 def test_plans_of_each_preset_from_pure_noise(preset, rollouts):
     planned = experiments.plan("navigation-swap", preset=preset, unguided=1)
     assert planned.plan.diagnostics.counts["rollouts"] == rollouts
+
+
+@pytest.mark.parametrize("vehicle", ["holonomic", "unicycle", "mixed"])
+def test_a_search_can_draw_with_the_shipped_students(vehicle):
+    def planned(**method):
+        options = {"agents": 3, "vehicle": vehicle}
+        found = experiments.plan(
+            "navigation-swap", task_options=options, seed=3, unguided=4, samples=8, **method
+        )
+        return torch.cat(found.plan.chunks)
+
+    with_students = planned(method="search")
+    assert torch.equal(with_students, planned(method="search:student=shipped"))
+    assert not torch.allclose(with_students, planned(), atol=1e-3)
+    assert torch.equal(planned(), planned(method="search:student=none"))

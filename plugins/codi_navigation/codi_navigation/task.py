@@ -77,9 +77,11 @@ SETTINGS = PlanSettings(
     posterior="correlated",
     guidance="factored",
     sampler="warm-start:sigma_warm=3.0,steps=8,cold=0.0",
-    method="search",
+    method="search:student=none",
 )
-"""Each robot weighs its own samples, and those are smooth. The sampler is that of ``codi``, whose
+"""Candidates come from the policies themselves: how well teams do was measured so. With the shipped
+students they are cheaper, see ``docs/navigation.md``. Each robot weighs its own samples, and those
+are smooth. The sampler is that of ``codi``, whose
 plans begin from the previous one."""
 
 METHOD_SETTINGS: Mapping[str, Mapping[str, Any]] = {"search": {"samples": 128}}
@@ -258,6 +260,7 @@ def single_agent(team: Team) -> PolicyOffer:
             for index, (kind, robot) in enumerate(zip(team.kinds, team.names, strict=True))
         ),
         {kind: SHIPPED_CHECKPOINTS / f"{kind}.safetensors" for kind in specs},
+        students=tuple(SHIPPED_CHECKPOINTS / f"{kind}-student.safetensors" for kind in specs),
     )
 
 
