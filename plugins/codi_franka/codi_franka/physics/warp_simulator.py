@@ -29,8 +29,8 @@ ROOM = Room(contacts=32, rows=120)
 """For the environment's model. The most that 4,608 states of random arms and cubes took were 21
 contacts and 86 rows, see ``benchmarks/warp_rooms.py``."""
 
-LIGHT_ROOM = Room(contacts=28, rows=112)
-"""For the light model, whose joints give way: 22 contacts and 90 rows."""
+LIGHT_ROOM = Room(contacts=32, rows=124)
+"""For the light model, whose boxes meet in up to eight points: 28 contacts and 114 rows."""
 
 
 class WarpSimulator(HandoffSimulator):
