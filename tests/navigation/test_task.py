@@ -154,7 +154,7 @@ def test_shipped_policies_swap_places_with_guidance_and_not_without(tmp_path):
 @pytest.mark.parametrize("vehicle", ["holonomic", "mixed"])
 def test_an_episode_is_the_same_alone_and_in_a_batch(vehicle):
     experiment = experiments.prepare(
-        "navigation-swap", {"agents": 5, "vehicle": vehicle}, seed=2, episodes=8, max_seconds=3
+        "navigation-corridor", {"agents": 4, "vehicle": vehicle}, seed=2, episodes=8, max_seconds=3
     )
     with experiment.wave_runner() as runner:
         alone, beside = (runner.run(range(*ends), frozenset([3])) for ends in ((3, 4), (1, 7)))
