@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import attrs
 import torch
@@ -12,9 +13,12 @@ from torch import Tensor
 from codi_core.composition.levels import at_levels_of, check_levels
 from codi_core.composition.plan_cost import PlanCost, make_evaluate
 from codi_core.composition.selection import (
+    FEW_FACTORS,
     Candidates,
+    Combinations,
     Judge,
     draw_row,
+    for_all,
     judged,
     locally_judged,
     select,
@@ -22,7 +26,16 @@ from codi_core.composition.selection import (
 from codi_core.costs import CostFunction, has_locality
 from codi_core.errors import SpecificationError
 from codi_core.guidance import Guidance, guide_checked
-from codi_core.planning import ChunkLayout, Denoiser, Descent, Plan, PlanContext, Planner, prepare
+from codi_core.planning import (
+    ChunkLayout,
+    Denoiser,
+    Descent,
+    Evaluate,
+    Plan,
+    PlanContext,
+    Planner,
+    prepare,
+)
 from codi_core.planning.defaults import SAMPLES, TEMPERATURE
 from codi_core.policies import ProductPolicy, ProductSampler
 from codi_core.predictors import Predictor
@@ -197,8 +210,13 @@ class Search(Planner):
             flat = select(candidates, row, judge, self.temperature, self.sweeps, context)
             if self.spending.steps:
                 guided = self._guided(flat, judge, denoiser, evaluate, context)
-                chosen = self._chosen(flat, guided, judge, context)
-                cheap_enough = self._is_cheap(chosen, flat, MARGIN * _spread(cost), evaluate)
+                both = Candidates(torch.stack((guided, flat), 1), self.layout)
+                compare: Evaluate = evaluate
+                if not judge.local and both.factors <= FEW_FACTORS:
+                    compare = Combinations.of(both, evaluate)
+                    judge = attrs.evolve(judge, given_others=partial(for_all, compare))
+                chosen = self._chosen(both, judge, context)
+                cheap_enough = self._is_cheap(chosen, flat, MARGIN * _spread(cost), compare)
                 flat = torch.where(cheap_enough, chosen, flat)
         return Plan(self.product.decode(flat), flat, context.diagnostics)
 
@@ -248,11 +266,15 @@ class Search(Planner):
         guided = guide_checked(self.guidance, denoiser, evaluate, context)
         return ANCESTRAL.integrate(guided, noisy, Descent(levels, context), context)
 
-    def _chosen(
-        self, selected: Tensor, guided: Tensor, judge: Judge, context: PlanContext
-    ) -> Tensor:
-        """The guided chunk, with the selected one of each factor that is better off with it."""
-        both = Candidates(torch.stack((guided, selected), 1), self.layout)
+    def _chosen(self, both: Candidates, judge: Judge, context: PlanContext) -> Tensor:
+        """The guided chunk, with the selected one of each factor that is better off with it.
+
+        Args:
+            both: the guided and the selected chunk, (B, 2, D).
+            judge: says what they cost.
+            context: the plan.
+        """
+        guided = both.rows[:, 0]
         numbers = torch.zeros_like(judge.neighbours[:, 0], dtype=torch.int64)
         # However late it is, there is time for these few rollouts.
         unhurried = attrs.evolve(context, deadline=None)
@@ -262,7 +284,7 @@ class Search(Planner):
         return flat
 
     def _is_cheap(
-        self, chosen: Tensor, selected: Tensor, margin: Tensor, evaluate: PlanCost
+        self, chosen: Tensor, selected: Tensor, margin: Tensor, evaluate: Evaluate
     ) -> Tensor:
         """Whether the chosen chunk costs as little as the selected one, but for a margin: (B, 1).
 

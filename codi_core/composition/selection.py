@@ -8,7 +8,7 @@ is drawn among its C candidates with the weights exp(-J/λ).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import attrs
 import torch
@@ -92,7 +92,12 @@ def judged(candidates: Candidates, evaluate: Evaluate) -> tuple[Tensor, Judge]:
     cost = evaluate(candidates.rows)
     shape = (len(cost), candidates.factors, candidates.factors)
     everybody = torch.ones(shape, dtype=torch.bool, device=cost.device)
-    return cost, Judge(everybody, lambda flat: evaluate(flat).unsqueeze(1), local=False)
+    return cost, Judge(everybody, partial(for_all, evaluate), local=False)
+
+
+def for_all(evaluate: Evaluate, flat: Tensor) -> Tensor:
+    """One cost for all factors: from (B, C, D) to (B, 1, C)."""
+    return evaluate(flat).unsqueeze(1)
 
 
 def locally_judged(candidates: Candidates, evaluate: LocalEvaluate) -> tuple[Tensor, Judge]:
@@ -119,6 +124,50 @@ def _covers(agents: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor
     for factor, members in enumerate(agents):
         covers[factor, list(members)] = 1.0
     return covers.to(device)
+
+
+FEW_FACTORS = 3
+"""So few that to judge all combinations of two chunks takes no more rollouts than their turns."""
+
+
+@attrs.frozen(eq=False)
+class Combinations:
+    """What all combinations of two joint chunks cost, factor by factor, judged at once.
+
+    Each call of a predictor takes its time, however few the chunks.
+
+    Attributes:
+        first: (B, D), the chunk that a factor has whose bit is zero.
+        blocks: the columns of each of F factors.
+        costs: (B, 2^F), by the sum of the factors' bits, 2^f for factor f.
+    """
+
+    first: Tensor
+    blocks: tuple[slice, ...]
+    costs: Tensor
+
+    @classmethod
+    def of(cls, both: Candidates, evaluate: Evaluate) -> Combinations:
+        """Judge them.
+
+        Args:
+            both: two rows, (B, 2, D).
+            evaluate: J.
+        """
+        worlds, device = len(both.rows), both.rows.device
+        numbers = torch.arange(2**both.factors, device=device)
+        bits = [(numbers // 2**factor) % 2 for factor in range(both.factors)]
+        each = torch.stack(bits, -1).expand(worlds, -1, -1)
+        rows = torch.stack([both.chosen(chosen) for chosen in each.unbind(1)], 1)
+        return cls(both.rows[:, 0], both.layout.blocks, evaluate(rows))
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        """J of some of the combinations, from (B, C, D) to (B, C)."""
+        first = self.first.unsqueeze(1)
+        number = torch.zeros_like(flat[..., 0], dtype=torch.int64)
+        for factor, block in enumerate(self.blocks):
+            number += 2**factor * (flat[..., block] != first[..., block]).any(-1)
+        return self.costs.gather(1, number)
 
 
 def draw_row(cost: Tensor, temperature: float, context: PlanContext) -> Tensor:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from codi_core.composition import selection
 from codi_core.composition.selection import (
     Candidates,
+    Combinations,
     draw_row,
     judged,
     locally_judged,
@@ -19,6 +20,7 @@ from codi_core.composition.selection import (
     take_turns,
 )
 from codi_core.costs import LocalCost
+from codi_core.planning import ChunkLayout
 from codi_core.testing import (
     LocalQuadraticCost,
     MixturePolicy,
@@ -209,3 +211,33 @@ def test_neighbours_take_turns(factors, density, seed):
     assert not (same & neighbours & ~torch.eye(factors, dtype=torch.bool)).any()
     assert (turns < neighbours.sum(-1)).all()
     assert (turns.amin(-1) == 0).all()
+
+
+@given(
+    widths=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    worlds=st.integers(1, 3),
+    alike=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_combinations_of_two_chunks_cost_what_each_does_alone(widths, worlds, alike, seed):
+    """Also where a factor's two chunks are the same."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(worlds, 2, sum(widths), generator=generator)
+    if alike:
+        rows[:, 1, : widths[0]] = rows[:, 0, : widths[0]]
+    ends = list(itertools.accumulate(widths))
+    blocks = tuple(slice(end - n, end) for n, end in zip(widths, ends, strict=True))
+    agents = tuple((factor,) for factor in range(len(widths)))
+    layout = ChunkLayout(agents, blocks, tuple(widths), 1)
+    asked = []
+
+    def evaluate(flat):
+        asked.append(flat.shape[1])
+        return (flat * torch.arange(1.0, flat.shape[-1] + 1)).sum(-1).sin()
+
+    both = Candidates(rows, layout)
+    combinations = Combinations.of(both, evaluate)
+    picked = torch.randint(2, (5, worlds, len(widths)), generator=generator)
+    flat = torch.stack([both.chosen(numbers) for numbers in picked], 1)
+    torch.testing.assert_close(combinations(flat), evaluate(flat))
+    assert asked == [2 ** len(widths), 5]
