@@ -302,12 +302,12 @@ def test_the_preset_of_the_paper_is_codi_as_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32), ("physics", 95)]
+    ("preset", "rollouts"), [("paper", 16 * 64), ("fast", 16 * 32), ("physics", 126)]
 )
 def test_the_first_plan_of_each_preset(preset: str, rollouts: int) -> None:
     """With CoDi it takes all steps; later ones are warm starts in a few of them.
 
-    A search of 96 rollouts has 19 rows, as many for each of two arms, 32 of a step, and 6 at the
+    A search of 128 rollouts has 30 rows, as many for each of two arms, 32 of a step, and 4 at the
     end.
     """
     planned = experiments.plan("franka-handoff", preset=preset, unguided=1)
@@ -317,7 +317,7 @@ def test_the_first_plan_of_each_preset(preset: str, rollouts: int) -> None:
 def test_the_preset_for_physics_feels_its_latency() -> None:
     config = experiments.prepare("franka-handoff", preset="physics").config
     assert (config.predictor, config.latency, config.execute) == ("mujoco", 0.2, 2)
-    assert (config.method, config.samples) == ("search:rollouts=96", 32)
+    assert (config.method, config.samples) == ("search:rollouts=128", 32)
     guided = experiments.prepare("franka-handoff", preset="physics", method="codi").config
     assert (guided.samples, guided.posterior, guided.sampler) == (
         24, "correlated", "warm-start:sigma_warm=5.0,steps=4,cold=0.1"
