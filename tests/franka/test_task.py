@@ -232,7 +232,7 @@ def test_codi_run_from_end_to_end(checkpoint: Path) -> None:
     assert (found["episodes"], found["seed"]) == (2, 1)
     assert set(found["costs"]) == {"handoff-goal", "handoff-collision", "handoff-engagement"}
     # Of 24 candidates and the last plan, in rows and for two arms; 4 guided steps; the choice.
-    assert found["rollouts_per_replan"] == 25 + 2 * 25 + 4 * 8 + 2 * 2 + 2
+    assert found["rollouts_per_replan"] == 25 + 2 * 25 + 4 * 8 + 2**2
     assert set(found["completion_time_s"]) == {"mean", "median"}
     assert set(found["replan_latency_s"]) == {"median", "p95"}
     assert found["replan_latency_s"]["p95"] > 0
