@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,5 +38,12 @@ def mish(x: Tensor) -> Tensor:
 def _mish(x: Tensor) -> Tensor:
     """The same of few numbers."""
     s = torch.sigmoid(x)
-    u = torch.addcmul(s, s, s, value=-0.5)
-    return torch.div(u, 1.0 - u).mul_(x)
+    u = torch.addcmul(s, s, s, value=-0.5)  # in place, forward derivatives would be wrong
+    return torch.div(u, _one(x.dtype) - u).mul_(x)
+
+
+@cache
+@torch.inference_mode(False)  # it outlives the plan that asks first
+def _one(dtype: torch.dtype) -> Tensor:
+    """A number of Python's would be made a tensor each time, which takes longer than the rest."""
+    return torch.ones((), dtype=dtype)
