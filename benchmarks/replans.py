@@ -31,7 +31,8 @@ from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.task import PRESETS
 
 START = (-0.3, 0.15, 0.3)
-EXECUTE = 4
+EXECUTE = int(experiments.prepare("franka-handoff").config.execute or 1)
+"""Actions of a plan that are executed before the next one, by default."""
 DEFAULT = "default"
 
 
