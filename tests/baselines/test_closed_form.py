@@ -147,7 +147,7 @@ def test_every_estimator_is_measured_with_exact_evaluation_counts(host: Host) ->
         "selection": 5 * (1 + 2),
         "selection, 4 sweeps": 5 * (1 + 4 * 2),
         "selection, chain": 8 * 5 * (1 + 2),
-        "search": 25 * (1 + 2) + 4 * 16 + 2 * 2 + 2,
+        "search": 25 * (1 + 2) + 4 * 16 + 2**2,
     }
     assert {label: found[label]["evaluations"] for label in expected} == expected
     for record in found.values():

@@ -230,12 +230,12 @@ def test_search_selects_and_guides_as_far_as_there_is_time(clock):
         spent[seconds] = plan.diagnostics.counts["rollouts"] / 3
         assert plan.diagnostics.counts["shortened_plans"] == 3
         assert torch.isfinite(plan.flat).all()
-    assert spent[0.85] == selecting + 4 * 16 + 6
-    assert spent[0.45] == selecting + 16 + 6
-    assert spent[-1.0] == 8 + 16 + 6
+    assert spent[0.85] == selecting + 4 * 16 + 4
+    assert spent[0.45] == selecting + 16 + 4
+    assert spent[-1.0] == 8 + 16 + 4
     free, timed = (planner.plan(context(limit, problem=problem)) for limit in (None, 60.0))
     assert torch.equal(free.flat, timed.flat)
-    assert free.diagnostics.counts["rollouts"] == 3 * (selecting + 6 * 16 + 6)
+    assert free.diagnostics.counts["rollouts"] == 3 * (selecting + 6 * 16 + 4)
 
 
 def test_without_a_deadline_no_time_is_read(monkeypatch):
