@@ -1,4 +1,4 @@
-"""The lighter model that plans are made on: a third of the environment's time, as good a forecast.
+"""The lighter model that plans are made on: a quarter of the environment's time, as good a forecast.
 
 It leaves out what predictions of 1.6 s don't need, and takes longer steps. What makes 10 ms the
 longest step of the environment is stiffness: a gripper that squeezes and joints that hold hard. So
