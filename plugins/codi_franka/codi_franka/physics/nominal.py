@@ -1,4 +1,4 @@
-"""The lighter model that plans are made on: a quarter of the environment's time, as good a forecast.
+"""The lighter model that plans are made on: a quarter of the environment's time, and as good.
 
 It leaves out what predictions of 1.6 s don't need, and takes longer steps. What makes 10 ms the
 longest step of the environment is stiffness: a gripper that squeezes and joints that hold hard. So
@@ -83,10 +83,12 @@ def build_nominal_model(
     joints = {joint.name: joint for joint in spec.joints}
     for actuator in spec.actuators:
         arm, part = actuator.name.split("/")
-        moved = FINGERS if part == "gripper" else (part,)
+        moved: tuple[str, ...] = (part,)
+        share = chosen.joints
         if part == "gripper":
+            moved, share = FINGERS, chosen.gripper
             _push(actuator, f"{arm}/{FINGERS[0]}")
-        _soften(actuator, chosen.gripper if part == "gripper" else chosen.joints)
+        _soften(actuator, share)
         if chosen.implicit:
             of_arm = [joints[f"{arm}/{name}"] for name in moved]
             _act_at_the_end(actuator, of_arm, spec.option.timestep)
