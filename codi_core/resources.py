@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -26,6 +27,18 @@ def can_branch_on(tensor: Tensor) -> bool:
     with the same result.
     """
     return tensor.device.type == "cpu"
+
+
+@cache
+def indices(numbers: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers of the program as a tensor on a device, (n,) int64.
+
+    They are copied there once: each copy would wait for all that is queued there.
+    """
+    import torch
+
+    with torch.inference_mode(False):  # it outlives the plan that asks first
+        return torch.tensor(numbers, device=device)
 
 
 PRECISIONS = ("float32", "tf32", "bfloat16")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from codi_core.errors import CostError
-from codi_core.resources import can_branch_on
+from codi_core.resources import can_branch_on, indices
 
 AT_ONCE = 2**26
 """Numbers that sums on a GPU hold at once, half a GiB in double precision."""
@@ -207,10 +207,4 @@ def _padded(members: Tensor, width: int) -> Tensor:
 def _grouped(near: Tensor, groups: tuple[int, ...]) -> Tensor:
     """From (T, N) to (T, G): whether a term is near one of the group's agents."""
     count = near.new_zeros(len(near), max(groups) + 1, dtype=torch.int32)
-    return count.index_add_(1, _indices(groups, near.device), near.int()) > 0
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _indices(numbers: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.tensor(numbers, device=device)
+    return count.index_add_(1, indices(groups, near.device), near.int()) > 0

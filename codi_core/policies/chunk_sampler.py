@@ -67,7 +67,6 @@ class ProductSampler:
         self.students = tuple(students)
         self.calls = max(student.calls for student in self.students)
         self._noise = _noise_blocks(product, self.students)
-        self._columns: dict[tuple[int, ...], Columns] = {}
 
     def draw(self, count: int, context: PlanContext) -> Tensor:
         """Independent joint chunks, (B, count, D).
@@ -80,16 +79,10 @@ class ProductSampler:
         views = self.product.views(context.observation)
         found = []
         for student, (members, view) in zip(self.students, views, strict=True):
-            rows = self._columns_of(members).stacked(noise).flatten(0, 1)
+            rows = Columns(self._noise, members).stacked(noise).flatten(0, 1)
             chunks = self._sampled(student, view, rows)
             found.append(torch.unflatten(chunks, 0, (len(members), -1)))
         return self.product.joined(found)
-
-    def _columns_of(self, members: tuple[int, ...]) -> Columns:
-        """Kept, as what they copy to a device would wait for it."""
-        if members not in self._columns:
-            self._columns[members] = Columns(self._noise, members)
-        return self._columns[members]
 
     def _sampled(self, student: ChunkSampler, view: Observation, noise: Tensor) -> Tensor:
         with Calling(student, ".sample()"), self.product.evaluated():

@@ -15,7 +15,7 @@ from codi_core.policies.base import ActionSpec, BasePolicy
 from codi_core.policies.factor import Factor
 from codi_core.policies.precision import RoundedDenoiser, evaluated_in
 from codi_core.policies.views import ByAgent
-from codi_core.resources import PRECISIONS
+from codi_core.resources import PRECISIONS, indices
 
 
 class ProductPolicy:
@@ -272,21 +272,13 @@ class Columns:
         self.members = members
         self.even = len({block.stop - block.start for block in blocks}) == 1
         self.whole = self.even and members == tuple(range(len(blocks)))
-        self._rows: dict[torch.device, Tensor] = {}
 
     def stacked(self, flat: Tensor) -> Tensor:
         """From flat joint chunks (..., D) to (G, ..., n)."""
         if not self.even:
             return torch.stack([flat[..., self.blocks[index]] for index in self.members])
         parts = torch.unflatten(flat, -1, (len(self.blocks), -1)).movedim(-2, 0)
-        return parts if self.whole else parts.index_select(0, self._rows_on(flat.device))
-
-    @torch.inference_mode(False)  # they outlive the plan that asks first
-    def _rows_on(self, device: torch.device) -> Tensor:
-        """The members' numbers on a device; copied once, as each copy would wait for it."""
-        if device not in self._rows:
-            self._rows[device] = torch.tensor(self.members, device=device)
-        return self._rows[device]
+        return parts if self.whole else parts.index_select(0, indices(self.members, flat.device))
 
 
 def _joined(groups: Sequence[Columns], parts: Sequence[Tensor]) -> Tensor:
