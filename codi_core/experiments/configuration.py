@@ -190,16 +190,20 @@ def task_defaults(parts: TaskParts, predictor: str | None = None) -> dict[str, A
     }
 
 
-def method_defaults(
-    opened: OpenTask, predictor: str | None = None, method: str | None = None
+def method_defaults(opened: OpenTask) -> dict[str, Any]:
+    """The task's defaults, and over them what its default method brings of its own."""
+    defaults = task_defaults(opened.parts)
+    return _with_method(defaults, _method(defaults["method"], opened), opened)
+
+
+def _with_method(
+    defaults: dict[str, Any], method: MethodRecord | None, opened: OpenTask
 ) -> dict[str, Any]:
-    """The task's defaults, and over them what a method, or the default one, brings of its own."""
-    defaults = task_defaults(opened.parts, predictor)
-    record = _method(method or defaults["method"], opened)
-    if record is None:
+    """A task's defaults, and over them what a method brings of its own."""
+    if method is None:
         return defaults
-    policy = record.policy or defaults["policy"]
-    return {**defaults, **_settings_of(record, opened), "policy": policy}
+    policy = method.policy or defaults["policy"]
+    return {**defaults, **_settings_of(method, opened), "policy": policy}
 
 
 def resolve(
@@ -223,8 +227,9 @@ def resolve(
     asked = _asked(given, opened)
     before = _still_meant({**BEFORE, **stored}, asked, opened) if stored else {}
     config = from_json({**before, **asked, "task_options": {}})
-    defaults = method_defaults(opened, config.predictor, config.method)
-    method = _method(config.method or defaults["method"], opened)
+    usual = task_defaults(parts, config.predictor)
+    method = _method(config.method or usual["method"], opened)
+    defaults = _with_method(usual, method, opened)
     policy, checkpoint = _policy(config)
     if config.driver is not None:
         _check_driven(config)
