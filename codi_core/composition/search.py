@@ -211,10 +211,7 @@ class Search(Planner):
             if self.spending.steps:
                 guided = self._guided(flat, judge, denoiser, evaluate, context)
                 both = Candidates(torch.stack((guided, flat), 1), self.layout)
-                compare: Evaluate = evaluate
-                if not judge.local and both.factors <= FEW_FACTORS:
-                    compare = Combinations.of(both, evaluate)
-                    judge = attrs.evolve(judge, given_others=partial(for_all, compare))
+                compare, judge = _comparing(both, evaluate, judge)
                 chosen = self._chosen(both, judge, context)
                 cheap_enough = self._is_cheap(chosen, flat, MARGIN * _spread(cost), compare)
                 flat = torch.where(cheap_enough, chosen, flat)
@@ -293,6 +290,14 @@ class Search(Planner):
         """
         after, before = torch.split(evaluate(torch.stack((chosen, selected), 1)), 1, -1)
         return (after <= before + margin) | ~torch.isfinite(before)
+
+
+def _comparing(both: Candidates, evaluate: Evaluate, judge: Judge) -> tuple[Evaluate, Judge]:
+    """J and the judge of two chunks, which few factors' combinations are given to at once."""
+    if judge.local or both.factors > FEW_FACTORS:
+        return evaluate, judge
+    known = Combinations.of(both, evaluate)
+    return known, attrs.evolve(judge, given_others=partial(for_all, known))
 
 
 def _spread(cost: Tensor) -> Tensor:

@@ -25,6 +25,9 @@ MOST_TURNS = 24
 """So many turns a sweep has at most where some factors move at once. A factor whose turn would come
 later keeps its candidate in that sweep."""
 
+FEW_FACTORS = 3
+"""So few that to judge all combinations of two chunks takes no more rollouts than their turns."""
+
 
 @attrs.frozen(eq=False)
 class Candidates:
@@ -124,10 +127,6 @@ def _covers(agents: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor
     for factor, members in enumerate(agents):
         covers[factor, list(members)] = 1.0
     return covers.to(device)
-
-
-FEW_FACTORS = 3
-"""So few that to judge all combinations of two chunks takes no more rollouts than their turns."""
 
 
 @attrs.frozen(eq=False)

@@ -207,7 +207,8 @@ def test_a_plan_spends_its_budget(rollouts):
     for previous in (None, torch.zeros(3, 6)):
         context = attrs.evolve(problem.context(3), previous=previous)
         spent = planner.plan(context).diagnostics.counts["rollouts"] / 3
-        assert rollouts - 5 < spent <= rollouts  # two factors compare four chunks, not six
+        spared = 2  # two factors compare four chunks, where six are reckoned with
+        assert rollouts - 3 < spent + spared <= rollouts
 
 
 def test_a_budget_excludes_what_it_decides():
