@@ -159,15 +159,15 @@ def timed(run: Run, device: str, repeats: int, seconds: float = np.inf) -> dict[
     if device != "cpu":
         run()
     while len(found) < repeats and (not found or time.perf_counter() - began < seconds):
-        _settle(device)
+        settle(device)
         start = time.perf_counter()
         run()
-        _settle(device)
+        settle(device)
         found.append(1e3 * (time.perf_counter() - start))
     return spread(found)
 
 
-def _settle(device: str) -> None:
+def settle(device: str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
 
@@ -392,11 +392,11 @@ def _trained(trainer: Trainer[Any, Any], steps: int, device: str) -> float:
 
     def stop() -> bool:
         if trainer.step == goal:
-            _settle(device)
+            settle(device)
             ends.append(time.perf_counter())
         return trainer.step == goal
 
-    _settle(device)
+    settle(device)
     began = time.perf_counter()
     trainer.run(stop=stop)
     return 1e3 * (ends[0] - began)

@@ -41,13 +41,18 @@ def make_planner(
 
 
 def plan(
-    planner: Planner, step: Step, number: int, seed: int, previous: Plan | None = None
+    planner: Planner,
+    step: Step,
+    number: int,
+    seed: int,
+    previous: Plan | None = None,
+    committed: int = 1,
 ) -> Plan:
-    """Plan from what is seen in each world, after the first action of a previous plan."""
+    """Plan from what is seen in each world, after the first actions of a previous plan."""
     keys = [(seed, world, number) for world in range(len(step.events["failed"]))]
     context = context_of(planner, keys, with_history(step), step.state)
     if previous is not None:
-        context = attrs.evolve(context, previous=previous.flat, committed=1)
+        context = attrs.evolve(context, previous=previous.flat, committed=committed)
     return planner.plan(context)
 
 

@@ -15,14 +15,13 @@ import sys
 import time
 from typing import Any
 
-import attrs
 import numpy as np
 import torch
-from plans import with_history
+from plans import plan
 from reporting import options, save, spread, table
 
 from codi_core import experiments
-from codi_core.planning import NoiseSource, Plan, PlanContext, Planner
+from codi_core.planning import Plan, Planner
 from codi_core.tasks import EpisodeKey, Step
 from codi_franka.action import RATE_HZ
 from codi_franka.handoff.environment import FrankaEnvironment
@@ -31,8 +30,6 @@ from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.task import PRESETS
 
 START = (-0.3, 0.15, 0.3)
-EXECUTE = int(experiments.prepare("franka-handoff").config.execute or 1)
-"""Actions of a plan that are executed before the next one, by default."""
 DEFAULT = "default"
 
 
@@ -48,34 +45,24 @@ def configurations(methods: list[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def replan(planner: Planner, step: Step, previous: Plan | None, number: int, seed: int) -> Plan:
-    """Plan from what is seen, after EXECUTE actions of the previous plan."""
-    context = PlanContext(
-        NoiseSource([(seed, 0, number)]),
-        with_history(step),
-        planner.layout,
-        # A copy: nothing that a predictor keeps for a state may help the next plan.
-        attrs.evolve(step.state),
-        previous=None if previous is None else previous.flat,
-        committed=0 if previous is None else EXECUTE,
-    )
-    return planner.plan(context)
-
-
-def mid_task(planner: Planner, seconds: float, seed: int) -> tuple[Step, Plan]:
+def mid_task(planner: Planner, execute: int, seconds: float, seed: int) -> tuple[Step, Plan]:
     """What is seen after some seconds of closed loop, and the plan that led there."""
     environment = FrankaEnvironment(HandoffOptions(start=START), MujocoMaker(1))
-    step, plan = environment.reset([EpisodeKey(seed, 0)]), None
-    for number in range(max(1, round(seconds * RATE_HZ / EXECUTE))):
-        plan = replan(planner, step, plan, number, seed)
-        for k in range(EXECUTE):
-            step = environment.step(tuple(chunk[:, k] for chunk in plan.chunks))
-    assert plan is not None
-    return step, plan
+    step, made = environment.reset([EpisodeKey(seed, 0)]), None
+    for number in range(max(1, round(seconds * RATE_HZ / execute))):
+        made = plan(planner, step, number, seed, made, execute)
+        for k in range(execute):
+            step = environment.step(tuple(chunk[:, k] for chunk in made.chunks))
+    assert made is not None
+    return step, made
 
 
 def measure(
-    planners: dict[str, Planner], step: Step, previous: Plan, given: argparse.Namespace
+    planners: dict[str, Planner],
+    step: Step,
+    previous: Plan,
+    execute: int,
+    given: argparse.Namespace,
 ) -> dict[str, Any]:
     """Processor milliseconds of each method's replans, and their ratio to the default's."""
     spent: dict[str, list[float]] = {name: [] for name in planners}
@@ -83,7 +70,7 @@ def measure(
     for number in range(given.repeats + 1):
         for name, planner in planners.items():
             began = time.process_time()
-            made = replan(planner, step, previous, 1000 + number, given.seed)
+            made = plan(planner, step, 1000 + number, given.seed, previous, execute)
             spent[name].append(1e3 * (time.process_time() - began))
             rollouts[name] = int(made.diagnostics.counts["rollouts"])
     # The first round warms up.
@@ -101,12 +88,14 @@ def measure(
 def main() -> int:
     given = _given()
     torch.set_num_threads(1)
-    planners = {
-        name: experiments.prepare("franka-handoff", **chosen).planner()
+    prepared = {
+        name: experiments.prepare("franka-handoff", **chosen)
         for name, chosen in configurations(given.method).items()
     }
-    step, previous = mid_task(planners[DEFAULT], given.seconds, given.seed)
-    figures = measure(planners, step, previous, given)
+    planners = {name: experiment.planner() for name, experiment in prepared.items()}
+    execute = int(prepared[DEFAULT].config.execute or 1)
+    step, previous = mid_task(planners[DEFAULT], execute, given.seconds, given.seed)
+    figures = measure(planners, step, previous, execute, given)
     rows = [
         [name, found["rollouts"], found["plan_cpu_ms"]["median"], found["ratio"]]
         for name, found in figures.items()

@@ -25,7 +25,7 @@ from typing import Any
 
 import attrs
 import torch
-from gpu_latency import Scene, driven
+from gpu_latency import Scene, driven, settle
 from mujoco_predictor import draw_chunks, mid_carry
 from reporting import CONSOLE, device_name, options, save, spread, table, verdict
 
@@ -50,12 +50,21 @@ EPISODE_SECONDS = 60.0
 
 @attrs.frozen
 class Side:
-    """What is measured: a maker of simulators, where its tensors are, and the predictor's name."""
+    """What is measured.
+
+    Attributes:
+        name: for the report.
+        maker: of its simulators.
+        device: where their tensors are.
+        predictor: what ``codi-run`` calls the predictor that rolls out in them.
+        repeats: of a time.
+    """
 
     name: str
     maker: SimulatorMaker
     device: str
     predictor: str
+    repeats: int
 
 
 def timed(run: Callable[[], object], device: str, repeats: int) -> dict[str, float]:
@@ -66,19 +75,14 @@ def timed(run: Callable[[], object], device: str, repeats: int) -> dict[str, flo
 
 
 def _once(run: Callable[[], object], device: str) -> float:
-    _settle(device)
+    settle(device)
     start = time.perf_counter()
     run()
-    _settle(device)
+    settle(device)
     return 1e3 * (time.perf_counter() - start)
 
 
-def _settle(device: str) -> None:
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
-
-
-def sweep(side: Side, samples: int, repeats: int, times: int = 1) -> dict[str, float]:
+def sweep(side: Side, samples: int, times: int = 1) -> dict[str, float]:
     """So many predictions of samples, one after the other."""
     predictor = PhysicsPredictor(ARMS, rollouts_of(side.maker))
     state = to_device(mid_carry(), side.device)
@@ -88,17 +92,17 @@ def sweep(side: Side, samples: int, repeats: int, times: int = 1) -> dict[str, f
         for _ in range(times):
             predictor.predict(state, chunks)
 
-    found = timed(run, side.device, repeats)
+    found = timed(run, side.device, side.repeats)
     return {**found, "rollouts_per_second": 1e3 * samples * times / found["median"]}
 
 
-def replan(side: Side, scene: Scene, samples: int, steps: int, repeats: int) -> dict[str, float]:
+def replan(side: Side, scene: Scene, samples: int, steps: int) -> dict[str, float]:
     """Plans of one world in the middle of a task, a sweep for each denoising step."""
     physical = experiments.prepare("franka-handoff", method="codi", predictor=side.predictor)
     guidance = MonteCarloGuidance(IsotropicPosterior(), samples, physical.config.temperature)
     graphs = torch.device(side.device).type == "cuda"
     there = attrs.evolve(scene, experiment=physical)
-    return timed(there.planning(guidance, steps, side.device, graphs), side.device, repeats)
+    return timed(there.planning(guidance, steps, side.device, graphs), side.device, side.repeats)
 
 
 def environment_steps(side: Side, worlds: int, seconds: float) -> dict[str, float]:
@@ -124,13 +128,13 @@ def carrying() -> Scene:
     return driven(experiment, 1, 40, guidance)
 
 
-def measured(side: Side, scene: Scene, given: argparse.Namespace, repeats: int) -> dict[str, Any]:
+def measured(side: Side, scene: Scene, given: argparse.Namespace) -> dict[str, Any]:
     """All that is measured of a side."""
     sweeps, of_each = given.replan
-    alone = sweep(side, of_each, repeats, sweeps)
-    whole = replan(side, scene, of_each, sweeps, repeats)
+    alone = sweep(side, of_each, sweeps)
+    whole = replan(side, scene, of_each, sweeps)
     return {
-        "sweep": sweep(side, given.rollouts, repeats),
+        "sweep": sweep(side, given.rollouts),
         "sweeps": alone,
         "replan": whole,
         "outside": 1.0 - alone["median"] / whole["median"],
@@ -142,20 +146,19 @@ def main() -> int:
     """Measure both sides."""
     given = _given()
     torch.set_num_threads(1)
-    sides = {
-        Side("mujoco, all processors", MujocoMaker(threads=0), "cpu", "mujoco"): given.cpu_repeats
-    }
     figures: dict[str, Any] = {"torch": torch.__version__}
+    sides = []
     if given.warp:
         check_device(given.device)
         figures["device"] = device_name(given.device)
-        physics = "physics:simulator=mujoco-warp"
-        name = f"mujoco-warp, {given.device}"
-        sides = {Side(name, WarpMaker(given.device), given.device, physics): given.repeats, **sides}
+        name, physics = f"mujoco-warp, {given.device}", "physics:simulator=mujoco-warp"
+        sides.append(Side(name, WarpMaker(given.device), given.device, physics, given.repeats))
+    cpu = MujocoMaker(threads=0)
+    sides.append(Side("mujoco, all processors", cpu, "cpu", "mujoco", given.cpu_repeats))
     scene = carrying()
-    for side, repeats in sides.items():
+    for side in sides:
         CONSOLE.print(side.name, highlight=False)
-        figures[side.name] = measured(side, scene, given, repeats)
+        figures[side.name] = measured(side, scene, given)
         save(given.json, figures)
     _report({side.name: figures[side.name] for side in sides}, given)
     return 0
