@@ -165,9 +165,21 @@ class _PolicyDenoiser:
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """D(a_t, sigma), from (B, ..., D) and () or (B,) to (B, ..., D)."""
         rows, levels, spread = as_rows(noisy, sigma, self.embedding)
-        alone = noisy.ndim == 2 and not sigma.ndim
-        known = self._at(float(sigma)) if alone and self._levels is not None else None
+        known = None
+        if not sigma.ndim:
+            if noisy.ndim > 2:
+                known = self._shared(levels, noisy.shape[1:-1].numel())
+            elif self._levels is not None:
+                known = self._at(float(sigma))
         return self._denoise(rows, levels, spread, known).view(noisy.shape)
+
+    def _shared(self, level: Tensor, copies: int) -> tuple[Preconditioning, Tensor] | None:
+        """What depends on a level (1,) and the observation, made once for a world's samples."""
+        factors = precondition(level, self.policy.sigma_data)
+        modulation = self.policy.network.modulate(factors.noise, self.embedding)
+        if modulation is None:
+            return None
+        return factors, modulation[0].repeat_interleave(copies, 0)
 
     def _at(self, sigma: float) -> tuple[Preconditioning, Tensor] | None:
         """What depends on a level and the observation alone, made for all levels at first use.
