@@ -8,8 +8,8 @@ HORIZON = 16
 UNET_WIDTHS, UNET_BLOCKS = (64, 128), 1
 """Channels at each resolution, and residual blocks at each of them, down and up."""
 
-MLP_WIDTH, MLP_DEPTH = 256, 4
-"""Of the residual layers, and how many there are."""
+MLP_WIDTH, MLP_DEPTH, MLP_EXPANSION = 256, 4, 3
+"""Of the residual layers: the width, how many there are, and how much wider they are inside."""
 
 SIGMA_DATA = 1.0
 """Standard deviation of normalised actions."""

@@ -27,6 +27,8 @@ _EXAMPLES = """\
 examples:
   codi-distil runs/policy/checkpoint.safetensors demonstrations --output runs/student
   codi-distil policy.safetensors demonstrations --output runs/one --calls 1
+  codi-distil policy.safetensors demonstrations --output runs/fast --network mlp --depth 3 \\
+              --stand-in runs/student/checkpoint.safetensors --reuse 4
   codi-distil --resume --output runs/student       (after Ctrl-C or a kill)
 
 The run folder gets config.json, curve.csv, curve.png, checkpoint.safetensors, check.json and
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"states to imitate it in: {PROG} CHECKPOINT DATASET --output DIR"
             )
         given["teacher_digest"] = _digest(given["teacher"])
+        if "stand_in" in given:
+            given["stand_in_digest"] = _digest(given["stand_in"])
     return run_training(PROG, arguments, given, DistillationSettings, _distillation, _check)
 
 

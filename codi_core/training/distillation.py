@@ -14,19 +14,27 @@ from torch import Tensor
 
 from codi_core.data import DemonstrationDataset, Segments, split_episodes
 from codi_core.errors import CheckpointError, DatasetError
-from codi_core.planning import Descent, NoiseSource, Observation
+from codi_core.planning import Observation
 from codi_core.policies import BasePolicy, Batch, ChunkSampler, DiffusionPolicy, Student
-from codi_core.samplers import DpmSolverSampler, KarrasSchedule
-from codi_core.training.checkpoint import load_checkpoint, read_metadata
+from codi_core.policies.diffusion import observation_sizes
+from codi_core.policies.networks import DenoisingNetwork, build_network
+from codi_core.training.checkpoint import checkpoint_digest, load_checkpoint, read_metadata
 from codi_core.training.distillation_settings import DistillationSettings
+from codi_core.training.footprint import check_network
 from codi_core.training.imitation import data_entry, windows_of
 from codi_core.training.likeness import energy_distance, likeness
+from codi_core.training.ode_paths import (
+    SIGMA_MAX,
+    FreshPaths,
+    OdePaths,
+    PathMaker,
+    ReusedPaths,
+    Solver,
+    StandIn,
+)
 from codi_core.training.parts import TrainingParts
-from codi_core.training.students import describe_student, save_student
+from codi_core.training.students import TEACHER, describe_student, load_student, save_student
 from codi_core.training.trainer import BatchSource
-
-SIGMA_MAX, SIGMA_MIN, RHO = 40.0, 0.05, 7.0
-"""The noise levels that the teacher's ODE is solved between, and their spacing."""
 
 EXACT_CALLS = 24
 """Calls of the teacher for a sample that others are compared with."""
@@ -41,99 +49,50 @@ CHECKED = (64, 64)
 """The same for the check at the end."""
 
 
-@attrs.frozen(eq=False)
-class Solver:
-    """Solves the probability-flow ODE of a policy with DPM-Solver++ 2M.
-
-    Attributes:
-        policy: the policy.
-        levels: the noise levels, falling to a zero at the end, (n + 1,).
-    """
-
-    policy: BasePolicy
-    levels: Tensor
-
-    @classmethod
-    def of(cls, policy: BasePolicy, calls: int, start: float = SIGMA_MAX) -> Solver:
-        """A solver in so many calls, from ``start``, or from what the policy knows of that."""
-        low, high = policy.spec.sigma_range
-        first, last = min(start, high), max(SIGMA_MIN, low)
-        levels = KarrasSchedule(calls, first, last, RHO).levels(policy.normaliser.mean.device)
-        return cls(policy, levels)
-
-    @torch.no_grad()
-    def points(self, observation: Observation, noise: Tensor) -> list[Tensor]:
-        """Where the ODE passes each level, and at last where it ends, (B, ..., D) each.
-
-        Args:
-            observation: named tensors (B, H, ...), in physical units.
-            noise: standard normal values, (B, ..., D).
-        """
-        denoiser = self.policy.denoiser(observation)
-        none = NoiseSource([], noise.device)  # the ODE takes no further noise
-        visits = DpmSolverSampler().visits(
-            denoiser, self.levels[0] * noise, Descent(self.levels), none
-        )
-        passed, end = [], noise
-        for visit in visits:
-            passed.append(visit.noisy)
-            end = visit.denoised
-        return [*passed, end]
-
-
-@attrs.frozen(eq=False)
-class StepLoss:
+def step_loss(student: Student, paths: OdePaths, generator: torch.Generator) -> Tensor:
     """How far a student's steps end from where its teacher's ODE passes, mean square.
 
-    Each call draws noise of its own and solves the ODE from there: no pair of noise and end comes
-    twice, so there is nothing to learn by heart. A solution is an example for each of the student's
-    steps, from where it passes the level that the step begins at.
+    A path is an example for each of the steps, from where it passes the level that the step begins
+    at.
 
-    Attributes:
-        solver: of the teacher.
-        starts: which of the solver's levels are those of the student's calls.
+    Args:
+        student: the student.
+        paths: at the levels of the student's calls.
+        generator: not used: all noise is in the paths.
     """
-
-    solver: Solver
-    starts: tuple[int, ...]
-
-    def __call__(self, student: Student, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The loss in a batch of states."""
-        noise = torch.empty(len(batch), student.noise_size, device=batch.actions.device)
-        noise.normal_(generator=generator)
-        passed = self.solver.points(batch.observation, noise)
-        jump = student.jump.denoiser(batch.observation)
-        errors = [
-            student.step(jump, passed[start], call) - passed[end]
-            for call, (start, end) in enumerate(pairwise((*self.starts, -1)))
-        ]
-        return torch.stack(errors).square().mean()
+    jump = student.jump.denoiser(paths.observation)
+    points = paths.points.unbind(1)
+    errors = [
+        student.step(jump, start, call) - end for call, (start, end) in enumerate(pairwise(points))
+    ]
+    return torch.stack(errors).square().mean()
 
 
-def distillation_parts(settings: DistillationSettings) -> TrainingParts[Student, Batch]:
-    """A student that begins as its teacher, its loss, and the states of a data set.
+def distillation_parts(settings: DistillationSettings) -> TrainingParts[Student, OdePaths]:
+    """A student, its loss, and paths of its teacher's ODE in the states of a data set.
 
     Raises:
-        CodiError: the teacher or the data cannot be read, or don't fit each other.
+        CodiError: the teacher, its stand-in or the data cannot be read, or don't fit each other.
     """
     teacher = _teacher(settings)
     dataset, train, held_out = _states(settings, teacher)
-    solver = Solver.of(teacher, settings.solver_calls)
-    starts = _starts(settings, solver)
-    student = _student(teacher, [float(solver.levels[start]) for start in starts])
+    maker = _path_maker(settings, teacher)
+    starts = _starts(settings, maker)
+    student = _student(settings, teacher, [float(maker.levels[start]) for start in starts])
     check = Check.of(teacher, held_out or train, *MEASURED)
+    fresh = FreshPaths(train, maker, starts)
 
     def save(model: Student, path: Path, metadata: Mapping[str, Any]) -> None:
         save_student(model, path, settings.teacher_digest, metadata)
 
     return TrainingParts(
         student,
-        StepLoss(solver, starts),
-        train,
+        step_loss,
+        ReusedPaths(fresh, settings.reuse) if settings.reuse > 1 else fresh,
         save,
         data_entry(dataset, train, held_out),
         {**describe_student(student), "teacher": settings.teacher_digest},
-        held_out,
+        FreshPaths(held_out, maker, starts) if held_out else None,
         _notes(settings, dataset),
         {"energy distance": check.energy_distance},
     )
@@ -141,13 +100,38 @@ def distillation_parts(settings: DistillationSettings) -> TrainingParts[Student,
 
 def _teacher(settings: DistillationSettings) -> DiffusionPolicy:
     teacher = load_checkpoint(settings.teacher)
-    if teacher.digest != settings.teacher_digest:
-        raise CheckpointError(
-            f"{settings.teacher} is not the teacher that this began with: its sha256 is "
-            f"{str(teacher.digest)[:12]}…, the teacher's is {settings.teacher_digest[:12]}…. "
-            "Restore it, or start anew in another folder"
-        )
+    _check_unchanged("teacher", settings.teacher, str(teacher.digest), settings.teacher_digest)
     return teacher.to(settings.device)
+
+
+def _check_unchanged(role: str, path: str, found: str, digest: str) -> None:
+    """Check that a checkpoint is the one that the training began with."""
+    if found != digest:
+        raise CheckpointError(
+            f"{path} is not the {role} that this began with: its sha256 is {found[:12]}…, "
+            f"the {role}'s is {digest[:12]}…. Restore it, or start anew in another folder"
+        )
+
+
+def _path_maker(settings: DistillationSettings, teacher: DiffusionPolicy) -> PathMaker:
+    """What follows the teacher's ODE: a solver, or a student that stands in for it."""
+    if settings.stand_in is None:
+        return Solver.of(teacher, settings.solver_calls)
+    student, known = load_student(settings.stand_in), read_metadata(settings.stand_in)
+    digest = checkpoint_digest(settings.stand_in)
+    _check_unchanged("stand-in", settings.stand_in, digest, str(settings.stand_in_digest))
+    if known.get(TEACHER) != settings.teacher_digest:
+        raise CheckpointError(
+            f"{settings.stand_in} can't stand in for {settings.teacher}: it was distilled from "
+            f"another policy, whose sha256 is {str(known.get(TEACHER))[:12]}…. Give a student of "
+            "this one, or leave --stand-in out"
+        )
+    if student.calls < settings.calls:
+        raise CheckpointError(
+            f"{settings.stand_in} takes {student.calls} call for a sample, and says nothing "
+            f"of what {settings.calls} calls do: give --calls {student.calls} or another student"
+        )
+    return StandIn(student.to(settings.device))
 
 
 def _states(
@@ -224,19 +208,36 @@ def _notes(settings: DistillationSettings, dataset: DemonstrationDataset) -> tup
     return (note,)
 
 
-def _starts(settings: DistillationSettings, solver: Solver) -> tuple[int, ...]:
-    """Which levels of the solver are those of the student's calls."""
+def _starts(settings: DistillationSettings, maker: PathMaker) -> tuple[int, ...]:
+    """Which levels of the ODE's paths are those of the student's calls."""
     if settings.calls == 1:
         return (0,)
-    distance = (solver.levels[1:-1] / settings.level).log().abs()
+    distance = (maker.levels[1:-1] / settings.level).log().abs()
     return (0, 1 + int(distance.argmin()))
 
 
-def _student(teacher: DiffusionPolicy, levels: list[float]) -> Student:
-    """A student with the network of its teacher, and its weights to begin with."""
-    jump = copy.deepcopy(teacher).requires_grad_(True).train()
+def _student(
+    settings: DistillationSettings, teacher: DiffusionPolicy, levels: list[float]
+) -> Student:
+    """A student that begins as its teacher, or one with an untrained network of its own."""
+    jump = copy.deepcopy(teacher)
     jump.digest = None
-    return Student(jump, levels)
+    if settings.network != "teacher":
+        jump.network = _network(settings, teacher)
+    return Student(jump.requires_grad_(True).train(), levels).to(settings.device)
+
+
+def _network(settings: DistillationSettings, teacher: DiffusionPolicy) -> DenoisingNetwork:
+    """An untrained network for what the teacher reads and writes."""
+    spec, options = teacher.spec, settings.network_options()
+    sizes = (
+        spec.action.horizon,
+        spec.action.dimension,
+        spec.history * sum(observation_sizes(spec).values()),
+    )
+    check_network(settings.network, *sizes, options, settings.device)
+    torch.manual_seed(settings.seed)
+    return build_network(settings.network, *sizes, **options)
 
 
 @attrs.frozen(eq=False)

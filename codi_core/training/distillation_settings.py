@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
-from codi_core.quantities import not_negative, positive, whole
+from codi_core.errors import UsageError
+from codi_core.quantities import flag, not_negative, positive, whole
 from codi_core.training.settings import (
     DATA,
+    NETWORK,
+    NETWORK_OPTIONS,
     OPTIMISATION,
     TrainingSettings,
     renamed_features,
@@ -28,6 +31,7 @@ class DistillationSettings(TrainingSettings):
     Attributes:
         teacher: the checkpoint of the policy that is distilled.
         teacher_digest: its sha256. A distillation is gone on with from that teacher alone.
+        stand_in_digest: likewise of the student that stands in for it; None without one.
 
     Raises:
         UsageError: a value out of range.
@@ -35,6 +39,7 @@ class DistillationSettings(TrainingSettings):
 
     teacher: str = attrs.field(kw_only=True, metadata={"hidden": True})
     teacher_digest: str = attrs.field(kw_only=True, metadata={"hidden": True})
+    stand_in_digest: str | None = attrs.field(default=None, kw_only=True, metadata={"hidden": True})
     steps: int = shared_option("steps", 12_000)
     batch_size: int = training_option(
         OPTIMISATION, "samples of the teacher a step", 128, type=whole(1), metavar="N"
@@ -76,6 +81,48 @@ class DistillationSettings(TrainingSettings):
         type=whole(2),
         metavar="N",
     )
+    stand_in: str | None = training_option(
+        STUDENT,
+        "an existing student of the policy, whose one or two calls stand in for those of "
+        "--solver-calls: samples cost less, and the new student learns its errors, too",
+        None,
+        metavar="CHECKPOINT",
+    )
+    reuse: int = training_option(
+        STUDENT,
+        "how often a sample of the teacher is learnt from, on average, before another takes its "
+        "place",
+        1,
+        type=whole(1),
+        metavar="N",
+    )
+    network: Literal["teacher", "unet", "mlp"] = training_option(
+        NETWORK,
+        "the network: the teacher's, which begins with its weights, or one of its own, which "
+        "begins untrained and takes longer",
+        "teacher",
+        choices=("teacher", "unet", "mlp"),
+    )
+    widths: tuple[int, ...] = shared_option("widths")
+    blocks: int = shared_option("blocks")
+    width: int = shared_option("width")
+    depth: int = shared_option("depth")
+    expansion: int = shared_option("expansion")
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        fields, own = attrs.fields_dict(type(self)), self.network_options()
+        for network, names in NETWORK_OPTIONS.items():
+            for name in names:
+                if name not in own and getattr(self, name) != fields[name].default:
+                    raise UsageError(
+                        f"{flag(name)} is an option of --network {network}, and the student's is "
+                        f"{self.network}"
+                    )
+
+    def network_options(self) -> dict[str, Any]:
+        """The options of the student's network; none for the teacher's."""
+        return {name: getattr(self, name) for name in NETWORK_OPTIONS.get(self.network, ())}
 
     def observed(self) -> dict[str, str]:
         """The features that are observed, by the names that the teacher has for them."""

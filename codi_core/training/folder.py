@@ -17,7 +17,7 @@ RESULTS = ("checkpoint.safetensors", CURVE, CURVE_PICTURE, "training-state.pt")
 KEPT = "checkpoint-{}.safetensors"
 """A checkpoint that is kept on the way, with the number of its step."""
 
-FREE_FIELDS = frozenset({"output", "dataset", "teacher"})
+FREE_FIELDS = frozenset({"output", "dataset", "teacher", "stand_in"})
 """Settings that a resumed training may change: places. Threads and devices round differently."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
@@ -14,6 +14,7 @@ from codi_core.defaults import (
     HORIZON,
     LEARNING_RATE,
     MLP_DEPTH,
+    MLP_EXPANSION,
     MLP_WIDTH,
     NOISE_MEAN,
     NOISE_STD,
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 DATA, NETWORK, OPTIMISATION, MACHINE = "data", "network", "optimisation", "machine"
 """What the options of ``codi-train`` are grouped under."""
+
+NETWORK_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "unet": ("widths", "blocks"),
+    "mlp": ("width", "depth", "expansion"),
+}
+"""The settings that are options of a network, by its kind."""
 
 
 def training_option(group: str, help_text: str, default: Any, **metadata: Any) -> Any:
@@ -277,6 +284,13 @@ class RunSettings(TrainingSettings):
         type=whole(1),
         metavar="N",
     )
+    expansion: int = training_option(
+        NETWORK,
+        "how many times wider the layers of the mlp are inside",
+        MLP_EXPANSION,
+        type=whole(1),
+        metavar="N",
+    )
     sigma_data: float = training_option(
         NETWORK,
         "standard deviation of the normalised actions",
@@ -305,9 +319,7 @@ class RunSettings(TrainingSettings):
 
     def network_options(self) -> dict[str, Any]:
         """The options of the chosen network."""
-        if self.network == "unet":
-            return {"widths": self.widths, "blocks": self.blocks}
-        return {"width": self.width, "depth": self.depth}
+        return {name: getattr(self, name) for name in NETWORK_OPTIONS[self.network]}
 
     def diffusion(self) -> dict[str, float]:
         """The settings of the preconditioning and of the noise levels."""

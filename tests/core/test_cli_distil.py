@@ -15,7 +15,7 @@ import torch
 from codi_core.cli.distil import main
 from codi_core.cli.train import main as train_main
 from codi_core.data import DatasetWriter, FeatureSpec
-from codi_core.training import read_curve, read_metadata
+from codi_core.training import load_checkpoint, read_curve, read_metadata
 from codi_core.training.checkpoint import checkpoint_digest, read_tensors, write_tensors
 from codi_core.training.students import load_student
 from tests.core.demonstrations import write_gaussian
@@ -34,6 +34,13 @@ def teacher(data, tmp_path_factory):
     network = ["--network", "mlp", "--width", "32", "--depth", "1", "--horizon", "2"]
     given = [data, "--output", run, *network, "--steps", 100, "--held-out", 0.2]
     assert train_main([str(word) for word in given]) == 0
+    return run / "checkpoint.safetensors"
+
+
+@pytest.fixture(scope="module")
+def stand_in(data, teacher, tmp_path_factory):
+    run = tmp_path_factory.mktemp("stand-in") / "run"
+    assert distil(teacher, data, "--output", run, *FAST, "--steps", 30) == 0
     return run / "checkpoint.safetensors"
 
 
@@ -82,10 +89,79 @@ def test_one_call_begins_at_the_highest_level(data, teacher, tmp_path):
     assert load_student(run / "checkpoint.safetensors").levels == pytest.approx((40.0,))
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(data, teacher, tmp_path, kind):
+def test_a_student_may_have_a_network_of_its_own(data, teacher, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    given = ["--network", "unet", "--widths", "16", "8", "--blocks", "2"]
+    assert distil(teacher, data, "--output", run, *FAST, "--steps", 2, *given) == 0
+    document = json.loads((run / "config.json").read_text())
+    assert document["configuration"]["network"] == "unet"
+    architecture = document["policy"]["architecture"]
+    assert architecture["network"] == "unet" and architecture["options"]["widths"] == [16, 8]
+    assert read_metadata(run / "checkpoint.safetensors")["architecture"] == architecture
+    student = load_student(run / "checkpoint.safetensors")
+    policy = load_checkpoint(teacher)
+    assert student.jump.network.options["blocks"] == 2
+    assert torch.equal(student.normaliser.scale, policy.normaliser.scale)
+    # The teacher's network is not begun with, even where it is one of this kind and size.
+    same = ["--network", "mlp", "--width", "32", "--depth", "1", "--learning-rate", "1e-9"]
+    assert distil(teacher, data, "--output", other, *FAST, "--steps", 1, *same) == 0
+    jump = load_student(other / "checkpoint.safetensors").jump.state_dict()
+    weights = policy.state_dict()
+    assert jump.keys() == weights.keys()
+    assert not torch.allclose(jump["network.enter.weight"], weights["network.enter.weight"])
+
+
+def test_a_student_may_stand_in_for_its_teacher(data, teacher, stand_in, tmp_path, capsys):
+    run = tmp_path / "run"
+    given = ["--stand-in", stand_in, "--reuse", "2", "--network", "mlp", "--width", "16"]
+    assert distil(teacher, data, "--output", run, *FAST, "--steps", 3, *given) == 0
+    metadata, found = (read_metadata(path) for path in (run / "checkpoint.safetensors", stand_in))
+    assert metadata["levels"] == found["levels"]
+    assert metadata["teacher"] == checkpoint_digest(teacher)
+    assert metadata["training"]["stand_in_digest"] == checkpoint_digest(stand_in)
+    assert metadata["training"]["reuse"] == 2
+    moved = shutil.copy(stand_in, tmp_path / "moved.safetensors")
+    assert distil("--resume", "--output", run, "--stand-in", moved) == 0
+    tensors = read_tensors(moved)
+    name = next(iter(tensors))
+    write_tensors(moved, {**tensors, name: tensors[name] + 1}, found)
+    capsys.readouterr()
+    assert distil("--resume", "--output", run, "--stand-in", moved) != 0
+    assert "is not the stand-in that this began with" in capsys.readouterr().err
+
+
+def test_who_cannot_stand_in_is_refused(data, teacher, stand_in, tmp_path, capsys):
+    def refused(checkpoint, *more):
+        given = ["--output", tmp_path / "run", *FAST, "--stand-in", checkpoint, *more]
+        assert distil(teacher, data, *given) != 0
+        assert not (tmp_path / "run/config.json").exists()
+        return capsys.readouterr().err
+
+    assert "is the checkpoint of no student" in refused(teacher)
+    another = tmp_path / "another.safetensors"
+    write_tensors(another, read_tensors(stand_in), read_metadata(stand_in) | {"teacher": "f" * 64})
+    assert "was distilled from another policy" in refused(another)
+    write_tensors(another, read_tensors(stand_in), read_metadata(stand_in) | {"levels": [40.0]})
+    assert "takes 1 call for a sample" in refused(another)
+    assert distil(teacher, data, "--output", tmp_path / "one", *FAST, "--steps", 1,
+                  "--stand-in", another, "--calls", 1) == 0  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (signal.SIGTERM, []),
+        (signal.SIGKILL, []),
+        (signal.SIGTERM, ["--stand-in", "--network", "mlp", "--width", "16", "--reuse", "3"]),
+    ],
+)
+def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(
+    data, teacher, stand_in, tmp_path, kind, more
+):
     whole, run = tmp_path / "whole", tmp_path / "run"
     given = [*FAST, "--steps", "400"]
+    for word in more:
+        given += [word, stand_in] if word == "--stand-in" else [word]
     assert distil(teacher, data, "--output", whole, *given) == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "codi_core.cli.distil", teacher, data, "--output", run, *given],
@@ -189,6 +265,34 @@ def test_other_demonstrations_of_the_task_are_named(teacher, tmp_path, capsys):
         (
             ["{teacher}", "{data}", "--output", "{tmp}/x", "--solver-calls", "1"],
             "--solver-calls: must be a whole number of at least 2",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--network", "gru"],
+            "--network: invalid choice: 'gru' (choose from",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--network", "mlp", "--kernel", "3"],
+            "unknown option --kernel",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--network", "mlp", "--width", "4"],
+            "--width: must be a whole number of at least 8",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--width", "64"],
+            "--width is an option of --network mlp, and the student's is teacher",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--network", "mlp", "--blocks", "2"],
+            "--blocks is an option of --network unet, and the student's is mlp",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--stand-in", "nowhere"],
+            "nowhere does not exist",
+        ),
+        (
+            ["{teacher}", "{data}", "--output", "{tmp}/x", "--reuse", "0"],
+            "--reuse: must be a whole number of at least 1",
         ),
         (["--resume", "--output", "{tmp}/x"], "no run to resume"),
     ],

@@ -35,8 +35,9 @@ from codi_core.testing import (
 )
 from codi_core.training import Trainer, TrainerSettings, load_checkpoint, save_checkpoint
 from codi_core.training.checkpoint import checkpoint_digest, read_tensors, write_tensors
-from codi_core.training.distillation import Check, Solver, StepLoss
+from codi_core.training.distillation import Check, step_loss
 from codi_core.training.likeness import energy_distance, group_means, likeness
+from codi_core.training.ode_paths import POOL, FreshPaths, ReusedPaths, Solver, StandIn
 from codi_core.training.students import load_student, save_student, students_of
 
 SPEC = PolicySpec(ActionSpec(("x", "y"), 2), {"state": (3,)})
@@ -110,18 +111,47 @@ def test_a_student_has_the_modes_of_a_mixture(tmp_path, starts):
     levels = [float(solver.levels[start]) for start in starts]
     student = Student(network(policy.spec, width=64, depth=2), levels)
     settings = TrainerSettings(1200, 128, learning_rate=3e-3, warm_up=50)
-    trainer = Trainer(student, StepLoss(solver, starts), States(), settings, tmp_path)
+    paths = FreshPaths(States(), solver, starts)
+    trainer = Trainer(student, step_loss, paths, settings, tmp_path)
     assert trainer.run()
-    noise = torch.randn(1, 8000, 2, generator=torch.Generator().manual_seed(1))
-    for state in (-1.0, 0.0, 1.0):
-        with torch.no_grad():
-            samples = trainer.averaged.sample({"observed": torch.full((1, 1, 1), state)}, noise)
-        mixture = policy.mixture.shifted(torch.full((2,), GAIN * state).double())
-        assert_like(samples[0].double(), mixture)
+    assert_samples_like(policy, trainer.averaged)
     rows = Check.of(policy, States(), 32, 64).report(trainer.averaged, len(starts))["rows"]
     found = {(row["samples_of"], row["calls"]): row["energy_distance"] for row in rows}
     assert found["teacher", 24] < 0.01 and found["student", len(starts)] < 0.02
     assert found["teacher", 1] > 0.3
+
+
+@pytest.mark.slow
+def test_a_student_with_another_network_learns_from_one_that_stands_in(tmp_path):
+    """A small U-Net learns the same mixture of an MLP's paths, each of which it sees twice."""
+    policy = mixture_policy()
+    solver = Solver.of(policy, 16)
+    starts = (0, 8)
+    levels = [float(solver.levels[start]) for start in starts]
+    first = Student(network(policy.spec, width=64, depth=2), levels)
+    settings = TrainerSettings(1200, 128, learning_rate=3e-3, warm_up=50)
+    trainer = Trainer(
+        first, step_loss, FreshPaths(States(), solver, starts), settings, tmp_path / "first"
+    )
+    assert trainer.run()
+    stand_in = StandIn(trainer.averaged)
+    assert stand_in.levels.tolist() == pytest.approx([*levels, 0.0])
+    torch.manual_seed(1)
+    unet = DiffusionPolicy.build(policy.spec, "unet", widths=(32,), kernel=1)
+    paths = ReusedPaths(FreshPaths(States(), stand_in, (0, 1)), 2)
+    trainer = Trainer(Student(unet, levels), step_loss, paths, settings, tmp_path / "second")
+    assert trainer.run()
+    assert_samples_like(policy, trainer.averaged)
+
+
+def assert_samples_like(policy, student):
+    """In each of three states a student's samples are those of the policy."""
+    noise = torch.randn(1, 8000, 2, generator=torch.Generator().manual_seed(1))
+    for state in (-1.0, 0.0, 1.0):
+        with torch.no_grad():
+            samples = student.sample({"observed": torch.full((1, 1, 1), state)}, noise)
+        mixture = policy.mixture.shifted(torch.full((2,), GAIN * state).double())
+        assert_like(samples[0].double(), mixture)
 
 
 def assert_like(samples, mixture):
@@ -135,23 +165,55 @@ def assert_like(samples, mixture):
         assert torch.allclose(own.var(0) / DEVIATION**2, torch.ones(2).double(), atol=0.2)
 
 
-def test_no_pair_of_noise_and_end_comes_twice():
+def paths_of(starts=(0,), calls=4):
     policy = mixture_policy()
-    seen = []
+    return FreshPaths(States(), Solver.of(policy, calls), starts)
 
-    class Watched(Solver):
-        def points(self, observation, noise):
-            seen.append(noise)
-            return super().points(observation, noise)
 
-    solver = Solver.of(policy, 4)
-    loss = StepLoss(Watched(policy, solver.levels), (0,))
+def test_no_path_comes_twice():
     generator = torch.Generator().manual_seed(0)
-    student = Student(network(policy.spec), [40.0])
-    batch = States().sample(generator, 8)
-    first, second = loss(student, batch, generator), loss(student, batch, generator)
-    assert len(torch.cat(seen).unique(dim=0)) == 16 and first != second
-    assert first.requires_grad
+    paths = paths_of((0, 2))
+    first, second = paths.sample(generator, 8), paths.sample(generator, 8)
+    assert first.points.shape == (8, 3, 2) and len(first) == 8
+    assert len(torch.cat([first.points[:, 0], second.points[:, 0]]).unique(dim=0)) == 16
+    ended = paths.maker.points(first.observation, first.points[:, 0] / 40.0)
+    assert torch.equal(ended[2], first.points[:, 1]) and torch.equal(ended[-1], first.points[:, 2])
+    student = Student(network(mixture_policy().spec), [40.0, 2.0])
+    loss = step_loss(student, first, generator)
+    assert loss.requires_grad and loss != step_loss(student, second, generator)
+
+
+def test_reused_paths_come_several_times_and_then_never_again():
+    generator = torch.Generator().manual_seed(0)
+    size, times = 16, 4
+    source = ReusedPaths(paths_of(), times)
+    seen = {}
+    for step in range(400):
+        for start in source.sample(generator, size).points[:, 0].tolist():
+            seen.setdefault(tuple(start), []).append(step)
+    # What the pool had at its beginning, and what it has now, came for a shorter time.
+    whole = [steps for steps in seen.values() if steps[0] > 0 and steps[-1] < 270]
+    assert sum(map(len, whole)) / len(whole) == pytest.approx(times, rel=0.2)
+    lasting = POOL * times  # so many batches pass before a path is replaced
+    assert max(steps[-1] - steps[0] for steps in seen.values()) <= lasting
+
+
+def test_reused_paths_go_on_as_they_were():
+    def drawn(source, generator, steps):
+        return [source.sample(generator, 6) for _ in range(steps)]
+
+    generator = torch.Generator().manual_seed(0)
+    source = ReusedPaths(paths_of(), 4)
+    assert source.state()["pool"] is None
+    drawn(source, generator, 5)
+    saved, state = copy.deepcopy(source.state()), generator.get_state()
+    expected = drawn(source, generator, 5)
+    again = ReusedPaths(paths_of(), 4)
+    again.restore(saved)
+    generator.set_state(state)
+    for one, other in zip(expected, drawn(again, generator, 5), strict=True):
+        assert torch.equal(one.points, other.points)
+        assert torch.equal(one.observation["observed"], other.observation["observed"])
 
 
 def test_calls_step_from_level_to_level():

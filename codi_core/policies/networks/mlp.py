@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codi_core.defaults import MLP_DEPTH, MLP_WIDTH
+from codi_core.defaults import MLP_DEPTH, MLP_EXPANSION, MLP_WIDTH
 from codi_core.policies.networks.activation import mish
 from codi_core.policies.networks.embedding import NoiseEmbedding
 from codi_core.policies.networks.film import FilmNetwork
@@ -50,7 +50,7 @@ class ResidualMLP(FilmNetwork):
         conditioning_size: int,
         width: int = MLP_WIDTH,
         depth: int = MLP_DEPTH,
-        expansion: int = 3,
+        expansion: int = MLP_EXPANSION,
         embedding_size: int = 128,
     ) -> None:
         super().__init__()
