@@ -16,7 +16,7 @@ from codi_core.training.parts import TrainingParts
 TRAINED_COPIES = 5
 """Weights, their gradients, two moments of AdamW, and the averaged weights."""
 SMALL = 512
-"""Networks none of whose widths and depths are larger need not be counted."""
+"""Networks none of whose widths, inner widths and depths are larger need not be counted."""
 
 COUNTED = 16
 """Examples that a step is measured on, and twice as many: networks may fill fewer rows up."""
@@ -44,7 +44,8 @@ def check_network(
         UsageError: there is not enough memory for it.
     """
     sizes = [size for value in options.values() for size in _sizes(value)]
-    if max(sizes) <= SMALL:
+    inside = int(options.get("width", 1)) * int(options.get("expansion", 1))
+    if max(*sizes, inside) <= SMALL:
         return
     repeated = next(name for name in ("depth", "blocks") if name in options)
 

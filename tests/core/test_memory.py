@@ -99,8 +99,9 @@ def test_samples_worlds_and_steps(
         (["--batch-size", "1000000"], "steps of 1,000,000 examples", "a smaller --batch-size"),
         (["--horizon", "1000000000"], "8 windows of 1,000,000,000 actions", "or --history"),
         (["--history", "1000000000"], "and 1,000,000,000 observations need", "or --history"),
-        (["--width", "100000"], "weights in training", "smaller --width or --depth"),
-        (["--width", "16", "--depth", "1000000000"], "weights in training", "--width or --depth"),
+        (["--width", "100000"], "weights in training", "smaller --width or --depth or --expansion"),
+        (["--expansion", "10000000"], "weights in training", "--width or --depth or --expansion"),
+        (["--width", "16", "--depth", "1000000000"], "weights in training", "or --expansion"),
         (["--network", "unet", "--widths", "64", "30000"], "in training", "--widths or --blocks"),
     ],
 )
