@@ -19,6 +19,7 @@ from codi_navigation.costs.roundabout import islands_of
 from codi_navigation.maps.shapes import Map, Maps, Obstacle
 from codi_navigation.prediction.neighbours import neighbours
 from codi_navigation.prediction.predictor import NavigationPredictor
+from codi_navigation.prediction.trajectory import SOON
 from codi_navigation.simulation.contacts import drive
 from codi_navigation.vehicles import Team
 from tests.navigation.worlds import (
@@ -119,6 +120,18 @@ def test_what_is_imminent_is_the_separation_of_the_next_steps():
     assert ImminentCost(margin=0.2)(closing).item() == pytest.approx(0.06, abs=1e-5)
     assert ImminentCost(margin=0.2, steps=16)(closing).item() == pytest.approx(0.16, abs=1e-5)
     assert SeparationCost(margin=0.2)(closing).item() == pytest.approx(0.16, abs=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 3, SOON, 9, 16, 20])
+def test_the_nearest_within_some_steps_is_that_of_all_their_places(steps):
+    # One passes the other, nearest after four steps, and drives towards a third one.
+    state = open_state([(0, 0), (0.4, 0.4), (1.5, 0)], [(2, 0), (1, 1), (2, 1)])
+    trajectory = straight_trajectory(state, [(1.0, 0.0), (0.0, 0.0), (0.0, 0.0)])
+    place = trajectory.position[0, 0, :steps]  # (k, 3, 2)
+    gaps = place[:, trajectory.pairs.members[:, 0]] - place[:, trajectory.pairs.members[:, 1]]
+    expected = gaps.norm(dim=-1).amin(0)
+    assert len(expected) == 3
+    torch.testing.assert_close(trajectory.nearest_within(steps).squeeze(-1), expected)
 
 
 def test_progress_is_the_mean_distance_that_is_gained():

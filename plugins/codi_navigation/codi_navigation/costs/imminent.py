@@ -6,7 +6,7 @@ import attrs
 
 from codi_core.costs import CostTerms, LocalCost
 from codi_navigation.costs.separation import lacking_room
-from codi_navigation.prediction.trajectory import NavigationTrajectory
+from codi_navigation.prediction.trajectory import SOON, NavigationTrajectory
 
 
 @attrs.frozen
@@ -19,7 +19,7 @@ class ImminentCost(LocalCost):
 
     margin: float = 0.08
     """[m] Between rims."""
-    steps: int = 6
+    steps: int = SOON
     """How many control steps count."""
 
     def terms(self, trajectory: NavigationTrajectory) -> CostTerms:

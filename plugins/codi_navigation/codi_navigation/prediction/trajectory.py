@@ -17,6 +17,8 @@ from codi_navigation.state import NavigationState
 
 Made = TypeVar("Made")
 
+SOON = 6
+"""So many control steps are the next moments."""
 _CACHED = 2**17
 """How many numbers of a kind fit into the cache of a core."""
 _AT_ONCE = 2**25
@@ -93,17 +95,29 @@ class NavigationTrajectory:
     @cached_property
     def nearest(self) -> Tensor:
         """How near each pair of neighbours comes, between centres, (P, M) [m]."""
-        return self.nearest_within(len(self.path))
+        if len(self.path) <= SOON:
+            return _root(self._soon)
+        return _root(torch.minimum(self._soon, self._least_squares(SOON, len(self.path))))
 
     def nearest_within(self, steps: int) -> Tensor:
         """The same within the first control steps only."""
-        squares = [_squares(offset).amin(0) for offset in self._offsets(steps)]
-        return _root(reduce(torch.minimum, squares))
+        if steps >= len(self.path):
+            return self.nearest
+        return _root(self._soon if steps == SOON else self._least_squares(0, steps))
+
+    @cached_property
+    def _soon(self) -> Tensor:
+        return self._least_squares(0, SOON)
+
+    def _least_squares(self, begin: int, end: int) -> Tensor:
+        """How near pairs come from one control step to another, squared, (P, M) [m²]."""
+        squares = [_squares(offset).amin(0) for offset in self._offsets(begin, end)]
+        return reduce(torch.minimum, squares)
 
     @cached_property
     def approach(self) -> Approach:
         """When and how each pair of neighbours is nearest."""
-        steps = chain.from_iterable(self._offsets(len(self.path)))
+        steps = chain.from_iterable(self._offsets(0, len(self.path)))
         offsets = next(steps)
         nearest = offsets.square().sum(0)
         for offset in steps:
@@ -112,10 +126,10 @@ class NavigationTrajectory:
             nearest = torch.minimum(squared, nearest)
         return Approach(_root(nearest), offsets[0], offsets[1])
 
-    def _offsets(self, count: int) -> Iterator[Tensor]:
+    def _offsets(self, begin: int, end: int) -> Iterator[Tensor]:
         """From the first to the second robot of each pair, (k, 2, P, M) for some steps at once."""
         first, second = self.pairs.rows.unbind(-1)
-        rows = self.path[:count, :2].flatten(2, 3)  # (count, 2, B·N, M)
+        rows = self.path[begin:end, :2].flatten(2, 3)  # (k, 2, B·N, M)
         # As many steps as fit into the cache together: that is three times as fast as all at once.
         room = _CACHED if can_branch_on(rows) else _AT_ONCE
         steps = max(1, room // max(1, 2 * len(first) * rows.shape[-1]))
