@@ -105,12 +105,19 @@ def test_each_task_has_the_terms_that_its_maps_need():
     shared = {"navigation-goal", "navigation-separation"}
     assert terms(SwapTask()) == {*shared, "navigation-roundabout", "navigation-detour"}
     assert terms(CorridorTask()) == {*shared, "navigation-obstacles", "navigation-junction"}
-    assert terms(WarehouseTask()) == {*shared, "navigation-obstacles"}
+    assert terms(WarehouseTask()) == {*shared, "navigation-obstacles", "navigation-imminent"}
 
 
 def test_in_a_crowd_what_is_imminent_counts_apart():
     small, large = (SwapTask().parts(SwapTask.Options(agents=n)) for n in (63, 64))
     assert set(large.default_costs) - set(small.default_costs) == {"navigation-imminent"}
+    # Between shelves there is always a crowd, and who is pushed aside meets a shelf.
+    few, many = (
+        WarehouseTask().parts(WarehouseTask.Options(agents=n, size=20.0)) for n in (4, 64)
+    )
+    assert few.default_costs == many.default_costs
+    costs = few.default_costs
+    assert costs["navigation-obstacles"] == 3 * costs["navigation-separation"]
 
 
 def test_a_teams_planner_can_be_sent_to_another_process():

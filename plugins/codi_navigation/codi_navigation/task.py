@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -116,7 +116,7 @@ ALONE = ("navigation-goal", "navigation-obstacles")
 """Terms that ask nothing of a robot for others' sake: no distance, and no rule of the traffic."""
 
 CROWD = 64
-"""So many robots meet so often that what is imminent counts apart."""
+"""So many robots meet so often that what is imminent counts apart, where it doesn't in any case."""
 
 
 class NavigationTask(Task):
@@ -124,11 +124,13 @@ class NavigationTask(Task):
 
     Attributes:
         terms: the names of the task's own cost terms.
+        weights: theirs, by name.
     """
 
     Options: type[Any] = NavigationOptions
     CollectionOptions: type[Any] = CollectionOptions
     terms: tuple[str, ...] = ("navigation-goal", "navigation-separation")
+    weights: ClassVar[Mapping[str, float]] = WEIGHTS
 
     @abstractmethod
     def scenario(self, options: Any) -> Scenario:
@@ -188,14 +190,14 @@ class NavigationTask(Task):
     def default_costs(self, team: Team) -> dict[str, float]:
         """The weights of the task's own cost for a team of this size."""
         crowd = ("navigation-imminent",) if len(team) >= CROWD else ()
-        return {name: WEIGHTS[name] for name in (*self.terms, *crowd)}
+        return {name: self.weights[name] for name in dict.fromkeys((*self.terms, *crowd))}
 
     def cost_variants(self) -> dict[str, dict[str, float]]:
         """What robots want of themselves, with and without the obstacles on their ways."""
         alone = [name for name in self.terms if name in ALONE]
         return {
-            GOAL_ALONE: {ALONE[0]: WEIGHTS[ALONE[0]]},
-            INDEPENDENT: {name: WEIGHTS[name] for name in alone},
+            GOAL_ALONE: {ALONE[0]: self.weights[ALONE[0]]},
+            INDEPENDENT: {name: self.weights[name] for name in alone},
         }
 
     def costs(self) -> Mapping[str, Callable[..., CostFunction]]:
@@ -239,10 +241,15 @@ class CorridorTask(NavigationTask):
 
 
 class WarehouseTask(NavigationTask):
-    """Robots between random shelves go to random goals."""
+    """Robots between random shelves go to random goals.
+
+    Obstacles weigh three times what other robots do: who has two of these on one side isn't pushed
+    into a shelf on the other.
+    """
 
     Options = WarehouseOptions
-    terms = (*NavigationTask.terms, "navigation-obstacles")
+    terms = (*NavigationTask.terms, "navigation-obstacles", "navigation-imminent")
+    weights: ClassVar[Mapping[str, float]] = {**WEIGHTS, "navigation-obstacles": 120.0}
 
     def scenario(self, options: WarehouseOptions) -> Scenario:
         """The hall."""
