@@ -112,9 +112,7 @@ def test_in_a_crowd_what_is_imminent_counts_apart():
     small, large = (SwapTask().parts(SwapTask.Options(agents=n)) for n in (63, 64))
     assert set(large.default_costs) - set(small.default_costs) == {"navigation-imminent"}
     # Between shelves there is always a crowd, and who is pushed aside meets a shelf.
-    few, many = (
-        WarehouseTask().parts(WarehouseTask.Options(agents=n, size=20.0)) for n in (4, 64)
-    )
+    few, many = (WarehouseTask().parts(WarehouseTask.Options(agents=n, size=20.0)) for n in (4, 64))
     assert few.default_costs == many.default_costs
     costs = few.default_costs
     assert costs["navigation-obstacles"] == 3 * costs["navigation-separation"]
