@@ -202,8 +202,9 @@ def test_variants_of_the_cost_leave_out_what_robots_owe_to_one_another() -> None
     def variants(task: NavigationTask) -> dict[str, dict[str, float]]:
         return {**task.parts(task.Options(agents=4)).cost_variants}  # type: ignore[arg-type]
 
-    alone, walls = {"navigation-goal": 1.0}, {"navigation-obstacles": 40.0}
-    for task in (CorridorTask(), WarehouseTask()):
+    alone = {"navigation-goal": 1.0}
+    for task, weight in ((CorridorTask(), 40.0), (WarehouseTask(), 120.0)):
+        walls = {"navigation-obstacles": weight}
         assert variants(task) == {"goal": alone, "independent": {**alone, **walls}}
     assert variants(SwapTask()) == {"goal": alone, "independent": alone}
 
