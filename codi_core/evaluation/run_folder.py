@@ -262,9 +262,9 @@ class RunFolder:
         Raises:
             UsageError: it hasn't; the message names the first one that differs.
         """
-        there = {**BEFORE, **self.config()["configuration"]}
+        there = _comparable(self.config()["configuration"])
         # Through JSON, so that tuples compare with the lists that were written.
-        here = {**BEFORE, **json.loads(to_json(configuration))}
+        here = _comparable(json.loads(to_json(configuration)))
         for name in sorted({*there, *here} - FREE_FIELDS):
             if there.get(name) != here.get(name):
                 raise UsageError(
@@ -317,6 +317,13 @@ class RunFolder:
                 f"'{self.path}' already holds a run ({done} finished episodes): --resume goes on "
                 "with it, --overwrite removes it, --output chooses another folder"
             )
+
+
+def _comparable(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """All options; a task's own that are None may be of a version that did not know them."""
+    own = configuration.get("task_options") or {}
+    given = {name: value for name, value in own.items() if value is not None}
+    return {**BEFORE, **configuration, "task_options": given}
 
 
 def _missing(content: Any, fields: Mapping[str, Any]) -> str | None:

@@ -272,7 +272,8 @@ def test_the_other_predictor_a_late_plan_and_the_tasks_options(checkpoint: Path)
     assert found["task_metrics"]["min_goal_distance_m"]["median"] == pytest.approx(0.1, abs=0.01)
     stored = json.loads(Path("out/config.json").read_text())["configuration"]
     assert stored["task_options"] == {
-        "goal": [-0.2, 0.1], "start": [-0.3, 0.1, 0.4], "randomize": False, "guard": True
+        "goal": [-0.2, 0.1], "start": [-0.3, 0.1, 0.4], "randomize": False, "guard": True,
+        "box": None,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_franka.robot.cell import CUBE_SIZE
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.robot.kinematics import forward_kinematics, pose_and_jacobian
 
@@ -78,14 +78,18 @@ def tcp_in_world(state: FrankaState, bases: BaseFrames) -> Tensor:
     return bases.points_to_world(forward_kinematics(state.joint_position)[0])
 
 
-def holding(state: FrankaState, hands: Tensor, nearest: float = HELD_DISTANCE) -> Tensor:
+def holding(
+    state: FrankaState, hands: Tensor, nearest: float = HELD_DISTANCE, box: Box = CUBE
+) -> Tensor:
     """Which hands hold the cube: (B, N) booleans.
 
     Args:
         state: of B worlds.
         hands: the TCPs' positions (B, N, 3), world frame [m].
         nearest: how near the cube's centre a hand is that holds it [m].
+        box: what stands for the cube.
     """
     width = state.gripper_width
-    around = (width > 0.6 * CUBE_SIZE) & (width < 1.2 * CUBE_SIZE)
+    least, most = box.holding()
+    around = (width > least) & (width < most)
     return around & ((hands - state.cube_position.unsqueeze(1)).norm(dim=-1) < nearest)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from codi_core.costs import CostFunction
+from codi_core.errors import UsageError
 from codi_core.planning import Observation
 from codi_core.resources import Resources
 from codi_core.tasks import Demonstrator, PlanSettings, Renderer, Task, TaskParts
@@ -23,7 +24,7 @@ from codi_franka.handoff.costs import (
     GoalCost,
 )
 from codi_franka.handoff.environment import FrankaEnvironment
-from codi_franka.handoff.finish import FINISH
+from codi_franka.handoff.finish import finish
 from codi_franka.handoff.frames import hold, restore
 from codi_franka.handoff.metrics import HandoffMetrics, remark
 from codi_franka.handoff.options import HandoffOptions
@@ -31,6 +32,7 @@ from codi_franka.observation import observe
 from codi_franka.physics.model import build_model
 from codi_franka.physics.mujoco_maker import MujocoMaker
 from codi_franka.physics.mujoco_rollouts import MujocoRollouts
+from codi_franka.physics.nominal import build_nominal_model
 from codi_franka.physics.rollouts import rollouts_of
 from codi_franka.physics.simulator import SimulatorMaker
 from codi_franka.policies import offers
@@ -105,22 +107,26 @@ class HandoffTask(Task):
             rate_hz=RATE_HZ,
             environment=partial(_environment, options),
             policies=offers(),
-            predictors={"kinematic": _kinematic, "mujoco": _mujoco, "physics": _physics},
+            predictors={
+                "kinematic": partial(_kinematic, options),
+                "mujoco": partial(_mujoco, options),
+                "physics": partial(_physics, options),
+            },
             default_costs=TABLE_I,
             cost_variants=VARIANTS,
             metrics=HandoffMetrics(),
-            renderer=_renderer(),
+            renderer=_renderer(options),
             remark=remark,
             settings=PlanSettings(sampler=WARM_START, method="search"),
             settings_for={"mujoco": PHYSICS_IN_THE_LOOP, "physics": PHYSICS_IN_THE_LOOP},
             method_settings=METHOD_SETTINGS,
             max_seconds=60.0,
-            advance=_Advance(),
+            advance=_Advance(options),
             demonstrator=_demonstrator,
             joint_demonstrator=_joint_demonstrator,
             restore=partial(restore, options),
             hold=hold,
-            finish=FINISH,
+            finish=finish(options.handed),
             simulator="mujoco",
             presets=PRESETS,
             paths=_paths,
@@ -138,17 +144,26 @@ def _environment(
     return FrankaEnvironment(options, make_simulator or MujocoMaker(resources.threads))
 
 
-def _kinematic(resources: Resources, **settings: Any) -> KinematicPredictor:
-    return KinematicPredictor(ARMS, KinematicSettings(**settings))
+def _kinematic(
+    options: HandoffOptions, resources: Resources, **settings: Any
+) -> KinematicPredictor:
+    return KinematicPredictor(ARMS, KinematicSettings(**settings), options.handed)
 
 
-def _mujoco(resources: Resources) -> PhysicsPredictor:
-    return _physics(resources)
+def _mujoco(options: HandoffOptions, resources: Resources) -> PhysicsPredictor:
+    return _physics(options, resources)
 
 
-def _physics(resources: Resources, simulator: SimulatorMaker | None = None) -> PhysicsPredictor:
+def _physics(
+    options: HandoffOptions, resources: Resources, simulator: SimulatorMaker | None = None
+) -> PhysicsPredictor:
     """In MuJoCo, or in the simulator whose maker stands for the option's name."""
-    return PhysicsPredictor(ARMS, rollouts_of(simulator or MujocoMaker(resources.threads)))
+    if options.box is None:
+        return PhysicsPredictor(ARMS, rollouts_of(simulator or MujocoMaker(resources.threads)))
+    if simulator is not None:
+        raise UsageError("--box: predictors with a simulator of their own know the cube alone")
+    model = build_nominal_model(ARMS, box=options.handed)
+    return PhysicsPredictor(ARMS, partial(MujocoRollouts, threads=resources.threads, model=model))
 
 
 def _paths(trajectory: HandoffTrajectory) -> dict[str, Tensor]:
@@ -161,9 +176,9 @@ def _paths(trajectory: HandoffTrajectory) -> dict[str, Tensor]:
 class _Advance:
     """Foresees the state at the end of committed actions, with nominal physics."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: HandoffOptions) -> None:
         # A few steps of one copy a world: there is time for the environment's own model.
-        make = partial(MujocoRollouts, threads=0, model=build_model(ARMS))
+        make = partial(MujocoRollouts, threads=0, model=build_model(ARMS, box=options.handed))
         self.predictor = PhysicsPredictor(ARMS, make)
 
     def __call__(
@@ -173,10 +188,10 @@ class _Advance:
         return later, observe(later, ARMS)
 
 
-def _renderer() -> Renderer:
+def _renderer(options: HandoffOptions) -> Renderer:
     from codi_franka.rendering.video_renderer import HandoffRenderer
 
-    return HandoffRenderer()
+    return HandoffRenderer(box=options.handed)
 
 
 def _demonstrator(resources: Resources) -> Demonstrator:

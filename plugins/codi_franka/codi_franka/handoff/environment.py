@@ -64,6 +64,11 @@ class FrankaEnvironment(Environment):
     """
 
     def __init__(self, options: HandoffOptions, make_simulator: SimulatorMaker) -> None:
+        if options.box is not None:
+            raise UsageError(
+                "--box: simulators know the cube alone; another box is for --driver, without "
+                "dry_run"
+            )
         self.options = options
         self.make_simulator = make_simulator
         self.controller = EndEffectorController()
@@ -208,7 +213,7 @@ class FrankaEnvironment(Environment):
         else:
             self.streams.replace(rows.tolist(), streams)
             self.bent = self.bent.index_fill(0, rows.to(self.bent.device), 0.0)
-        self._aim([(*each.goal, CUBE_SIZE / 2) for each in options], rows)
+        self._aim([each.target for each in options], rows)
         self.left_only[chosen] = left_only(starts[:, :2]).numpy()
         self.failed[chosen] = self.succeeded[chosen] = False
         self.simulator.set_state(self._at_rest(starts), rows, cube)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from codi_core.tasks import Finish
 from codi_franka.action import RATE_HZ
 from codi_franka.geometry import constant
-from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.box import CUBE, Box
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.controller import HOME
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.robot.kinematics import forward_kinematics
@@ -19,26 +22,27 @@ from codi_franka.state import FrankaState, tcp_in_world
 DELIVERED_RADIUS = 0.05
 """[m] A cube that near to its goal is left there: a third of the paper's tolerance, and far more
 than a tracker errs by."""
-ON_TABLE = CUBE_SIZE / 2 + 0.015
-"""[m] A cube whose centre is lower lies on the table, as far as a tracker can tell."""
-RELEASED_WIDTH = 0.065
-"""[m] Fingers that far apart hold no cube."""
+ON_TABLE = 0.015
+"""[m] A cube whose centre is less than that above where it is on the table lies there, as far as a
+tracker can tell."""
 CLEAR = 0.12
 """[m] A hand that far from the cube's centre does not touch it, whichever way it turns."""
 RISING_SPEED, HOMING_SPEED = 0.2, 0.25
 """[m/s]"""
 
 
-def delivered(state: FrankaState) -> Tensor:
+def delivered(state: FrankaState, box: Box = CUBE) -> Tensor:
     """Whether the cube lies at its goal and no hand holds it: (B,) booleans.
 
     Args:
         state: of B worlds, with their goals.
+        box: what stands for the cube.
     """
     cube = state.cube_position
     assert state.goal is not None
     at_goal = (cube - state.goal).norm(dim=-1) <= DELIVERED_RADIUS
-    return at_goal & (cube[:, 2] < ON_TABLE) & _free(state).all(-1)
+    low = cube[:, 2] < box.lying(state.cube_quaternion) + ON_TABLE
+    return at_goal & low & _free(state, box).all(-1)
 
 
 def afterwards(state: FrankaState, steps: int) -> tuple[Tensor, ...]:
@@ -62,11 +66,13 @@ def afterwards(state: FrankaState, steps: int) -> tuple[Tensor, ...]:
     return tuple(arm.unsqueeze(1).expand(-1, steps, -1) for arm in action.unbind(1))
 
 
-FINISH = Finish(done=delivered, chunks=afterwards)
+def finish(box: Box) -> Finish:
+    """When a box is delivered, and what the arms do then."""
+    return Finish(done=partial(delivered, box=box), chunks=afterwards)
 
 
-def _free(state: FrankaState) -> Tensor:
-    return (state.gripper_width > RELEASED_WIDTH) | (_distance(state) > CLEAR)
+def _free(state: FrankaState, box: Box) -> Tensor:
+    return (state.gripper_width > box.released) | (_distance(state) > CLEAR)
 
 
 def _distance(state: FrankaState) -> Tensor:

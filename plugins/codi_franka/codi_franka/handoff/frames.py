@@ -13,7 +13,7 @@ from codi_core.policies import observation_feature
 from codi_core.tasks import recorded_feature
 from codi_franka.handoff.options import HandoffOptions
 from codi_franka.observation import SHAPES
-from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.frames import BaseFrames
 from codi_franka.state import FrankaState, holding, tcp_in_world
 
@@ -44,7 +44,7 @@ def restore(
     state = FrankaState(
         **{name: value.unflatten(-1, (len(ARMS), -1)) for name, value in joints.items()},
         **plain,
-        goal=cube.new_tensor((*options.goal, CUBE_SIZE / 2)).expand_as(cube),
+        goal=cube.new_tensor(options.target).expand_as(cube),
     )
     names = [f"{arm}/{name}" for arm in ARMS for name in SHAPES]
     return state, {name: _feature(frames, observation_feature(name)) for name in names}

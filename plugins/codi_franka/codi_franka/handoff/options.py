@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from codi_core.errors import UsageError
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.cell import TABLE_SIZE
 
 DEFAULT_GOAL = (0.45, 0.0)
@@ -38,6 +39,17 @@ def _on_table(_: object, attribute: Any, value: tuple[float, ...] | None) -> Non
             f"--{attribute.name} {value[0]:g} {value[1]:g} is not on the table: X must be within "
             f"±{half_x:g} m and Y within ±{half_y:g} m (the origin is the table's centre)"
         )
+
+
+def _a_box(_: object, attribute: Any, value: tuple[float, ...] | None) -> None:
+    try:
+        _box(value)
+    except ValueError as error:
+        raise UsageError(f"--{attribute.name}: {error}") from error
+
+
+def _box(millimetres: tuple[float, ...] | None) -> Box:
+    return CUBE if millimetres is None else Box.of_millimetres(millimetres)
 
 
 @attrs.frozen
@@ -73,3 +85,24 @@ class HandoffOptions:
         default=True,
         metadata={"help": "stop arms that would run into each other, as a cell's controller does"},
     )
+    box: tuple[float, float, float] | None = attrs.field(
+        default=None,
+        converter=_maybe_floats,
+        validator=_a_box,
+        metadata={
+            "help": "with --driver, the edges of what is handed over instead of the cube [mm]; it "
+            "stands on the table with H upwards (default: 50 50 50)",
+            "nargs": 3,
+            "metavar": ("L", "W", "H"),
+        },
+    )
+
+    @property
+    def handed(self) -> Box:
+        """What is handed over."""
+        return _box(self.box)
+
+    @property
+    def target(self) -> tuple[float, float, float]:
+        """Where its centre should be [m], world frame."""
+        return (*self.goal, self.handed.standing)

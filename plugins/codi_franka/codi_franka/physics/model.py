@@ -13,6 +13,7 @@ import numpy as np
 
 from codi_franka.robot import cell
 from codi_franka.robot import parameters as fr3
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.cell import ARM_BASES, ARMS
 
 DEFAULT_TIMESTEP = 0.01
@@ -29,14 +30,22 @@ _GEOM = mujoco.mjtGeom
 
 
 def build_model(
-    arms: Sequence[str] = ARMS, *, cube: bool = True, timestep: float = DEFAULT_TIMESTEP
+    arms: Sequence[str] = ARMS,
+    *,
+    cube: bool = True,
+    timestep: float = DEFAULT_TIMESTEP,
+    box: Box = CUBE,
 ) -> mujoco.MjModel:
     """Compile :func:`build_spec`; see there for the arguments."""
-    return build_spec(arms, cube=cube, timestep=timestep).compile()
+    return build_spec(arms, cube=cube, timestep=timestep, box=box).compile()
 
 
 def build_spec(
-    arms: Sequence[str] = ARMS, *, cube: bool = True, timestep: float = DEFAULT_TIMESTEP
+    arms: Sequence[str] = ARMS,
+    *,
+    cube: bool = True,
+    timestep: float = DEFAULT_TIMESTEP,
+    box: Box = CUBE,
 ) -> mujoco.MjSpec:
     """Describe the scene.
 
@@ -47,6 +56,7 @@ def build_spec(
         arms: names from :data:`codi_franka.robot.cell.ARM_BASES`, in the order of the state.
         cube: whether to add the cube, with a free joint.
         timestep: of the physics [s]; up to 0.01 keeps a grasp.
+        box: what stands for the cube.
 
     Raises:
         ValueError: if an arm's name is unknown or given twice.
@@ -60,7 +70,7 @@ def build_spec(
     for number, name in enumerate(arms):
         _add_arm(spec, name, number, len(arms))
     if cube:
-        _add_cube(spec.worldbody)
+        _add_cube(spec.worldbody, box)
     return spec
 
 
@@ -101,15 +111,14 @@ def _add_table(world: mujoco.MjsBody) -> None:
     world.add_light(name="lamp", pos=(0.0, 0.0, 2.5), dir=(0.0, 0.0, -1.0))
 
 
-def _add_cube(world: mujoco.MjsBody) -> None:
-    half = cell.CUBE_SIZE / 2
-    body = world.add_body(name="cube", pos=(0.0, 0.0, half))
+def _add_cube(world: mujoco.MjsBody, box: Box) -> None:
+    body = world.add_body(name="cube", pos=(0.0, 0.0, box.standing))
     body.add_freejoint(name="cube")
     body.add_geom(
         name="cube",
         type=_GEOM.mjGEOM_BOX,
-        size=(half, half, half),
-        mass=cell.CUBE_MASS,
+        size=[edge / 2 for edge in box.size],
+        mass=box.mass,
         contype=_SCENE_BIT,
         conaffinity=_SCENE_BIT,
         condim=4,

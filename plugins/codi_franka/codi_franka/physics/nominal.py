@@ -21,6 +21,7 @@ import attrs
 import mujoco
 
 from codi_franka.physics.model import build_spec
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.cell import ARMS
 
 SUBSTEPS = 4
@@ -58,7 +59,7 @@ class Lightness:
 
 
 def build_nominal_model(
-    arms: Sequence[str] = ARMS, lightness: Lightness | None = None
+    arms: Sequence[str] = ARMS, lightness: Lightness | None = None, box: Box = CUBE
 ) -> mujoco.MjModel:
     """The scene without the arms' links, floor and lamp, and without gravity on the arms.
 
@@ -68,9 +69,10 @@ def build_nominal_model(
     Args:
         arms: names of the arms, in the order of the state.
         lightness: other compromises than the usual ones.
+        box: what stands for the cube.
     """
     chosen = lightness or Lightness()
-    spec = build_spec(arms, timestep=0.1 / chosen.substeps)
+    spec = build_spec(arms, timestep=0.1 / chosen.substeps, box=box)
     # Only pads and the table hold, push or stop a cube; arms are kept apart by the cost.
     for geom in list(spec.geoms):
         if "/shape" in geom.name or geom.name == "floor":

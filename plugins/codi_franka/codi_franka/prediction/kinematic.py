@@ -23,6 +23,7 @@ from codi_franka.geometry import (
     quaternion_multiply,
 )
 from codi_franka.prediction.trajectory import HandoffTrajectory, goals
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.cell import CUBE_SIZE
 from codi_franka.robot.controller import EndEffectorController
 from codi_franka.robot.frames import BaseFrames, HandState
@@ -72,10 +73,14 @@ class KinematicPredictor(Predictor):
     Args:
         arms: the arms' names, in the order of the agents.
         settings: what is assumed about the arms.
+        box: what stands for the cube. It lies on the face that was nearest to the table when the
+            prediction began.
     """
 
-    def __init__(self, arms: tuple[str, ...], settings: KinematicSettings | None = None) -> None:
-        self.arms = arms
+    def __init__(
+        self, arms: tuple[str, ...], settings: KinematicSettings | None = None, box: Box = CUBE
+    ) -> None:
+        self.arms, self.box = arms, box
         self.settings = settings or KinematicSettings()
         self.controller = EndEffectorController()
         self._known: tuple[FrankaState, _Start] | None = None
@@ -170,13 +175,13 @@ class KinematicPredictor(Predictor):
         settles at least the next closing of every sample, of which there is one in two steps at
         most, since the gripper is open before.
         """
-        if _has_kernel(hands):
+        if self.box == CUBE and _has_kernel(hands):
             return self._followed(start, hands, width)
-        narrow = width < CUBE_SIZE
+        narrow = width < self.box.grip
         # Only a gripper that was open around the cube grasps it; closed fingers pass it by.
         closing = narrow & ~_delayed(narrow, start.narrow)
         if not self._ever_touched(start, hands, closing):
-            return self._falling(start.cube, hands)
+            return self._falling(start, hands)
         moved = hands - _delayed(hands, start.hand_position)
         steps = torch.arange(1, hands.shape[-1] + 1, device=hands.device)
         latest = (closing * steps).cummax(-1).values  # the latest closing's step, or 0
@@ -187,7 +192,7 @@ class KinematicPredictor(Predictor):
             carried = (narrow & _delayed(held, start.held)).to(hands.dtype)
             share = carried / carried.sum(1, keepdim=True).clamp_min(1.0)
             carry = (moved * share.unsqueeze(2)).sum(1)
-            path = self._path(start.cube, carry, held.any(1))
+            path = self._path(start, carry, held.any(1))
             reached = _delayed(path, start.cube) + carry  # before it falls
             found = closing & (self._near(hands - reached.unsqueeze(1)) | (kept & (steps == 1)))
             if can_branch_on(found) and torch.equal(found, grasped):
@@ -219,28 +224,28 @@ class KinematicPredictor(Predictor):
         gap = torch.cat((gap[:, :, :2], gap[:, :, 2:].clamp_min(0.0)), 2)
         return bool((closing & self._near(gap)).any())
 
-    def _path(self, cube: Tensor, carry: Tensor, held: Tensor) -> Tensor:
+    def _path(self, start: _Start, carry: Tensor, held: Tensor) -> Tensor:
         """A cube's path (B, 3, M, K) that is carried so far at each step, and falls if not held.
 
         Args:
-            cube: (B, 3), where it starts.
+            start: where it starts.
             carry: (B, 3, M, K), displacements.
             held: (B, M, K) booleans.
         """
-        sideways, height = (cube[..., None, None] + carry.cumsum(-1)).split((2, 1), 1)
+        sideways, height = (start.cube[..., None, None] + carry.cumsum(-1)).split((2, 1), 1)
         height = height - self.settings.fall * (~held).cumsum(-1).unsqueeze(1)
         # The table, as for the hands, is a reflected path.
-        lift = (CUBE_SIZE / 2 - height).clamp_min(0.0).cummax(-1).values
+        lift = (start.lying - height).clamp_min(0.0).cummax(-1).values
         return torch.cat((sideways, height + lift), 1)
 
-    def _falling(self, cube: Tensor, like: Tensor) -> Tensor:
+    def _falling(self, start: _Start, like: Tensor) -> Tensor:
         """The path (B, 3, M, K) of a free cube, which ends on the table.
 
         Rounded as for samples that could move it: which path is taken depends on all worlds.
         """
         samples, steps = like.shape[-2:]
-        still = like.new_zeros(len(cube), 3, 1, steps)
-        path = self._path(cube, still, still[:, 0].bool())
+        still = like.new_zeros(len(start.cube), 3, 1, steps)
+        path = self._path(start, still, still[:, 0].bool())
         return path.expand(-1, -1, samples, -1)
 
     # -- what is computed once ------------------------------------------------------------------
@@ -260,7 +265,7 @@ class KinematicPredictor(Predictor):
         bases = BaseFrames.of(self.arms, state.cube_position.device, state.cube_position.dtype)
         hands = hands_in_base(state)
         position = bases.points_to_world(hands.position)
-        held = holding(state, position, self.settings.held_distance)
+        held = holding(state, position, self.settings.held_distance, self.box)
         return _Start(
             bases=bases,
             shoulders=bases.points_to_world(constant((0.0, 0.0, LINKS[0].d), position)),
@@ -271,7 +276,8 @@ class KinematicPredictor(Predictor):
             cube=state.cube_position,
             goal=goals(state),
             held=held,
-            narrow=state.gripper_width < CUBE_SIZE,
+            narrow=state.gripper_width < self.box.grip,
+            lying=self.box.lying(state.cube_quaternion)[:, None, None, None],
             any_held=can_branch_on(held) and bool(held.any()),
         )
 
@@ -293,6 +299,7 @@ class _Start:
     curvature: Tensor
     width: Tensor
     cube: Tensor
+    lying: Tensor
     goal: Tensor
     held: Tensor
     narrow: Tensor

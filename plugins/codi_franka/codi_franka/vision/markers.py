@@ -7,6 +7,8 @@ the rendered pictures all follow it.
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +78,12 @@ class MarkedBox:
                 f"{' x '.join(f'{1000 * edge:g}' for edge in self.size)} mm: with the white edge "
                 f"that they need they are at most {1000 * widest:.1f} mm"
             )
+
+    @classmethod
+    def fitting(cls, size: tuple[float, float, float]) -> MarkedBox:
+        """A box of that size with markers of 40 mm, or of as many whole ones as fit."""
+        widest = min(size) * MODULES / (MODULES + 1)
+        return cls(size, min(0.04, math.floor(1000 * widest + 1e-6) / 1000))
 
     def face_size(self, face: Face) -> tuple[float, float]:
         """Width and height of a face, seen with its marker upright [m]."""

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_franka.robot.parameters import MAX_WIDTH
+from codi_franka.robot.box import Box
 from codi_franka.state import HELD_DISTANCE
 from codi_franka.vision.estimate import Cause, CubeEstimate, CubeStatus
 from codi_franka.vision.fit import Fit
@@ -81,8 +81,7 @@ class CubeTracker:
     ) -> None:
         self._hands = hands
         self._settings = settings or TrackerSettings()
-        graspable = [edge for edge in box.size if edge < MAX_WIDTH]
-        self._grip = (0.6 * min(box.size), 1.1 * max(graspable, default=0.0))
+        self._grip = Box(box.size).holding(above=1.1)
         self._lifted = max(box.size) / 2 + self._settings.lifted
         self._motion: CubeMotion | None = None
         self._seen = -np.inf
