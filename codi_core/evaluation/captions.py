@@ -83,13 +83,17 @@ class Caption:
             said.append(self.remark(self.trace, step))
         return self.title, " · ".join(said)
 
-    def under(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def under(self, frames: Iterable[Frame], first: int = 0) -> Iterator[Frame]:
         """The frames, one a control step, with the caption on a band below.
+
+        Args:
+            frames: of one size.
+            first: the control step of the first one.
 
         Raises:
             PictureError: Pillow is not installed.
         """
-        for step, frame in enumerate(frames):
+        for step, frame in enumerate(frames, first):
             yield np.concatenate((frame, _band(frame.shape[1], self.lines(step))))
 
 

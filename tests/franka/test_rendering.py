@@ -401,6 +401,8 @@ def test_pictures_of_a_run_are_written(tmp_path: Path, capsys: pytest.CaptureFix
     for name in names:
         assert (tmp_path / name).stat().st_size > 1000
         assert f"{name}\n" in out
+    assert main([str(tmp_path), "--from", "99"]) == 1
+    assert "--from 99 is later" in capsys.readouterr().err
 
 
 def test_episodes_that_were_not_kept_are_named(

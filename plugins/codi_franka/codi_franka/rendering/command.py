@@ -13,11 +13,13 @@ from codi_core.evaluation.captions import Caption
 from codi_core.evaluation.run_folder import RunFolder
 from codi_core.evaluation.video import write_gif, write_video
 from codi_core.files.pictures import save_figure
-from codi_core.quantities import positive, whole
+from codi_core.quantities import not_negative, positive, whole
 from codi_core.tasks import Trace
 from codi_franka.action import RATE_HZ
 from codi_franka.handoff.metrics import remark
+from codi_franka.handoff.options import HandoffOptions
 from codi_franka.rendering.video_renderer import POSE_FIELDS, HandoffRenderer
+from codi_franka.robot.box import CUBE, Box
 
 PROG = "codi franka-pictures"
 EVENTS = (*POSE_FIELDS, "hand_position")
@@ -44,27 +46,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--video-episodes named (default: all of these)",
     )
     parser.add_argument(
-        "--seconds", type=positive, metavar="S", help="how much of each (default: all of it)"
+        "--from",
+        dest="begin",
+        type=not_negative,
+        default=0.0,
+        metavar="S",
+        help="where in each to begin (default: 0)",
+    )
+    parser.add_argument(
+        "--seconds", type=positive, metavar="S", help="how much of each (default: the rest)"
     )
     given = parser.parse_args(argv)
-    for path in draw_run(given.run, given.episodes, given.seconds):
+    for path in draw_run(given.run, given.episodes, given.seconds, given.begin):
         say(f"wrote {path}")
     return 0
 
 
 def draw_run(
-    folder: Path, episodes: Sequence[int] | None = None, seconds: float | None = None
+    folder: Path,
+    episodes: Sequence[int] | None = None,
+    seconds: float | None = None,
+    begin: float = 0.0,
 ) -> list[Path]:
     """Draw episodes of a run into its folder; returns the paths of the pictures.
 
     Args:
         folder: the run folder.
         episodes: their numbers; None for all whose events were kept.
-        seconds: how much of each [s]; None for all of it.
+        seconds: how much of each [s]; None for the rest.
+        begin: where in each to begin [s].
 
     Raises:
-        CodiError: no run of arms and a cube, the events of an episode were not kept, or there is
-            no OpenGL.
+        CodiError: no run of arms and a cube, the events of an episode were not kept, it ends
+            before ``begin``, or there is no OpenGL.
     """
     traces = RunFolder(folder).drawable(EVENTS, PROG)
     chosen = sorted(traces) if episodes is None else list(episodes)
@@ -76,28 +90,42 @@ def draw_run(
             f"'{folder}' has no events of episode {wanted}; it kept: {kept}. Run it with "
             "--video-episodes to keep others"
         )
-    steps = None if seconds is None else max(round(seconds * RATE_HZ), 1) + 1
-    renderer = HandoffRenderer()
+    first = round(begin * RATE_HZ)
+    last = None if seconds is None else first + max(round(seconds * RATE_HZ), 1) + 1
+    for number in chosen:
+        lasted = (len(traces[number]["cube_position"]) - 1) / RATE_HZ
+        if begin >= lasted:
+            raise CodiError(f"episode {number} ends after {lasted:g} s: --from {begin:g} is later")
+    renderer = HandoffRenderer(box=_box(folder))
     return [
         path
         for number in chosen
         for path in _draw_episode(
             renderer,
             Caption.of(RunFolder(folder), number, traces[number], RATE_HZ, remark),
-            {name: values[:steps] for name, values in traces[number].items()},
+            {name: values[first:last] for name, values in traces[number].items()},
+            first,
             folder / f"episode-{number}",
         )
     ]
 
 
+def _box(folder: Path) -> Box:
+    """What was handed over in a run; the cube where nothing is said."""
+    if not RunFolder(folder).file("config.json").exists():
+        return CUBE
+    options = RunFolder(folder).config()["configuration"].get("task_options", {})
+    return HandoffOptions(box=options.get("box")).handed
+
+
 def _draw_episode(
-    renderer: HandoffRenderer, caption: Caption, trace: Trace, name: Path
+    renderer: HandoffRenderer, caption: Caption, trace: Trace, first: int, name: Path
 ) -> list[Path]:
-    frames = list(caption.under(renderer.frames(trace)))
+    frames = list(caption.under(renderer.frames(trace), first))
     return [
         write_video(name.with_suffix(".mp4"), frames, RATE_HZ),
         write_gif(name.with_suffix(".gif"), frames, RATE_HZ, every=2, width=GIF_WIDTH),
-        renderer.film_strip(trace, name.with_name(f"{name.name}-film-strip.png")),
+        renderer.film_strip(trace, name.with_name(f"{name.name}-film-strip.png"), first=first),
         _write_paths(renderer, trace, name.with_name(f"{name.name}-paths.png")),
     ]
 

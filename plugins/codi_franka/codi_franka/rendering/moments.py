@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from codi_core.tasks import Trace
 from codi_franka.handoff.options import SUCCESS_RADIUS
-from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.box import CUBE, Box
+from codi_franka.robot.cell import ARMS
 
 _HELD_DISTANCE = 0.045
 """[m] From the TCP to the cube's centre."""
-_HELD_WIDTH = (0.6 * CUBE_SIZE, 1.15 * CUBE_SIZE)
 _HELD_STEPS = 3
 """A shorter touch is no grasp."""
 
@@ -25,24 +25,26 @@ class Moment:
     caption: str
 
 
-def holding(trace: Trace) -> NDArray[np.bool_]:
+def holding(trace: Trace, box: Box = CUBE) -> NDArray[np.bool_]:
     """Which arm has the cube in its gripper: (T + 1, N).
 
     Args:
         trace: with ``hand_position``, ``gripper_width`` and ``cube_position``.
+        box: what stands for the cube.
     """
     cube = np.asarray(trace["cube_position"], float)
     hands = np.asarray(trace["hand_position"], float)
     width = np.asarray(trace["gripper_width"], float)
     near = np.linalg.norm(hands - cube[:, None], axis=-1) < _HELD_DISTANCE
-    held: NDArray[np.bool_] = near & (width > _HELD_WIDTH[0]) & (width < _HELD_WIDTH[1])
+    least, most = box.holding(above=1.15)
+    held: NDArray[np.bool_] = near & (width > least) & (width < most)
     return held
 
 
-def grasps(trace: Trace) -> list[tuple[int, int, int]]:
+def grasps(trace: Trace, box: Box = CUBE) -> list[tuple[int, int, int]]:
     """When which arm holds the cube: (arm, first step, last step), in the order of time."""
     found = []
-    for arm, held in enumerate(holding(trace).T):
+    for arm, held in enumerate(holding(trace, box).T):
         edges = np.flatnonzero(np.diff(np.concatenate(([0], held.astype(int), [0]))))
         for start, end in edges.reshape(-1, 2):
             if end - start >= _HELD_STEPS:
@@ -50,16 +52,17 @@ def grasps(trace: Trace) -> list[tuple[int, int, int]]:
     return sorted(found, key=lambda grasp: grasp[1])
 
 
-def key_moments(trace: Trace, count: int) -> list[Moment]:
+def key_moments(trace: Trace, count: int, box: Box = CUBE) -> list[Moment]:
     """At most ``count`` moments: what happens to the cube, and what fills the longest gaps.
 
     Args:
         trace: with the fields of :func:`holding` and ``goal``.
         count: at least 2.
+        box: what stands for the cube.
     """
     last = len(trace["cube_position"]) - 1
     chosen = {0: "start"}
-    for step, caption in _events(trace):
+    for step, caption in _events(trace, box):
         if len(chosen) < count - 1:
             chosen.setdefault(step, caption)
     chosen.setdefault(last, "end")
@@ -72,10 +75,10 @@ def key_moments(trace: Trace, count: int) -> list[Moment]:
     return [Moment(step, chosen[step]) for step in sorted(chosen)]
 
 
-def _events(trace: Trace) -> list[tuple[int, str]]:
+def _events(trace: Trace, box: Box) -> list[tuple[int, str]]:
     """What happens to the cube, the most telling first."""
     events: list[tuple[int, str]] = []
-    held = grasps(trace)
+    held = grasps(trace, box)
     if held:
         giver, start, _ = held[0]
         events.append((start, f"{ARMS[giver]} arm grasps"))

@@ -23,6 +23,7 @@ from codi_franka.rendering.meshes import (
 )
 from codi_franka.rendering.shadows import LIGHT_DIRECTION
 from codi_franka.robot import cell
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.cell import ARM_BASES, ARMS
 
 Array = NDArray[np.float64]
@@ -91,27 +92,29 @@ class HandoffScene:
         mujoco.mj_camlight(self.model, data)
 
 
-def build_scene(*, meshes: bool | None = None) -> HandoffScene:
+def build_scene(*, meshes: bool | None = None, box: Box = CUBE) -> HandoffScene:
     """Make the scene.
 
     Args:
         meshes: whether the arms wear the published meshes; None: if they are installed, with a
             warning if not.
+        box: what stands for the cube.
     """
-    spec, has_meshes = describe_scene(meshes)
+    spec, has_meshes = describe_scene(meshes, box)
     return compile_scene(spec, has_meshes)
 
 
-def describe_scene(meshes: bool | None = None) -> tuple[mujoco.MjSpec, bool]:
+def describe_scene(meshes: bool | None = None, box: Box = CUBE) -> tuple[mujoco.MjSpec, bool]:
     """The scene before it is compiled, for those who add to it, and whether there are meshes.
 
     Args:
         meshes: as for :func:`build_scene`.
+        box: likewise.
     """
     assets = assets_folder() if meshes is not False else None
     if assets is None and meshes is None:
         warn_without_meshes()
-    spec = build_spec(ARMS)
+    spec = build_spec(ARMS, box=box)
     if assets is not None:
         _dress(spec, load_visual_meshes(assets))
     else:

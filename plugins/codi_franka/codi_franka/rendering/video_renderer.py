@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from codi_franka.rendering.opengl import Frame, OffscreenCamera
 from codi_franka.rendering.paths import draw_paths
 from codi_franka.rendering.scene import CAMERA, HandoffScene, build_scene
 from codi_franka.rendering.shadows import TableShadows
+from codi_franka.robot.box import CUBE, Box
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +40,7 @@ class HandoffRenderer(Renderer):
         size: of the pictures, width and height [pixels].
         samples: for each pixel; 0 leaves edges jagged.
         meshes: whether the arms wear the published meshes; None: if they are installed.
+        box: what stands for the cube.
     """
 
     monitors: Mapping[str, str] = {
@@ -45,6 +48,7 @@ class HandoffRenderer(Renderer):
         "rejections": "commands bent or refused, by reason",
         "stream_gap_s": "longest gap between commands [s]",
         "cube_age_s": "age of the cube's pose [s]",
+        "cube_error_m": "error of the cube's place [m]",
     }
 
     def __init__(
@@ -52,7 +56,9 @@ class HandoffRenderer(Renderer):
         size: tuple[int, int] = (640, 480),
         samples: int = 0,
         meshes: bool | None = None,
+        box: Box = CUBE,
     ) -> None:
+        self.box = box
         self.size = size
         self.samples = samples
         self.meshes = meshes
@@ -61,7 +67,7 @@ class HandoffRenderer(Renderer):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, or one in another process, builds its own scene: graphics memory can't move."""
-        return type(self), (self.size, self.samples, self.meshes)
+        return type(self), (self.size, self.samples, self.meshes, self.box)
 
     def frames(self, trace: Trace) -> Iterator[Frame]:
         """One picture a control step, (height, width, 3).
@@ -86,24 +92,26 @@ class HandoffRenderer(Renderer):
         """Draw the hands' and the cube's paths, seen from above."""
         draw_paths(axes, trace)
 
-    def film_strip(self, trace: Trace, path: Path, count: int = 6) -> Path:
+    def film_strip(self, trace: Trace, path: Path, count: int = 6, first: int = 0) -> Path:
         """Write a PNG of an episode's key moments with their times.
 
         Args:
             trace: as for :meth:`frames`, and ``hand_position`` (T + 1, N, 3).
             path: where.
             count: how many moments.
+            first: the number of the trace's first step in its episode.
 
         Returns:
             The path.
         """
-        moments = key_moments(trace, count)
+        moments = key_moments(trace, count, self.box)
         with _Studio(self._built(), STILL_SIZE, STILL_SAMPLES) as studio:
             pictures = [
                 studio.picture([np.asarray(trace[name][moment.step]) for name in POSE_FIELDS])
                 for moment in moments
             ]
-        return write_film_strip(path, pictures, moments, 1 / RATE_HZ)
+        shown = [attrs.evolve(moment, step=first + moment.step) for moment in moments]
+        return write_film_strip(path, pictures, shown, 1 / RATE_HZ)
 
     def close(self) -> None:
         """Free the graphics memory; the next picture starts anew."""
@@ -113,7 +121,7 @@ class HandoffRenderer(Renderer):
 
     def _built(self) -> HandoffScene:
         if self._scene is None:
-            self._scene = build_scene(meshes=self.meshes)
+            self._scene = build_scene(meshes=self.meshes, box=self.box)
         return self._scene
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from codi_franka.rendering.opengl import Frame, OffscreenCamera
 from codi_franka.rendering.scene import HandoffScene, compile_scene, describe_scene
 from codi_franka.rendering.shadows import TableShadows
+from codi_franka.robot.box import Box
 from codi_franka.vision.camera_model import WORLD, CameraModel
 from codi_franka.vision.detection import dictionary
 from codi_franka.vision.markers import FACES, MODULES, Face, MarkedBox
@@ -78,7 +79,7 @@ class MarkedScene:
         meshes: bool | None = None,
     ) -> None:
         self.cameras = cameras
-        spec, has_meshes = describe_scene(meshes)
+        spec, has_meshes = describe_scene(meshes, Box(box.size))
         _dress_cube(spec, box, patches)
         fovy = float(np.degrees(2 * np.arctan(size[1] / 2 / focal)))
         for camera in cameras:
