@@ -217,6 +217,23 @@ def test_cameras_are_followed_in_the_background(stage):
         assert time.monotonic() < end
 
 
+def test_pictures_that_come_seldom_and_late_are_not_too_late(stage, monkeypatch):
+    """One in 0.4 s, which is 0.4 s old when it comes."""
+
+    def read(camera):
+        now = time.monotonic()
+        time.sleep(0.4)
+        return Frame(now, stage.picture(camera.model), camera.name)
+
+    monkeypatch.setattr(Showing, "read", read)
+    end, ages = time.monotonic() + 8.0, []
+    while (now := time.monotonic()) < end and len(ages) < 300:
+        estimate = stage.source.estimate(now, Resting)
+        ages += [now - estimate.time] if np.isfinite(estimate.time) else []
+        time.sleep(0.01)
+    assert len(ages) == 300 and np.median(ages) < 1.2
+
+
 def test_both_cameras_freeze(stage):
     wait_for(stage, CubeStatus.SEEN)
     stage.frozen = True

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from codi_core.errors import CodiError
 from codi_franka.vision.calibration_file import load_cameras
 from codi_franka.vision.camera_model import WORLD, CameraModel
-from codi_franka.vision.cameras import Camera, CameraThread, Frame, Health, OpenCvCamera
+from codi_franka.vision.cameras import (
+    SILENT_AFTER,
+    Camera,
+    CameraThread,
+    Frame,
+    Health,
+    OpenCvCamera,
+)
 from codi_franka.vision.estimate import Cause, CubeEstimate
 from codi_franka.vision.fit import Fit, Refusal
 from codi_franka.vision.hands import HandHistory, HandPoses
@@ -33,7 +40,7 @@ _SAME_MOMENT = 0.005
 _PATIENCE = 0.04
 """[s] For which a picture waits for those of the other cameras."""
 _QUIET = 0.2
-"""[s] After which the absence of pictures is noted."""
+"""[real s] Without a picture, after which it is looked whether cameras are silent."""
 
 
 class _Hands(Protocol):
@@ -186,7 +193,8 @@ class TrackedCube:
     def _run(self) -> None:
         while not self._stopping.is_set():
             if not self._arrived.wait(_QUIET):
-                self.tracking.lacking(self._clock(), self.health())
+                # What was taken since then may still be on its way, and must not come too late.
+                self.tracking.lacking(self._clock() - SILENT_AFTER, self.health())
                 continue
             try:
                 self._gather()
@@ -195,8 +203,8 @@ class TrackedCube:
 
     def _gather(self) -> None:
         """Take a picture from each camera that delivers, and track the cube in them."""
-        until = time.monotonic() + _PATIENCE
-        while time.monotonic() < until and not all(
+        until = self._clock() + _PATIENCE
+        while self._clock() < until and not all(
             camera.waiting or camera.health() is not Health.WELL for camera in self._cameras
         ):
             time.sleep(0.002)
