@@ -98,6 +98,7 @@ def _fr3(
     force: float = 80.0,
     slowdown: float = 1.0,
     period: float = 0.01,
+    truth: int = 0,
 ) -> Plant:
     from codi_franka.hardware.driver import fr3
 
@@ -114,6 +115,7 @@ def _fr3(
         force=force,
         slowdown=slowdown,
         period=period,
+        truth=truth,
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
@@ -13,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codi_core.errors import PlantError
 from codi_franka.geometry import quaternion_exp, quaternion_multiply
 from codi_franka.hardware.clock import ArmClock
-from codi_franka.robot.cell import CUBE_SIZE
+from codi_franka.hardware.simulated_cell import Address, CellLink, Told
+from codi_franka.robot.box import CUBE, Box
 from codi_franka.vision.estimate import CubeEstimate, CubeStatus
 
 if TYPE_CHECKING:  # it needs codi-franka[vision]
@@ -72,30 +70,27 @@ class PeerCube:
         errors: of a sighting, and how late and rare they are.
         clock: the arms' seconds.
         seed: of what is random.
+        box: what stands for the cube.
 
     Raises:
         PlantError: nobody tells anything there.
     """
 
     def __init__(
-        self, address: tuple[str, int], errors: MeasuredErrors, clock: ArmClock, seed: int = 0
+        self,
+        address: Address,
+        errors: MeasuredErrors,
+        clock: ArmClock,
+        seed: int = 0,
+        box: Box = CUBE,
     ) -> None:
+        self._box = box
         self._errors, self._seconds = errors, clock.seconds
         self._random = np.random.default_rng(seed)
         self._seen: CubeEstimate | None = None
         self._due = -float("inf")
-        self._link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._link.connect(address)
-        self._link.settimeout(2.0)
-        self._link.send(b"{}")
-        try:
-            self._take(self._link.recv(65536))
-        except OSError as error:
-            self._link.close()
-            raise PlantError(
-                f"nobody tells where the cube is at {address[0]}:{address[1]} ({error}): start "
-                "the simulated cell, or name another `cube` to the driver"
-            ) from error
+        self._link = CellLink(address)
+        self._take(self._link.first)
         self._thread = threading.Thread(target=self._listen, name="the cube's truth", daemon=True)
         self._thread.start()
 
@@ -107,7 +102,8 @@ class PeerCube:
         status = CubeStatus.SEEN
         if age > STALE:
             status = CubeStatus.LOST if age > GONE else CubeStatus.STALE
-        lowest, pose = min(seen.pose[2], CUBE_SIZE / 2), seen.pose.copy()
+        lying = float(self._box.lying(torch.from_numpy(seen.pose[3:])))
+        lowest, pose = min(seen.pose[2], lying), seen.pose.copy()
         pose[:3] += twist[:3] * min(age, _CONTINUED)
         pose[2] = max(pose[2], lowest)  # what falls is stopped by the table
         pose[3:] = _turned(pose[3:], twist[3:] * min(age, _CONTINUED))
@@ -118,26 +114,19 @@ class PeerCube:
         self._link.close()
 
     def _listen(self) -> None:
-        pending: deque[tuple[float, bytes]] = deque()
-        while True:
-            try:
-                pending.append((self._seconds(), self._link.recv(65536)))
-            except TimeoutError:
-                continue
-            except OSError:
-                return  # closed
+        pending: deque[tuple[float, Told]] = deque()
+        for told in self._link.messages():
+            pending.append((self._seconds(), told))
             while pending and self._seconds() - pending[0][0] >= self._errors.delay:
                 self._take(pending.popleft()[1])
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, told: Told) -> None:
         """Take in what was told, if an estimate is due."""
-        told = json.loads(data)
-        if told["time"] < self._due:
+        if told.time < self._due:
             return
-        self._due = told["time"] + self._errors.period
-        pose, twist, exact = np.array(told["pose"]), np.array(told["twist"]), np.zeros((6, 6))
-        when = self._seconds() - self._errors.delay
-        true = CubeEstimate(when, pose, twist, exact, CubeStatus.SEEN)
+        self._due = told.time + self._errors.period
+        when, exact = self._seconds() - self._errors.delay, np.zeros((6, 6))
+        true = CubeEstimate(when, told.pose, told.twist, exact, CubeStatus.SEEN)
         self._seen = self._errors.disturb(true, self._random) or self._seen or true
 
 

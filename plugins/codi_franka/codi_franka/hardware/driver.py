@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -20,20 +21,29 @@ from codi_franka.hardware.arms.franky_links import (
     HandSettings,
 )
 from codi_franka.hardware.arms.gripper_worker import GripperWorker
-from codi_franka.hardware.arms.link import ArmError
+from codi_franka.hardware.arms.link import ArmError, ArmLink
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, PeerCube
 from codi_franka.hardware.dry_run import dry_run as simulate_from
 from codi_franka.hardware.homing import AT_HOME, distance, go_home
-from codi_franka.hardware.plant import Cell, FrankaPlant
+from codi_franka.hardware.plant import Cell, FrankaPlant, seen_hands
 from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import SafetySettings, safety_settings
+from codi_franka.hardware.simulated_cell import Address, Witness
 from codi_franka.hardware.stream import StreamSettings
+from codi_franka.robot.box import Box
 from codi_franka.robot.cell import ARMS
 from codi_franka.vision.extra import require_vision
 
+if TYPE_CHECKING:  # it needs codi-franka[vision]
+    from codi_franka.vision.cameras import Camera
+
 PEER_PORT = 14000
 """Where a simulated cell tells where its cube is, unless it was told otherwise."""
+PATIENCE = 10.0
+"""[s] Within which cameras must have seen the cube before a run."""
+_LOOK_AGAIN = 0.05
+"""[s]"""
 
 
 def fr3(
@@ -49,6 +59,7 @@ def fr3(
     force: float = 80.0,
     slowdown: float = 1.0,
     period: float = 0.01,
+    truth: int = 0,
 ) -> Plant:
     """Two FR3 arms with Franka hands; see ``docs/hardware``.
 
@@ -59,13 +70,16 @@ def fr3(
         right: the right arm's.
         cube: where the cube's pose comes from: a calibration file, whose cameras track it, or
             ``peer:PORT`` of a simulated cell.
-        cameras: the devices of the file's cameras, ``NAME@DEVICE;NAME@DEVICE``.
+        cameras: the devices of the file's cameras, ``NAME@DEVICE;NAME@DEVICE``; ``peer:PORT`` is
+            one that a simulated cell draws pictures for.
         home: whether the arms go to where episodes start by themselves, slowly.
         dry_run: look where everything is, and simulate from there; nothing moves.
         safety: the name of the safety settings; ``first-run`` moves at a tenth of the speed.
         force: at which both arms stop [N].
         slowdown: about how many real seconds a second of simulated arms takes.
         period: between two commands [s].
+        truth: the port at which a simulated cell tells where its cube is: how far estimates are
+            from there becomes an event, and the run ends when the cell says so.
 
     Raises:
         UsageError: an option that can't be.
@@ -78,8 +92,11 @@ def fr3(
     if slowdown != 1.0:
         print(f"simulated arms: a second of theirs takes about {slowdown:g} s, or more")
     with ExitStack() as opened:
-        source = cube_source(cube, cameras, hosts, clock, resources.seed)
+        source = cube_source(cube, cameras, hosts, clock, resources.seed, parts.options.handed)
         opened.callback(source.close)
+        witness = Witness(("127.0.0.1", truth), clock) if truth else None
+        if witness is not None:
+            opened.callback(witness.close)
         arms, hands = connect(hosts, clock, settings, opened)
         if home and not dry_run:
             go_home(arms, clock)
@@ -89,8 +106,9 @@ def fr3(
                 f"the arms are {away:.2f} rad from where episodes start: bring them there with "
                 "`codi franka-home`"
             )
+        wait_for_cube(source, arms, hands, clock)
         judge = judge_of(settings, period)
-        cell = Cell(arms, hands, source, judge, clock, StreamSettings(period))
+        cell = Cell(arms, hands, source, judge, clock, StreamSettings(period), witness)
         plant = FrankaPlant(cell, parts.options)
         plant.closing.push(opened.pop_all())
     return simulate_from(plant, parts, resources) if dry_run else plant
@@ -157,13 +175,42 @@ def connect(
     return arms, hands
 
 
+def wait_for_cube(
+    source: CubeSource,
+    arms: Sequence[ArmLink],
+    hands: Sequence[GripperWorker],
+    clock: ArmClock,
+    patience: float = PATIENCE,
+) -> bool:
+    """Wait until it is known where the cube is; cameras need a while for their first pictures.
+
+    Args:
+        source: what tells.
+        arms: left and right, at rest.
+        hands: the workers of their hands.
+        clock: the arms' seconds.
+        patience: for how long [s].
+
+    Returns:
+        Whether it is known.
+    """
+    until = clock.seconds() + patience
+    while True:
+        now = clock.seconds()
+        if source.estimate(now, seen_hands([arm.read(now) for arm in arms], hands)).status.usable:
+            return True
+        if now > until:
+            return False
+        clock.sleep(_LOOK_AGAIN)
+
+
 def simulated(hosts: Mapping[str, str]) -> bool:
     """Whether arms are simulated on this machine: real ones have no such addresses."""
     return all(host.startswith("127.") for host in hosts.values())
 
 
 def cube_source(
-    text: str, cameras: str, hosts: Mapping[str, str], clock: ArmClock, seed: int
+    text: str, cameras: str, hosts: Mapping[str, str], clock: ArmClock, seed: int, box: Box
 ) -> CubeSource:
     """What tells where the cube is, by the driver's options.
 
@@ -177,22 +224,22 @@ def cube_source(
         if not (port or str(PEER_PORT)).isdigit():
             raise UsageError(f"--driver fr3:cube={text}: the port must be a number")
         address = ("127.0.0.1", int(port or PEER_PORT))
-        return _peer_cube(address, clock, seed)
+        return _peer_cube(address, clock, seed, box)
     if text == "auto" or not cameras:
         raise UsageError(
             "cameras must tell where the cube is: write --driver "
             "fr3:...,cube=CALIBRATION_FILE,cameras=NAME@DEVICE;NAME@DEVICE. `codi "
             "franka-calibrate` makes the file"
         )
-    return _tracked(Path(text), _devices(cameras), clock)
+    return _tracked(Path(text), _devices(cameras), clock, box)
 
 
-def _peer_cube(address: tuple[str, int], clock: ArmClock, seed: int) -> PeerCube:
+def _peer_cube(address: Address, clock: ArmClock, seed: int, box: Box) -> PeerCube:
     """The cube of a simulated cell, as the project's tracker would see it."""
     require_vision()
     from codi_franka.vision.measured import MeasuredErrors
 
-    return PeerCube(address, MeasuredErrors(), clock, seed)
+    return PeerCube(address, MeasuredErrors(), clock, seed, box)
 
 
 def _devices(text: str) -> dict[str, int | str]:
@@ -203,10 +250,11 @@ def _devices(text: str) -> dict[str, int | str]:
     return {name: int(device) if device.isdigit() else device for name, _, device in pairs}
 
 
-def _tracked(path: Path, devices: Mapping[str, int | str], clock: ArmClock) -> CubeSource:
+def _tracked(path: Path, devices: Mapping[str, int | str], clock: ArmClock, box: Box) -> CubeSource:
     """The cube, followed with the cameras of a calibration file."""
+    require_vision()
     from codi_franka.vision.calibration_file import load_cameras
-    from codi_franka.vision.cameras import OpenCvCamera
+    from codi_franka.vision.markers import MarkedBox
     from codi_franka.vision.tracking import TrackedCube
 
     models = {model.name: model for model in load_cameras(path)}
@@ -216,7 +264,23 @@ def _tracked(path: Path, devices: Mapping[str, int | str], clock: ArmClock) -> C
             f"{', '.join(models)}: name each once, with its device"
         )
     opening = {
-        name: partial(OpenCvCamera, name, devices[name], model.lens.size, clock.seconds)
+        name: _opening(name, devices[name], model.lens.size, clock)
         for name, model in models.items()
     }
-    return TrackedCube(list(models.values()), opening, clock.seconds)
+    marked = MarkedBox.fitting(box.size)
+    return TrackedCube(list(models.values()), opening, clock.seconds, marked)
+
+
+def _opening(
+    name: str, device: int | str, size: tuple[int, int], clock: ArmClock
+) -> Callable[[], Camera]:
+    """What opens a camera."""
+    from codi_franka.hardware.picture_link import RenderedCamera
+    from codi_franka.vision.cameras import OpenCvCamera
+
+    kind, _, port = str(device).partition(":")
+    if kind != "peer":
+        return partial(OpenCvCamera, name, device, size, clock.seconds)
+    if not port.isdigit():
+        raise UsageError(f"--driver fr3:cameras={name}@{device}: the port must be a number")
+    return partial(RenderedCamera, name, ("127.0.0.1", int(port)), size, clock.seconds)

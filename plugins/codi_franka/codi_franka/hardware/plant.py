@@ -22,10 +22,11 @@ from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, Hands
 from codi_franka.hardware.motion.action_stream import ActionStream
 from codi_franka.hardware.reading import ArmReading
+from codi_franka.hardware.simulated_cell import Witness
 from codi_franka.hardware.stream import Judge, Stream, StreamSettings
 from codi_franka.hardware.yielding import Yielding
 from codi_franka.observation import observe
-from codi_franka.robot.cell import ARMS, CUBE_SIZE
+from codi_franka.robot.cell import ARMS
 from codi_franka.robot.clearance import arm_clearance, arm_points
 from codi_franka.robot.frames import BaseFrames, HandState
 from codi_franka.state import FrankaState, hands_in_base
@@ -48,6 +49,7 @@ class Cell:
         judge: the safety layer.
         clock: the arms' seconds.
         stream: how the stream runs.
+        witness: what knows where the cube really is, of simulated arms.
     """
 
     arms: Sequence[ArmLink]
@@ -56,6 +58,7 @@ class Cell:
     judge: Judge
     clock: ArmClock
     stream: StreamSettings
+    witness: Witness | None = None
 
 
 class FrankaPlant(Plant):
@@ -67,7 +70,9 @@ class FrankaPlant(Plant):
     refused, by :data:`~codi_franka.hardware.stream.REASONS`), ``stream_gap_s`` (B,) (the longest
     time between two commands), ``recovered`` (B,) (errors of the arms, so far), ``cube_status``
     (B,) (the place in :class:`~codi_franka.vision.estimate.CubeStatus`), ``cube_age_s`` (B,) and
-    ``off_table`` (B,): ``failed`` is never told, since somebody may put the cube back.
+    ``off_table`` (B,): ``failed`` is never told, since somebody may put the cube back. A simulated
+    cell's witness adds ``cube_error_m``, ``cube_error_rad`` and ``cell_time_s`` (B,), and may end
+    the run.
 
     Args:
         cell: what it is made of.
@@ -80,7 +85,7 @@ class FrankaPlant(Plant):
         super().__init__(clock, patience=cell.clock.slowdown, lead=self._actions.lead)
         self._cell = cell
         self._yield = Yielding()
-        self._goal = torch.tensor([[*options.goal, CUBE_SIZE / 2]])
+        self._goal, self._box = torch.tensor([options.target]), options.handed
         self._bases = BaseFrames.of(ARMS)
         self._left_only: bool | None = None
         self._known: CubeEstimate | None = None
@@ -116,10 +121,10 @@ class FrankaPlant(Plant):
     def _observe(self, until: float) -> Step:
         self._check()
         readings, now = self._stream.readings, self.clock.now()
-        widths = [hand.width() for hand in self._cell.hands]
-        arms = _arms(readings, widths)
+        arms = _arms(readings, [hand.width() for hand in self._cell.hands])
         hands = hands_in_base(arms)
-        estimate = self._locate(self._seen_hands(hands, widths))
+        looked = self._cell.clock.seconds()
+        estimate = self._locate(looked, _seen_hands(arms, hands, self._cell.hands))
         state = attrs.evolve(
             arms,
             cube_position=_tensor(estimate.pose[:3]),
@@ -128,11 +133,16 @@ class FrankaPlant(Plant):
             goal=self._goal,
         )
         events = self._events(state, hands, estimate)
+        witness = self._cell.witness
+        if witness is not None:
+            events |= witness.events(estimate, looked)
+            if witness.over:
+                self.stop()
         return Step(now, state, observe(state, ARMS, hands), events)
 
-    def _locate(self, hands: Hands) -> CubeEstimate:
+    def _locate(self, now: float, hands: Hands) -> CubeEstimate:
         """Where the cube is, or was when that could be told last; meanwhile the arms wait."""
-        estimate = self._cell.cube.estimate(self._cell.clock.seconds(), hands)
+        estimate = self._cell.cube.estimate(now, hands)
         self._waiting = not estimate.status.usable
         if self._waiting and self._known is None:
             raise PlantError(
@@ -160,14 +170,6 @@ class FrankaPlant(Plant):
                     "`codi franka-home`"
                 )
 
-    def _seen_hands(self, hands: HandState, widths: Sequence[float]) -> Hands:
-        return Hands(
-            self._bases.points_to_world(hands.position)[0].double().numpy(),
-            (self._bases.rotation @ hands.rotation)[0].double().numpy(),
-            np.array(widths),
-            np.array([hand.look().closing for hand in self._cell.hands]),
-        )
-
     def _events(
         self, state: FrankaState, hands: HandState, estimate: CubeEstimate
     ) -> dict[str, NDArray[np.generic]]:
@@ -188,7 +190,7 @@ class FrankaPlant(Plant):
             "goal_distance_m": np.array([distance]),
             "arm_contact": np.array([bool(apart[0] < 0.0)]),
             "hand_distance_m": np.array([float(apart[0])]),
-            "cube_touched": np.array([near < CUBE_SIZE]),
+            "cube_touched": np.array([near < max(self._box.size)]),
             "cube_speed_m_s": np.array([float(state.cube_velocity[0, :3].norm())]),
             "guard_m_s": np.zeros(1),
             "left_only": np.array([self._left_only]),
@@ -206,6 +208,27 @@ class FrankaPlant(Plant):
             "cube_age_s": np.array([self._cell.clock.seconds() - estimate.time]),
         }
         return {name: np.asarray(value) for name, value in events.items()}
+
+
+def seen_hands(readings: Sequence[ArmReading], workers: Sequence[GripperWorker]) -> Hands:
+    """What a tracker needs to know of the hands.
+
+    Args:
+        readings: of both arms.
+        workers: of their hands.
+    """
+    arms = _arms(readings, [worker.width() for worker in workers])
+    return _seen_hands(arms, hands_in_base(arms), workers)
+
+
+def _seen_hands(arms: FrankaState, hands: HandState, workers: Sequence[GripperWorker]) -> Hands:
+    bases = BaseFrames.of(ARMS)
+    return Hands(
+        bases.points_to_world(hands.position)[0].double().numpy(),
+        (bases.rotation @ hands.rotation)[0].double().numpy(),
+        arms.gripper_width[0].double().numpy(),
+        np.array([worker.look().closing for worker in workers]),
+    )
 
 
 def _arms(readings: Sequence[ArmReading], widths: Sequence[float]) -> FrankaState:

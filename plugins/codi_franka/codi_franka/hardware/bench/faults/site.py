@@ -24,7 +24,7 @@ from codi_franka.hardware.bench.faults.drawn_camera import DrawnCamera
 from codi_franka.hardware.bench.peers import Program, checkout, peer
 from codi_franka.hardware.bench.strict import strict_setup
 from codi_franka.hardware.clock import ArmClock
-from codi_franka.hardware.driver import connect, judge_of
+from codi_franka.hardware.driver import connect, judge_of, wait_for_cube
 from codi_franka.hardware.plant import Cell, FrankaPlant
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.safety.layer import SafetyLayer
@@ -182,7 +182,8 @@ class Site:
             opening = {name: partial(_same, camera) for name, camera in self.cameras.items()}
             cube = TrackedCube([FRONT, BACK], opening, self.clock.seconds)
             opened.callback(cube.close)
-            self._wait_for(cube)
+            if not wait_for_cube(cube, arms, hands, self.clock, PATIENCE):
+                raise CodiError(f"the cube was not seen within {PATIENCE:g} s: {cube.error}")
             layer = NotedLayer(judge_of(self.settings, StreamSettings().period))
             cell = Cell(arms, hands, cube, layer, self.clock, StreamSettings())
             plant = FrankaPlant(cell, HandoffOptions())
@@ -214,13 +215,6 @@ class Site:
         text = json.dumps({**hosts, "slowdown": self.slowdown, "seed": seed})
         command = [sys.executable, str(Path(network.__file__)), text]
         self.network = self._closing.enter_context(Program("the network", command))
-
-    def _wait_for(self, cube: TrackedCube) -> None:
-        until = self.clock.seconds() + PATIENCE
-        while not cube.tracking.estimate(self.clock.seconds()).status.usable:
-            if self.clock.seconds() > until:
-                raise CodiError(f"the cube was not seen within {PATIENCE:g} s: {cube.error}")
-            self.clock.sleep(0.05)
 
 
 def _same(camera: DrawnCamera) -> DrawnCamera:
