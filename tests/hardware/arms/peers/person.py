@@ -13,6 +13,10 @@ PAUSE = 1.0
 """[s] Between the end of an attempt and the next one."""
 STILL = 0.01
 """[m/s]"""
+LYING = 0.025
+"""[m] A centre that much higher than where it can lie is in the air."""
+MOVED = 0.01
+"""[m] The first attempt begins when a hand has moved so far."""
 CLEAR = 0.2
 """[m] How far hands must be from where the cube is put."""
 
@@ -28,19 +32,32 @@ class Person:
 
     def __init__(self, setup, cube, log) -> None:
         self.goal, self.places = np.array(setup.goal), list(setup.places)
-        self.cube, self.log = cube, log
+        self.cube, self.log, self.attempts = cube, log, setup.attempts
+        # However it lies, its centre is lower than that; in a hand it is higher.
+        self.low = max(setup.size) + LYING
         self.began = 0.0
+        self.home: np.ndarray | None = cube.hands()
         self.over: float | None = None
         self.attempt, self.deliveries = 0, 0
 
+    @property
+    def done(self) -> bool:
+        """Whether as many attempts have ended as were asked for."""
+        return 0 < self.attempts <= self.attempt + (self.over is not None)
+
     def look(self, now: float) -> None:
         """Ten times a second or more."""
+        if self.home is not None:
+            if np.linalg.norm(self.cube.hands() - self.home, axis=1).max() < MOVED:
+                self.began = now  # whoever drives the arms is still getting ready
+                return
+            self.home = None
         if self.over is not None:
             if now > self.over + PAUSE:
                 self._put_back(now)
             return
         position = self.cube.pose[:3]
-        near = np.linalg.norm(position[:2] - self.goal) <= DELIVERED and position[2] < 0.05
+        near = np.linalg.norm(position[:2] - self.goal) <= DELIVERED and position[2] < self.low
         still = np.linalg.norm(self.cube.twist[:3]) < STILL
         if near and still and not self.cube.touched:
             self.deliveries += 1

@@ -45,6 +45,7 @@ class Setup:
     ``home``: the joints' start [rad]. ``cube``: its start, x, y [m] and yaw [rad].
     ``size``: half sizes [m]. ``places``: where the person puts the cube back; none for no person.
     ``goal``: x, y [m]. ``record``: a folder for what was received, or "". ``port``: of the truth.
+    ``attempts``: after so many the truth says that the run is over; 0 for never.
     """
 
     home: list
@@ -56,6 +57,7 @@ class Setup:
     slowdown: float = 1.0
     size: tuple = (0.025, 0.025, 0.025)
     mass: float = 0.1
+    attempts: int = 0
 
 
 def scene(setup: Setup) -> MujocoSimulator:
@@ -189,8 +191,12 @@ class Peer:
         self.server = SimulationServer(self.sim, hostname_candidates=list(HOSTS))
         self.server.init()
         self.cube = Cube(self.sim, setup)
+        self.joints, self.fingers = (
+            np.array([[self._address(f"robot{k}_{name}{j}") for j in numbers] for k in range(2)])
+            for name, numbers in (("fr3_joint", range(1, 8)), ("finger_joint", (1, 2)))
+        )
         self.person = Person(setup, self.cube, self.log) if setup.places else None
-        self.events = (Path(setup.record) / "events.jsonl").open("a") if setup.record else None
+        self.events = (Path(setup.record) / "events.jsonl").open("w") if setup.record else None
         self.truth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.truth.bind(("127.0.0.1", setup.port))
         self.truth.setblocking(False)
@@ -199,6 +205,10 @@ class Peer:
         self.records: list[Record] = []
         self.deaf = [0, 0]  # until which tick an arm hears and says nothing
         self._listen()
+
+    def _address(self, joint: str) -> int:
+        """Where a joint's position is in the state."""
+        return int(self.sim.model.joint(joint).qposadr[0])
 
     def _listen(self) -> None:
         for arm, server in enumerate(self.server.robot_servers):
@@ -270,7 +280,9 @@ class Peer:
             "time": self.tick / 1000,
             "pose": pose,
             "twist": twist,
-            "touched": self.cube.touched,
+            "joints": self.sim.data.qpos[self.joints].tolist(),
+            "widths": self.sim.data.qpos[self.fingers].sum(-1).tolist(),
+            "over": self.person is not None and self.person.done,
         }
         for listener in self.listeners:
             self.truth.sendto(json.dumps(truth).encode(), listener)

@@ -18,7 +18,7 @@ from codi_core.errors import UsageError
 from codi_core.files.durable import to_json, write_durably, writing
 from codi_core.quantities import positive, whole
 from codi_franka.hardware.bench.faults.job import add_options, faults
-from codi_franka.hardware.bench.runs import LongRun, long_run
+from codi_franka.hardware.bench.runs_job import add_run_options, long_runs
 from codi_franka.hardware.bench.strict import StrictRun, strict_run
 from codi_franka.hardware.trials.hostile import Findings, hostile_trial
 
@@ -28,6 +28,8 @@ KEPT = 50
 EXAMPLES = """examples:
   codi-bench hardware runs --seconds 720 --runs 3 --slowdown 1
   codi-bench hardware runs --seconds 60 --runs 1 --slowdown 3 --preset fast
+  codi-bench hardware runs --runs 1 --slowdown 4 --cameras fixed
+  codi-bench hardware runs --runs 1 --slowdown 2 --seconds 3000 --attempts 50 --box 50 60 70
   codi-bench hardware hostile --sequences 10000
   codi-bench hardware strict --sequences 300 --slowdown 3
   codi-bench hardware faults --slowdown 4
@@ -51,14 +53,8 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     jobs = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    runs = _job(jobs, "runs", _runs, "long runs with the physics peer")
-    runs.add_argument(
-        "--seconds", type=positive, default=720.0, metavar="S", help="of each run (default: 720)"
-    )
-    runs.add_argument(
-        "--runs", type=whole(1), default=3, metavar="N", help="how many runs (default: 3)"
-    )
-    runs.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
+    runs = _job(jobs, "runs", long_runs, "long runs with the physics peer")
+    add_run_options(runs)
     text = "hostile commands through the safety layer alone"
     _add_sequences(_job(jobs, "hostile", _hostile, text), 10_000)
     text = "hostile commands through the safety layer, over the wire to the strict peer"
@@ -98,20 +94,6 @@ def _add_sequences(parser: Parser, count: int) -> None:
         metavar="N",
         help="how many (default: %(default)s)",
     )
-
-
-def _runs(given: argparse.Namespace) -> int:
-    """Long runs; the seeds of further ones follow the first one's."""
-    options = {} if given.preset is None else {"preset": given.preset}
-    runs = []
-    for seed in range(given.seed, given.seed + given.runs):
-        folder = given.output / f"run-{seed}"
-        runs.append(long_run(seed, given.seconds, given.slowdown, folder, options))
-        say(line(runs[-1]))
-        results = [attrs.asdict(each) for each in runs]
-        write_durably(given.output / "runs.json", to_json(results))
-    say(f"wrote {given.output / 'runs.json'}")
-    return 0
 
 
 def _strict(given: argparse.Namespace) -> int:
@@ -172,16 +154,3 @@ def _earlier(path: Path, seed: int) -> Findings:
             f"'{path}' is damaged ({error!r}): choose another folder with --output"
         ) from error
     return findings if found_with == seed else Findings()
-
-
-def line(run: LongRun) -> str:
-    """One run in one line."""
-    checked = ", ".join(
-        f"{arm} {report.violations} of {report.commands} commands outside the limits"
-        for arm, report in run.wire.items()
-    )
-    ended = "" if run.failure is None else f"; ended early: {run.failure}"
-    return (
-        f"seed {run.seed}: {run.deliveries} of {run.attempts} attempts delivered, "
-        f"{run.slowdown:g} times slower than real time; {checked}{ended}"
-    )

@@ -85,13 +85,15 @@ class Program:
     Args:
         name: what messages call it.
         command: what is run.
+        ours: whether it runs in this program's environment, not in one of its own.
 
     Raises:
         CodiError: it doesn't start.
     """
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
-        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    def __init__(self, name: str, command: Sequence[str], ours: bool = False) -> None:
+        hidden = () if ours else ("PYTHONPATH",)
+        own = {name: value for name, value in os.environ.items() if name not in hidden}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=own
