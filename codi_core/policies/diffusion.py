@@ -102,17 +102,12 @@ class DiffusionPolicy(nn.Module, BasePolicy):
         Raises:
             SpecificationError: the network, its options or the normalisers do not fit.
         """
-        sizes = observation_sizes(spec)
-        conditioning = spec.history * sum(sizes.values())
-        network = build_network(
-            kind, spec.action.horizon, spec.action.dimension, conditioning, **options
-        )
         return cls(
             spec,
-            network,
+            build_network(kind, *network_sizes(spec), **options),
             normaliser or Normaliser.identity(spec.action.dimension),
             observation_normalisers
-            or {name: Normaliser.identity(size) for name, size in sizes.items()},
+            or {name: Normaliser.identity(n) for name, n in observation_sizes(spec).items()},
             sigma_data=sigma_data,
             noise_mean=noise_mean,
             noise_std=noise_std,
@@ -265,6 +260,12 @@ def training_levels(
 def observation_sizes(spec: PolicySpec) -> dict[str, int]:
     """How many values each observation has at one instant."""
     return {name: int(torch.Size(shape).numel()) for name, shape in spec.observation.items()}
+
+
+def network_sizes(spec: PolicySpec) -> tuple[int, int, int]:
+    """A network's K and A, and how many values it is conditioned on: all of an observation."""
+    read = spec.history * sum(observation_sizes(spec).values())
+    return spec.action.horizon, spec.action.dimension, read
 
 
 def _check_distributions(sigma_data: float, noise_mean: float, noise_std: float) -> None:

@@ -16,7 +16,7 @@ from codi_core.data import DemonstrationDataset, Segments, split_episodes
 from codi_core.errors import CheckpointError, DatasetError
 from codi_core.planning import Observation
 from codi_core.policies import BasePolicy, Batch, ChunkSampler, DiffusionPolicy, Student
-from codi_core.policies.diffusion import observation_sizes
+from codi_core.policies.diffusion import network_sizes
 from codi_core.policies.networks import DenoisingNetwork, build_network
 from codi_core.training.checkpoint import checkpoint_digest, load_checkpoint, read_metadata
 from codi_core.training.distillation_settings import DistillationSettings
@@ -229,12 +229,7 @@ def _student(
 
 def _network(settings: DistillationSettings, teacher: DiffusionPolicy) -> DenoisingNetwork:
     """An untrained network for what the teacher reads and writes."""
-    spec, options = teacher.spec, settings.network_options()
-    sizes = (
-        spec.action.horizon,
-        spec.action.dimension,
-        spec.history * sum(observation_sizes(spec).values()),
-    )
+    sizes, options = network_sizes(teacher.spec), settings.network_options()
     check_network(settings.network, *sizes, options, settings.device)
     torch.manual_seed(settings.seed)
     return build_network(settings.network, *sizes, **options)

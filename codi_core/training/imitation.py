@@ -13,7 +13,7 @@ from codi_core.data import DemonstrationDataset, FeatureSpec, Segments, segments
 from codi_core.errors import DatasetError
 from codi_core.execution.memory import check_memory
 from codi_core.policies import ActionSpec, Batch, DiffusionPolicy, Normaliser, PolicySpec
-from codi_core.policies.diffusion import denoising_loss, observation_sizes
+from codi_core.policies.diffusion import denoising_loss, network_sizes
 from codi_core.policies.normalisation import varying
 from codi_core.training.checkpoint import describe, save_checkpoint
 from codi_core.training.footprint import check_network
@@ -138,11 +138,8 @@ def _policy(
     action = ActionSpec(names, settings.horizon, float(dataset.fps), settings.offset)
     shapes = {name: features[feature].shape for name, feature in observed.items()}
     spec = PolicySpec(action, shapes, settings.history)
-    read = settings.history * sum(observation_sizes(spec).values())
     options = settings.network_options()
-    check_network(
-        settings.network, action.horizon, action.dimension, read, options, settings.device
-    )
+    check_network(settings.network, *network_sizes(spec), options, settings.device)
     torch.manual_seed(settings.seed)
     return DiffusionPolicy.build(
         spec,

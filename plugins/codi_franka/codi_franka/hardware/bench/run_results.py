@@ -239,9 +239,9 @@ class RunsFile:
         self._asked = json.loads(to_json(attrs.asdict(asked)))
         self.runs = [self._read(fields) for fields in self._there()]
 
-    def has(self, seed: int) -> bool:
-        """Whether the run with that seed is finished."""
-        return any(run.seed == seed for run in self.runs)
+    def of(self, seed: int) -> LongRun | None:
+        """The run with that seed, if it is finished."""
+        return next((run for run in self.runs if run.seed == seed), None)
 
     def add(self, run: LongRun) -> None:
         """Keep a run."""

@@ -84,10 +84,12 @@ def long_runs(given: argparse.Namespace) -> int:
     with writing(given.output):
         kept = RunsFile(given.output, asked)
         for seed in range(given.seed, given.seed + given.runs):
-            if kept.has(seed):
-                say(f"seed {seed} was run before")
+            run = kept.of(seed)
+            if run is None:
+                run = long_run(seed, asked, given.output / f"run-{seed}")
+                kept.add(run)
             else:
-                kept.add(long_run(seed, asked, given.output / f"run-{seed}"))
-            say(line(next(run for run in kept.runs if run.seed == seed)))
+                say(f"seed {seed} was run before")
+            say(line(run))
     say(f"wrote {kept.path}")
     return 0
