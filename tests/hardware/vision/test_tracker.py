@@ -146,6 +146,85 @@ def test_what_the_hand_lets_go_of_is_predicted_from_there():
     assert play.now.status is CubeStatus.STALE
 
 
+def test_what_is_dropped_lies_below_where_the_hand_opened():
+    play = Play()
+    play.tick()
+    play.widths[0] = 0.05
+    play.see(play.hand, 5)
+    for _ in range(5):
+        play.joints[0, 0] += 0.05
+        play.miss(0.1)
+    dropped = play.now.pose[:3].copy()
+    assert play.now.status is CubeStatus.HELD
+    play.widths[0] = 0.08  # the hand opens, and goes on moving
+    play.joints[0, 0] += 0.1
+    play.miss(0.1)
+    play.joints[0, 0] += 0.1
+    play.tick()  # no picture of that moment yet
+    assert play.now.pose[:2] == pytest.approx(dropped[:2], abs=0.015)
+    assert play.now.pose[2] == pytest.approx(lying_height(play.now.pose), abs=1e-3)
+    assert np.linalg.norm(play.hand[:2, 3] - dropped[:2]) > 0.04
+    play.miss(0.4)
+    assert play.now.pose[:2] == pytest.approx(dropped[:2], abs=0.015)
+
+
+def test_a_hand_that_opens_between_pictures_carries_it_no_further():
+    play = Play()
+    play.tick()
+    play.widths[0] = 0.05
+    play.see(play.hand, 5)
+    place = play.now.pose[:2].copy()
+    play.widths[0] = 0.08
+    for _ in range(3):
+        play.joints[0, 0] += 0.1
+        play.tick()
+    assert play.now.pose[:2] == pytest.approx(place, abs=0.02)
+    assert np.linalg.norm(play.hand[:2, 3] - place) > 0.05
+
+
+def lying_height(pose):
+    return np.abs(from_pose(pose)[2, :3]).sum() * 0.025
+
+
+def test_one_camera_alone_does_not_lead_through_the_table():
+    """Its distance is wrong all the time, as where a finger is taken for a marker's edge."""
+    sight = np.array([0.0, 0.785, -0.62])
+    spread = SPREAD.copy()
+    spread[:3, :3] += 0.008**2 * np.outer(sight, sight)
+    play = Play().see(on_table(), 5)
+    for _ in range(30):
+        play.tick()
+        seen = on_table()
+        seen[:3, 3] += 0.015 * sight
+        play.tracker.see(play.time, Fit(seen, spread, 0.3, 3, 1))
+    assert play.now.status is CubeStatus.SEEN
+    assert play.now.pose[:3] == pytest.approx([0, 0, 0.025], abs=0.005)
+
+
+def test_what_a_hand_of_ours_hides_was_not_taken():
+    play = Play()
+    play.tick()
+    place = play.hand @ matrix(np.eye(3), (0, 0, 0.08))
+    for _ in range(8):
+        place[0, 3] += 0.015  # pushed, for instance
+        play.see(place)
+    play.miss(1.0)
+    assert play.now.cause is Cause.HIDDEN and play.now.status is CubeStatus.STALE
+
+
+def test_a_hand_that_closes_on_what_it_hides_holds_it():
+    play = Play()
+    play.tick()
+    place = play.hand @ matrix(np.eye(3), (0.04, 0, 0))
+    play.see(place, 5).miss(0.3)
+    for width in (0.07, 0.06, 0.049, 0.048, 0.048, 0.047):
+        play.widths[0] = width
+        play.miss(0.1)
+    assert play.now.status is CubeStatus.HELD and play.tracker.holder == 0
+    across = play.hand[:3, :3].T @ (play.now.pose[:3] - play.hand[:3, 3])
+    assert abs(across[1]) < 0.003 and np.linalg.norm(across) < 0.04
+
+
 def test_the_other_hand_takes_over():
     play = Play()
     play.tick()

@@ -1,7 +1,13 @@
-"""A pose with its velocity and their spread over time: a Kalman filter on small errors.
+r"""A pose with its velocity and their spread over time: a Kalman filter on small errors.
 
 The error is a step (6,) of the pose in the world frame, as :func:`codi_franka.vision.poses.moved`
-takes it, and the difference of the twist (6,). Left alone, a cube comes to rest.
+takes it, and the difference of the twist (6,). Left alone, a cube comes to rest, and at any time it
+may be pushed: each component v of its twist is an Ornstein-Uhlenbeck process,
+
+.. math:: dv = -v/\tau \, dt + \sigma \sqrt{2/\tau} \, dw,
+
+whose standard deviation is :math:`\sigma` in the long run. A step of time is exact, so that it does
+not matter how many pictures it is cut into.
 """
 
 from __future__ import annotations
@@ -15,12 +21,12 @@ Array = NDArray[np.float64]
 
 _REST = 0.5
 """[s] In which what nobody touches loses most of its velocity."""
-_PUSH = np.array([2.0] * 3 + [10.0] * 3)
-"""[m/s²], [rad/s²] Changes of velocity that nobody announces."""
 _SLIP = np.array([0.004] * 3 + [0.04] * 3)
 """[m/√s], [rad/√s] How a cube drifts in a hand."""
-_FIRST_TWIST = np.array([0.3] * 3 + [2.0] * 3)
-"""[m/s], [rad/s] Spread of the velocity of a cube that is seen for the first time."""
+_DROP = np.array([0.005] * 3 + [0.05] * 3)
+"""[m], [rad] By which a cube moves as a hand lets go of it."""
+_TWIST = np.array([0.15] * 3 + [2.0] * 3)
+"""[m/s], [rad/s] Spread of the velocity of a cube that has been seen once."""
 
 
 class CubeMotion:
@@ -38,7 +44,7 @@ class CubeMotion:
         self.twist = np.zeros(6)
         self.covariance = np.zeros((12, 12))
         self.covariance[:6, :6] = covariance
-        self.covariance[6:, 6:] = np.diag(_FIRST_TWIST**2)
+        self.covariance[6:, 6:] = np.diag(_TWIST**2)
 
     def copy(self) -> CubeMotion:
         """Another one in the same state."""
@@ -56,8 +62,7 @@ class CubeMotion:
         transition = np.eye(12)
         transition[:6, 6:] = gain * np.eye(6)
         transition[6:, 6:] = fade * np.eye(6)
-        push = np.concatenate((np.diag(step**2 / 2 * _PUSH), np.diag(step * _PUSH)))
-        self.covariance = transition @ self.covariance @ transition.T + push @ push.T
+        self.covariance = transition @ self.covariance @ transition.T + _pushes(step)
         self.time = max(time, self.time)
 
     def carry(self, time: float, before: Array, after: Array) -> None:
@@ -73,9 +78,17 @@ class CubeMotion:
         if step > 0:
             self.twist = difference(self.pose, start) / step
         self.covariance[:6, :6] += step * np.diag(_SLIP**2)
-        self.covariance[6:, 6:] = np.diag((_FIRST_TWIST / 10) ** 2)
+        self.covariance[6:, 6:] = np.diag((_TWIST / 10) ** 2)
         self.covariance[:6, 6:] = self.covariance[6:, :6] = 0.0
         self.time = max(time, self.time)
+
+    def let_go(self, height: float) -> None:
+        """Leave the hand: what is dropped comes to rest about below, its centre that high [m]."""
+        self.rest()
+        self.pose[2, 3] = height
+        self.covariance[:6, :6] += np.diag(_DROP**2)
+        self.covariance[6:, 6:] = np.diag(_TWIST**2)
+        self.covariance[:6, 6:] = self.covariance[6:, :6] = 0.0
 
     def rest(self) -> None:
         """Forget the velocity: the pose stays where it is."""
@@ -97,3 +110,22 @@ class CubeMotion:
         left = np.eye(12)
         left[:, :6] -= gain
         self.covariance = left @ self.covariance @ left.T + gain @ covariance @ gain.T
+
+    def correct_height(self, height: float, spread: float) -> None:
+        """Take in that the centre is that high [m], known to ``spread`` [m].
+
+        What makes the place uncertain is mostly one camera's distance, so that this moves it along
+        that camera's line of sight.
+        """
+        gain = self.covariance[:, 2] / (self.covariance[2, 2] + spread**2)
+        update = gain * (height - self.pose[2, 3])
+        self.pose, self.twist = moved(self.pose, update[:6]), self.twist + update[6:]
+        self.covariance = self.covariance - np.outer(gain, self.covariance[2])
+
+
+def _pushes(step: float) -> Array:
+    """What pushes add to the covariance within ``step`` [s], (12, 12)."""
+    left, fade = 1 - np.exp(-step / _REST), np.exp(-2 * step / _REST)
+    places = 2 * _REST * (step - 2 * _REST * left) + _REST**2 * (1 - fade)
+    both, twists = _REST * left**2, 1 - fade
+    return np.kron([[places, both], [both, twists]], np.diag(_TWIST**2))

@@ -1,5 +1,8 @@
 """Follows the cube over time: what is seen, held, hidden, moved by somebody, or lost.
 
+What nobody holds lies on the table, and what a hand holds is between its fingers. That helps where
+cameras don't: a hand that takes the cube hides it from most of them.
+
 Poses come in with :meth:`CubeTracker.see`, their absence with :meth:`CubeTracker.miss`. What the
 tracker knows at any time it says with :meth:`CubeTracker.estimate`, which changes nothing.
 """
@@ -10,10 +13,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_franka.robot.box import Box
-from codi_franka.state import HELD_DISTANCE
 from codi_franka.vision.estimate import Cause, CubeEstimate, CubeStatus
 from codi_franka.vision.fit import Fit
+from codi_franka.vision.grip import Grip
 from codi_franka.vision.hands import HandHistory
 from codi_franka.vision.markers import CUBE, MarkedBox
 from codi_franka.vision.motion import CubeMotion
@@ -39,6 +41,8 @@ class TrackerSettings:
         agree: how near to one another they are [m].
         moving: a free cube that vanishes at that speed was taken away [m/s].
         lifted: so was one that vanishes from the air, that far above where it can stand [m].
+        lying: what nobody holds lies on the table if it isn't seen higher than that above it [m].
+        flat: how well the table's height is known [m].
     """
 
     predict_for: float = 0.6
@@ -52,6 +56,8 @@ class TrackerSettings:
     agree: float = 0.02
     moving: float = 0.1
     lifted: float = 0.035
+    lying: float = 0.01
+    flat: float = 0.002
 
 
 @attrs.define(eq=False)
@@ -79,9 +85,9 @@ class CubeTracker:
         box: MarkedBox = CUBE,
         settings: TrackerSettings | None = None,
     ) -> None:
-        self._hands = hands
         self._settings = settings or TrackerSettings()
-        self._grip = Box(box.size).holding(above=1.1)
+        self._half = np.array(box.size) / 2
+        self._grip, self._hands = Grip(hands, box), hands
         self._lifted = max(box.size) / 2 + self._settings.lifted
         self._motion: CubeMotion | None = None
         self._seen = -np.inf
@@ -112,6 +118,8 @@ class CubeTracker:
             self._doubt(time, fit)
             return
         motion.correct(fit.pose, fit.covariance)
+        if self._holder is None:
+            self._lay(motion)
         self._believe(time, motion)
 
     def miss(self, time: float, cause: Cause) -> None:
@@ -155,7 +163,7 @@ class CubeTracker:
 
     def _status(self, time: float) -> CubeStatus:
         settings = self._settings
-        if self._holder is not None and self._grips(self._holder, time):
+        if self._holder is not None and self._grip.holds(self._holder, time):
             return CubeStatus.HELD
         age = time - self._known
         if self._rumour is None and time - self._seen <= settings.fresh_for and not self._cause:
@@ -172,42 +180,60 @@ class CubeTracker:
         if self._motion is None:
             return None
         motion = self._motion.copy()
-        before = after = None
         if self._holder is not None:
-            before, after = self._hands.at(motion.time), self._hands.at(time)
-        if self._holder is None or before is None or after is None:
-            # Beyond the prediction it stays where it is; the spread must not grow without end.
-            motion.coast(min(time, max(self._known + self._settings.predict_for, motion.time)))
-        else:
-            motion.carry(time, before.poses[self._holder], after.poses[self._holder])
+            self._carry(motion, self._holder, time)
+        # Beyond the prediction it stays where it is; the spread must not grow without end.
+        motion.coast(min(time, max(self._known + self._settings.predict_for, motion.time)))
+        if self._holder is None:
+            self._lay(motion)
         return motion
+
+    def _carry(self, motion: CubeMotion, arm: int, time: float) -> None:
+        """Go on to ``time`` with a hand, or to when it lets go of the cube."""
+        let_go = self._grip.let_go(arm, motion.time, time)
+        until = time if let_go is None else let_go
+        before, after = self._hands.at(motion.time), self._hands.at(until)
+        if before is not None and after is not None:
+            motion.carry(until, before.poses[arm], after.poses[arm])
+        if let_go is not None:
+            motion.let_go(self._lowest(motion))
 
     def _advanced(self, time: float) -> CubeMotion:
         """Go on to ``time``, and see whether a hand holds the cube, or has let go of it."""
+        assert self._motion is not None
+        arm, before = self._holder, self._motion.time
+        held = arm is not None and self._grip.let_go(arm, before, time) is None
         motion = self._at(time)
         assert motion is not None
         motion.time = max(time, motion.time)  # also where nothing is continued any more
-        held = self._holder is not None and self._grips(self._holder, time)
+        self._motion = motion
         if held:
             self._known = time
         else:
             self._holder = None
-        self._motion = motion
-        if not held:
-            self._holder = self._gripper_around(motion, time)
+            self._take_hold(motion, time)
         return motion
 
-    def _gripper_around(self, motion: CubeMotion, time: float) -> int | None:
-        hands = self._hands.at(time)
-        if hands is None or not self._status(time).usable:
-            return None
-        away = np.linalg.norm(hands.poses[:, :3, 3] - motion.pose[:3, 3], axis=-1)
-        near = [arm for arm in np.argsort(away) if away[arm] < HELD_DISTANCE]
-        return next((int(arm) for arm in near if self._grips(int(arm), time)), None)
+    def _take_hold(self, motion: CubeMotion, time: float) -> None:
+        """See whether a hand holds the cube now; between its fingers there is not much room."""
+        seen = time - self._seen <= self._settings.fresh_for
+        usable = self._status(time).usable
+        self._holder = self._grip.holder(motion.pose[:3, 3], time, seen) if usable else None
+        if self._holder is None:
+            return
+        between = self._grip.between(self._holder, time, motion.pose)
+        if between is not None:
+            motion.correct(*between)
 
-    def _grips(self, arm: int, time: float) -> bool:
-        hands = self._hands.at(time)
-        return hands is not None and bool(self._grip[0] < hands.widths[arm] < self._grip[1])
+    def _lay(self, motion: CubeMotion) -> None:
+        """Put what nobody holds on the table, where it is about there, or below."""
+        lowest = self._lowest(motion)
+        if motion.pose[2, 3] < lowest + self._settings.lying:
+            motion.correct_height(lowest, self._settings.flat)
+
+    def _lowest(self, motion: CubeMotion) -> float:
+        """How high the centre is where the box touches the table [m]."""
+        return float(np.abs(motion.pose[2, :3]) @ self._half)
 
     def _contradicts(self, motion: CubeMotion, fit: Fit) -> bool:
         step, deviations = motion.surprise(fit.pose, fit.covariance)
@@ -252,12 +278,14 @@ class CubeTracker:
         self._motion, self._rumour, self._cause = motion, None, None
         self._seen = self._known = time
         if self._holder is None:
-            self._holder = self._gripper_around(motion, time)
+            self._take_hold(motion, time)
 
     def _vanished(self, time: float) -> bool:
         """Whether a cube that nobody here holds was on its way, or in the air, when last seen."""
         assert self._motion is not None
         if self._cause is not None or time - self._seen > 2 * self._settings.fresh_for:
+            return False
+        if self._grip.hides(self._motion.pose[:3, 3], time):
             return False
         speed = float(np.linalg.norm(self._motion.twist[:3]))
         height = float(self._motion.pose[2, 3])
