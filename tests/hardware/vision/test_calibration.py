@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from codi_core.errors import CodiError
+from codi_franka.vision import uncertainty
 from codi_franka.vision.board import Board
 from codi_franka.vision.calibrate import fit_lens, fit_place
 from codi_franka.vision.calibration_file import (
@@ -15,14 +16,18 @@ from codi_franka.vision.calibration_file import (
     read_entries,
     write_entries,
 )
+from codi_franka.vision.camera_model import Lens
 from codi_franka.vision.markers import CUBE
 from codi_franka.vision.measuring.calibrating import (
+    CalibrationError,
     arm_shots,
     board_shots,
+    calibrated,
     write_calibration,
 )
 from codi_franka.vision.measuring.situations import FIXED_CAMERAS, LENS, SIZE, WRIST_CAMERAS
 from codi_franka.vision.poses import difference, exp, matrix
+from codi_franka.vision.uncertainty import left_open
 
 BOARD = Board()
 
@@ -56,7 +61,7 @@ def test_a_camera_on_a_hand_is_measured_with_a_board_on_the_table():
     step = difference(fit.camera, camera.pose)
     assert np.linalg.norm(step[:3]) < 0.0006 and np.linalg.norm(step[3:]) < 0.001
     assert np.linalg.norm(difference(fit.target, board)[:3]) < 0.001
-    assert 0.2 < fit.error < 0.4 and fit.position_std < 0.0006
+    assert 0.2 < fit.error < 0.4 and fit.leftover.position < 0.0006
 
 
 def test_a_fixed_camera_is_measured_with_a_cube_in_the_hand():
@@ -69,7 +74,45 @@ def test_a_fixed_camera_is_measured_with_a_cube_in_the_hand():
     step = difference(fit.camera, camera.pose)
     assert np.linalg.norm(step[:3]) < 0.004
     away = np.linalg.norm(step[:3])
-    assert away < 4 * fit.position_std  # it knows how well it knows
+    assert away < 4 * fit.leftover.position  # it knows how well it knows
+
+
+@pytest.mark.parametrize("cameras", [FIXED_CAMERAS, WRIST_CAMERAS])
+def test_a_calibration_knows_how_well_it_knows(cameras):
+    """Also what the lens is wrong by, which places and directions make up for in the pictures."""
+    errors = [
+        CalibrationError.of(calibrated(camera, np.random.default_rng((seed, 11))), camera)
+        for camera in cameras
+        for seed in range(6)
+    ]
+
+    def ratio(wrong, claimed):
+        pairs = np.array([(getattr(e, wrong), getattr(e, claimed)) for e in errors])
+        return np.sqrt((pairs[:, 0] ** 2).mean() / (pairs[:, 1] ** 2).mean())
+
+    assert 0.5 < ratio("millimetres", "claimed_mm") < 2
+    assert 0.5 < ratio("degrees", "claimed_degrees") < 2
+    assert 0.5 < ratio("pixels", "claimed_pixels") < 2
+
+
+def test_with_an_exact_lens_only_noise_is_left_open():
+    rng = np.random.default_rng(8)
+    slopes, rays = rng.standard_normal((400, 12)), rng.standard_normal((200, 2))
+    residuals = 0.3 * rng.standard_normal(400)
+    left = left_open(LENS, np.eye(4), slopes, residuals, rays)
+    noise = residuals @ residuals / (400 - 12)
+    wanted = noise * np.linalg.inv(slopes.T @ slopes)
+    assert left.position == pytest.approx(np.sqrt(np.trace(wanted[:3, :3])))
+    assert left.rotation == pytest.approx(np.sqrt(np.trace(wanted[3:6, 3:6])))
+
+
+def test_what_the_lens_is_wrong_by_is_made_up_for_where_the_target_was():
+    """Points at one distance are seen right from beside, whatever the middle is taken for."""
+    lens = Lens(SIZE, LENS.matrix, LENS.distortion, np.array([0.0, 3.0, 3.0]))
+    slopes = uncertainty._camera_slopes(lens, np.eye(4))
+    left = left_open(lens, np.eye(4), slopes, np.zeros(70), uncertainty.AHEAD[:, :2])
+    assert left.position == pytest.approx(3 * np.sqrt(2) / lens.focal)
+    assert left.pixels == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_arm_that_hardly_turns_tells_nothing():
@@ -106,7 +149,7 @@ def entry(**changes):
         Calibrated.now(0.3, 20),
         "world",
         camera.pose,
-        Calibrated.now(0.4, 15, 0.0005, 0.0004),
+        Calibrated.now(0.4, 15, 0.0005, 0.0004, 0.3),
     )
     return attrs.evolve(made, **changes)
 
@@ -118,7 +161,8 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path):
     assert model.pose == pytest.approx(FIXED_CAMERAS[0].pose)
     assert model.lens.matrix == pytest.approx(LENS.matrix)
     assert model.lens.size == SIZE and model.mount == "world"
-    assert (model.position_std, model.rotation_std) == (0.0005, 0.0004)
+    stds = (model.position_std, model.rotation_std, model.pixels_std)
+    assert stds == (0.0005, 0.0004, 0.3)
 
 
 def test_an_old_calibration_warns(tmp_path):

@@ -22,6 +22,7 @@ from scipy.optimize import least_squares
 from codi_core.errors import CodiError
 from codi_franka.vision.camera_model import Lens
 from codi_franka.vision.poses import inverse, log, matrix, moved
+from codi_franka.vision.uncertainty import Leftover, left_open
 
 Array = NDArray[np.float64]
 
@@ -62,16 +63,14 @@ class PlaceFit:
         camera: (4, 4), to the mount's frame.
         target: (4, 4), of the target in the hand, or in the world for a camera on a hand.
         error: root mean square of the residuals [pixels].
-        position_std: of the camera [m].
-        rotation_std: [rad].
+        leftover: what that leaves open.
         pictures: that were used.
     """
 
     camera: Array
     target: Array
     error: float
-    position_std: float
-    rotation_std: float
+    leftover: Leftover
     pictures: int
 
 
@@ -97,14 +96,17 @@ def fit_lens(targets: Sequence[Target], size: tuple[int, int]) -> LensFit:
             "the board was seen in the middle only, which says nothing about the picture's edges: "
             "show it in all corners as well"
         )
-    error, lens_matrix, distortion, _, _ = cv2.calibrateCamera(
+    error, lens_matrix, distortion, _, _, spread, _, _ = cv2.calibrateCameraExtended(
         [target.points.astype(np.float32) for target in usable],
         [target.pixels.astype(np.float32).reshape(-1, 1, 2) for target in usable],
         size,
         np.eye(3),
         np.zeros(5),
     )
-    lens = Lens(size, np.asarray(lens_matrix, float), np.asarray(distortion, float).ravel()[:5])
+    bent, stds = (np.asarray(part, float).ravel() for part in (distortion, spread))
+    # Both focal lengths are wrong alike, by the distance of the board.
+    known = np.array((stds[:2].mean(), stds[2], stds[3]))
+    lens = Lens(size, np.asarray(lens_matrix, float), bent[:5], known)
     return LensFit(lens, float(error), len(usable))
 
 
@@ -196,12 +198,6 @@ def _refined(
     fit = least_squares(residuals, np.zeros(12), loss="huber", f_scale=1.0, x_scale="jac")
     left = residuals(fit.x)
     error = float(np.sqrt((left.reshape(-1, 2) ** 2).sum(-1).mean()))
-    spread = (left @ left) / max(len(left) - 12, 1) * np.linalg.inv(fit.jac.T @ fit.jac)
-    return PlaceFit(
-        moved(camera, fit.x[:6]),
-        moved(target, fit.x[6:]),
-        error,
-        float(np.sqrt(np.trace(spread[:3, :3]))),
-        float(np.sqrt(np.trace(spread[3:6, 3:6]))),
-        len(seen),
-    )
+    camera = moved(camera, fit.x[:6])
+    leftover = left_open(lens, camera, fit.jac, left, np.concatenate(rays))
+    return PlaceFit(camera, moved(target, fit.x[6:]), error, leftover, len(seen))

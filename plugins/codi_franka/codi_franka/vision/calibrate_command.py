@@ -156,15 +156,21 @@ def _place(given: argparse.Namespace) -> None:
     targets = [_target(shot, given, given.target) for shot in shots]
     fit = fit_place(entry.lens, [_hand(shot, given) for shot in shots], targets)
     _check_error(fit.error)
-    measured = Calibrated.now(fit.error, fit.pictures, fit.position_std, fit.rotation_std)
+    measured = Calibrated.now(fit.error, fit.pictures, *attrs.astuple(fit.leftover))
     entries[given.camera] = attrs.evolve(
         entry, mount=given.mount, pose=fit.camera, place_measured=measured
     )
     write_entries(given.file, entries)
     say(
         f"{given.camera}: error {fit.error:.2f} pixels in {fit.pictures} pictures, so its place is "
-        f"known to {1000 * fit.position_std:.1f} mm and {57.3 * fit.rotation_std:.2f} degrees; "
-        f"wrote '{given.file}'"
+        f"known to {_known(measured)}; wrote '{given.file}'"
+    )
+
+
+def _known(place: Calibrated) -> str:
+    return (
+        f"{1000 * place.position_std:.1f} mm, {np.degrees(place.rotation_std):.2f} degrees, and "
+        f"points a metre away to {place.pixels_std:.2f} pixels"
     )
 
 
@@ -220,8 +226,8 @@ def _show(given: argparse.Namespace) -> None:
         if place is None:
             row += ["not measured", "", ""]
         else:
-            known = f"{1000 * place.position_std:.1f} mm, {57.3 * place.rotation_std:.2f} deg"
-            row += [str(entry.mount), f"{place.error:.2f}", f"{known} ({place.date[:10]})"]
+            known = f"{_known(place)} ({place.date[:10]})"
+            row += [str(entry.mount), f"{place.error:.2f}", known]
         table.add_row(*row)
     show(table)
     for complaint in complaints(entries):

@@ -37,6 +37,7 @@ class Calibrated:
         pictures: how many.
         position_std: [m], of a camera's place.
         rotation_std: [rad], of its direction.
+        pixels_std: [pixels], of where it sees what is a metre away.
     """
 
     date: str
@@ -44,6 +45,7 @@ class Calibrated:
     pictures: int
     position_std: float = 0.0
     rotation_std: float = 0.0
+    pixels_std: float = 0.0
 
     @classmethod
     def now(cls, error: float, pictures: int, *stds: float) -> Calibrated:
@@ -86,7 +88,8 @@ class CameraEntry:
             raise CodiError(
                 f"where camera '{self.name}' is, is unknown: run `codi franka-calibrate place`"
             )
-        stds = self.place_measured.position_std, self.place_measured.rotation_std
+        known = self.place_measured
+        stds = known.position_std, known.rotation_std, known.pixels_std
         return CameraModel(self.name, self.lens, self.mount, self.pose, *stds)
 
 
@@ -150,6 +153,7 @@ def _fields(entry: CameraEntry) -> dict[str, Any]:
         "size": entry.lens.size,
         "matrix": entry.lens.matrix,
         "distortion": entry.lens.distortion,
+        "spread": entry.lens.spread,
         **attrs.asdict(entry.lens_measured, filter=lambda field, _: "std" not in field.name),
     }
     if entry.pose is None or entry.place_measured is None:
@@ -170,7 +174,12 @@ def _entry(name: str, fields: dict[str, Any]) -> CameraEntry:
     size = _numbers(lens, "size", (2,), name)
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0 or (size < 1).any():
         raise ValueError(f"camera '{name}' has a focal length or size that is not positive")
-    optics = Lens((int(size[0]), int(size[1])), matrix, _numbers(lens, "distortion", (5,), name))
+    optics = Lens(
+        (int(size[0]), int(size[1])),
+        matrix,
+        _numbers(lens, "distortion", (5,), name),
+        _numbers({"spread": [0.0] * 3, **lens}, "spread", (3,), name),
+    )
     entry = CameraEntry(name, optics, _measured(lens, name))
     if "place" not in fields:
         return entry
@@ -193,6 +202,7 @@ def _measured(fields: dict[str, Any], name: str) -> Calibrated:
         int(fields["pictures"]),
         float(fields.get("position_std", 0.0)),
         float(fields.get("rotation_std", 0.0)),
+        float(fields.get("pixels_std", 0.0)),
     )
     if datetime.fromisoformat(measured.date).tzinfo is None:
         raise ValueError(f"the date of camera '{name}' has no time zone")

@@ -27,11 +27,14 @@ class Lens:
         size: width and height of its pictures [pixels].
         matrix: (3, 3), focal lengths and principal point [pixels].
         distortion: (5,), OpenCV's k1, k2, p1, p2, k3.
+        spread: (3,), what a calibration leaves open about the mean focal length and the principal
+            point [pixels].
     """
 
     size: tuple[int, int]
     matrix: Array
     distortion: Array = attrs.Factory(lambda: np.zeros(5))
+    spread: Array = attrs.Factory(lambda: np.zeros(3))
 
     @property
     def focal(self) -> float:
@@ -64,6 +67,7 @@ class CameraModel:
         pose: (4, 4), from the camera's frame to the mount's: the world, or the arm's TCP.
         position_std: what the calibration leaves open about its place [m].
         rotation_std: and about its direction [rad].
+        pixels_std: and about where it sees what is a metre away [pixels].
     """
 
     name: str
@@ -72,6 +76,7 @@ class CameraModel:
     pose: Array
     position_std: float = 0.0
     rotation_std: float = 0.0
+    pixels_std: float = 0.0
 
     def in_world(self, hands: Array) -> Array:
         """(4, 4), from the camera's frame to the world.

@@ -226,7 +226,8 @@ def _calibration(corners: Corners, views: Sequence[View], pose: Array) -> Array:
     for number in seeing:
         view = views[number]
         away = float(np.linalg.norm(pose[:3, 3] - view.world_from_camera[:3, 3]))
+        # Of what the calibration leaves open, most moves the box in no picture.
         turn = view.camera.rotation_std**2
-        place = view.camera.position_std**2 + turn * away**2
+        place = (view.camera.pixels_std / view.camera.lens.focal * away) ** 2
         total += np.diag([place] * 3 + [turn] * 3)
     return total / len(seeing) ** 2

@@ -21,6 +21,7 @@ from codi_franka.vision.calibration_file import Calibrated, CameraEntry, write_e
 from codi_franka.vision.camera_model import WORLD, CameraModel, Lens
 from codi_franka.vision.hands import HandPoses
 from codi_franka.vision.poses import difference, exp, inverse, matrix
+from codi_franka.vision.uncertainty import AHEAD
 
 Array = NDArray[np.float64]
 
@@ -144,7 +145,7 @@ def calibrated(camera: CameraModel, random: np.random.Generator) -> CameraEntry:
         Calibrated.now(lens.error, lens.pictures),
         camera.mount,
         place.camera,
-        Calibrated.now(place.error, place.pictures, place.position_std, place.rotation_std),
+        Calibrated.now(place.error, place.pictures, *attrs.astuple(place.leftover)),
     )
 
 
@@ -178,38 +179,39 @@ class CalibrationError:
         millimetres: of the camera's place.
         degrees: of its direction.
         claimed_mm: what it says of its place itself.
+        claimed_degrees: and of its direction.
         pixels: between where a point is seen and where the calibration puts it, root mean square
             over the picture, for points a metre away.
+        claimed_pixels: what it says of that.
     """
 
     millimetres: float
     degrees: float
     claimed_mm: float
+    claimed_degrees: float
     pixels: float
+    claimed_pixels: float
 
     @classmethod
     def of(cls, entry: CameraEntry, camera: CameraModel) -> CalibrationError:
         """Compare with the true camera."""
         model = entry.model()
         step = difference(model.pose, camera.pose)
-        off = model.lens.project(_before(model.pose, camera)) - camera.lens.project(_SEEN)
+        off = model.lens.project(_before(model.pose, camera)) - camera.lens.project(AHEAD)
         return cls(
             millimetres=round(1000 * float(np.linalg.norm(step[:3])), 3),
             degrees=round(float(np.degrees(np.linalg.norm(step[3:]))), 4),
             claimed_mm=round(1000 * model.position_std, 3),
+            claimed_degrees=round(float(np.degrees(model.rotation_std)), 4),
             pixels=round(float(np.sqrt((off**2).sum(-1).mean())), 3),
+            claimed_pixels=round(model.pixels_std, 3),
         )
 
 
-_ACROSS = np.meshgrid(np.linspace(-0.6, 0.6, 7), np.linspace(-0.35, 0.35, 5))
-_SEEN = np.stack((*_ACROSS, np.ones((5, 7))), -1)
-"""Points a metre before a camera [m]."""
-
-
 def _before(pose: Array, camera: CameraModel) -> Array:
-    """The points :data:`_SEEN` of a camera, in the frame of one that is at ``pose``."""
+    """The points :data:`AHEAD` of a camera, in the frame of one that is at ``pose``."""
     moved = inverse(pose) @ camera.pose
-    return np.asarray(_SEEN @ moved[:3, :3].T + moved[:3, 3])
+    return np.asarray(AHEAD @ moved[:3, :3].T + moved[:3, 3])
 
 
 def write_calibration(
