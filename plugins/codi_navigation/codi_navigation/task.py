@@ -77,11 +77,10 @@ SETTINGS = PlanSettings(
     posterior="correlated",
     guidance="factored",
     sampler="warm-start:sigma_warm=3.0,steps=8,cold=0.0",
-    method="search:student=none",
+    method="search",
 )
-"""Candidates come from the policies themselves: how well teams do was measured so. With the shipped
-students they are cheaper, see ``docs/navigation.md``. Each robot weighs its own samples, and those
-are smooth. The sampler is that of ``codi``, whose plans begin from the previous one."""
+"""Each robot weighs its own samples, and those are smooth. The sampler is that of ``codi``, whose
+plans begin from the previous one."""
 
 METHOD_SETTINGS: Mapping[str, Mapping[str, Any]] = {"search": {"samples": 128}}
 """Teams have more to mend after the selection than two arms, and rollouts of disks are cheap; see
