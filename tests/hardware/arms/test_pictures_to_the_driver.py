@@ -204,7 +204,7 @@ def test_exposures_are_counted_by_the_cells_time():
     ("cameras", "message"),
     [
         ("front@peer:;back@peer:14010", "the port must be a number"),
-        ("front@peer:14010", "names front, but .* has calibrated back, front"),
+        ("side@peer:14010", "knows the cameras back, front, not side: name one or several"),
     ],
 )
 def test_cameras_that_cannot_be_are_told(tmp_path, cameras, message):

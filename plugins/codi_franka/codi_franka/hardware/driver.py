@@ -253,34 +253,22 @@ def _devices(text: str) -> dict[str, int | str]:
 def _tracked(path: Path, devices: Mapping[str, int | str], clock: ArmClock, box: Box) -> CubeSource:
     """The cube, followed with the cameras of a calibration file."""
     require_vision()
-    from codi_franka.vision.calibration_file import load_cameras
     from codi_franka.vision.markers import MarkedBox
-    from codi_franka.vision.tracking import TrackedCube
+    from codi_franka.vision.tracking import track_with
 
-    models = {model.name: model for model in load_cameras(path)}
-    if set(models) != set(devices):
-        raise UsageError(
-            f"--driver fr3:cameras names {', '.join(devices)}, but {path} has calibrated "
-            f"{', '.join(models)}: name each once, with its device"
-        )
-    opening = {
-        name: _opening(name, devices[name], model.lens.size, clock)
-        for name, model in models.items()
-    }
-    marked = MarkedBox.fitting(box.size)
-    return TrackedCube(list(models.values()), opening, clock.seconds, marked)
+    return track_with(path, devices, clock.seconds, MarkedBox.fitting(box.size), _opening)
 
 
 def _opening(
-    name: str, device: int | str, size: tuple[int, int], clock: ArmClock
+    name: str, device: int | str, size: tuple[int, int], clock: Callable[[], float]
 ) -> Callable[[], Camera]:
-    """What opens a camera."""
+    """What opens a camera: a real one, or one of a simulated cell."""
     from codi_franka.hardware.picture_link import RenderedCamera
-    from codi_franka.vision.cameras import OpenCvCamera
+    from codi_franka.vision.tracking import opencv
 
     kind, _, port = str(device).partition(":")
     if kind != "peer":
-        return partial(OpenCvCamera, name, device, size, clock.seconds)
+        return opencv(name, device, size, clock)
     if not port.isdigit():
         raise UsageError(f"--driver fr3:cameras={name}@{device}: the port must be a number")
-    return partial(RenderedCamera, name, ("127.0.0.1", int(port)), size, clock.seconds)
+    return partial(RenderedCamera, name, ("127.0.0.1", int(port)), size, clock)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codi_core.errors import CodiError
+from codi_core.errors import CodiError, UsageError
 from codi_franka.vision.calibration_file import load_cameras
 from codi_franka.vision.camera_model import WORLD, CameraModel
 from codi_franka.vision.cameras import (
@@ -214,32 +214,47 @@ class TrackedCube:
             self.tracking.process(frames)
 
 
+Opening = Callable[[str, int | str, tuple[int, int], Callable[[], float]], Callable[[], Camera]]
+"""Makes, of a camera's name and device, its pictures' size and a clock, what opens the camera."""
+
+
+def opencv(
+    name: str, device: int | str, size: tuple[int, int], clock: Callable[[], float]
+) -> Callable[[], Camera]:
+    """What opens a camera by OpenCV."""
+    return partial(OpenCvCamera, name, device, size, clock)
+
+
 def track_with(
     file: Path,
-    sources: Mapping[str, int | str],
+    devices: Mapping[str, int | str],
     clock: Callable[[], float] = time.monotonic,
     box: MarkedBox = CUBE,
+    opening: Opening = opencv,
 ) -> TrackedCube:
-    """Follow the cube with the cameras of a calibration.
+    """Follow the cube with cameras of a calibration, all of them or some.
 
     Args:
         file: that ``codi franka-calibrate`` wrote.
-        sources: by name of the camera, its device's number, or an address or file.
+        devices: by name of the camera, its device's number, or an address or file.
         clock: seconds of the plant's clock.
         box: what is tracked.
+        opening: how cameras are opened.
 
     Raises:
-        CodiError: the file is damaged, or doesn't know one of the cameras.
+        UsageError: the calibration doesn't know one of the cameras, or none is named.
+        CodiError: it is damaged.
     """
     known = {model.name: model for model in load_cameras(file)}
-    unknown = [name for name in sources if name not in known]
-    if unknown or not sources:
-        raise CodiError(
-            f"'{file}' knows the cameras {', '.join(known)}, not {', '.join(unknown) or 'none'}"
+    unknown = [name for name in devices if name not in known]
+    if unknown or not devices:
+        raise UsageError(
+            f"'{file}' knows the cameras {', '.join(known)}, not {', '.join(unknown) or 'none'}: "
+            "name one or several of them, each with its device"
         )
-    models = [known[name] for name in sources]
-    opening = {
-        model.name: partial(OpenCvCamera, model.name, sources[model.name], model.lens.size, clock)
+    models = [known[name] for name in devices]
+    cameras = {
+        model.name: opening(model.name, devices[model.name], model.lens.size, clock)
         for model in models
     }
-    return TrackedCube(models, opening, clock, box)
+    return TrackedCube(models, cameras, clock, box)

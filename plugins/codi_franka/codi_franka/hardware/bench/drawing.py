@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_franka.hardware.bench.run_results import PICTURED
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.picture_link import PictureServer
 from codi_franka.hardware.simulated_cell import Newest, Told
@@ -28,8 +29,8 @@ from codi_franka.vision.measuring.situations import FIXED_CAMERAS, WRIST_CAMERAS
 from codi_franka.vision.measuring.study import Studio
 from codi_franka.vision.poses import from_pose
 
-CAMERAS: dict[str, tuple[CameraModel, ...]] = {"fixed": FIXED_CAMERAS, "hands": WRIST_CAMERAS}
-"""What ``--cameras`` chooses from, besides the truth."""
+CAMERAS = dict(zip(PICTURED, (FIXED_CAMERAS, WRIST_CAMERAS), strict=True))
+"""The cameras by what ``--cameras`` calls them."""
 _LOOK = "ordinary"
 _SAMPLES = 0
 """For each pixel; 4 take twice as long to draw, and are read no better once they are blurred."""

@@ -23,6 +23,10 @@ from codi_franka.robot.cell import ARMS
 Array = NDArray[np.float64]
 
 DOCUMENT = "runs.json"
+TRUTH = "truth"
+"""What ``--cameras`` calls the cell's own word for where the cube is, with a tracker's errors."""
+PICTURED = ("fixed", "hands")
+"""What it calls cameras beside the table, and on the hands, whose pictures are drawn."""
 
 
 @attrs.frozen
@@ -32,7 +36,7 @@ class Asked:
     Attributes:
         seconds: how long, in the arms' seconds.
         slowdown: about how many real seconds one of these takes.
-        cameras: ``truth``, or those whose pictures are drawn.
+        cameras: :data:`TRUTH`, or one of :data:`PICTURED`.
         rate: pictures a second of the arms that each of them takes.
         box: the edges of what is handed over [mm].
         attempts: after so many the run ends; None for never.
@@ -41,7 +45,7 @@ class Asked:
 
     seconds: float
     slowdown: float
-    cameras: str = "truth"
+    cameras: str = TRUTH
     rate: float = 10.0
     box: tuple[float, float, float] | None = None
     attempts: int | None = None

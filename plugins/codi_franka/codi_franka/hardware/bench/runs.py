@@ -19,15 +19,13 @@ from codi_core.experiments import run
 from codi_franka.handoff.options import DEFAULT_GOAL, GOAL_CLEARANCE, HandoffOptions
 from codi_franka.handoff.starts import left_only, which_arms_grasp
 from codi_franka.hardware.bench.peers import Program, peer
-from codi_franka.hardware.bench.run_results import Asked, LongRun, Steps, read_wire
+from codi_franka.hardware.bench.run_results import TRUTH, Asked, LongRun, Steps, read_wire
 from codi_franka.hardware.driver import PEER_PORT
 from codi_franka.robot.box import CUBE, Box
 from codi_franka.robot.cell import TABLE_SIZE
 from codi_franka.robot.controller import HOME
 from codi_franka.workspace import EDGE_MARGIN
 
-TRUTH = "truth"
-"""What ``--cameras`` calls the cell's own word for where the cube is, with a tracker's errors."""
 PLACES = 200
 """So many places are given to the person, who takes them in turn."""
 CALIBRATION = "franka-cameras.json"

@@ -9,8 +9,8 @@ from codi_core.errors import PluginError, UsageError
 from codi_core.files.durable import writing
 from codi_core.quantities import positive, whole
 from codi_franka.handoff.options import HandoffOptions
-from codi_franka.hardware.bench.run_results import Asked, RunsFile, line
-from codi_franka.hardware.bench.runs import TRUTH, long_run
+from codi_franka.hardware.bench.run_results import PICTURED, TRUTH, Asked, RunsFile, line
+from codi_franka.hardware.bench.runs import long_run
 from codi_franka.vision.extra import require_vision
 
 DESCRIPTION = """Drive two simulated arms for a long time, while somebody puts the cube back.
@@ -25,7 +25,6 @@ How the cube is seen, by --cameras:
 After each run its result is kept in runs.json. With the same --output finished runs are not run
 again, and one that was interrupted is begun anew.
 """
-CHOICES = (TRUTH, "fixed", "hands")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +43,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help="of the task's options for planning")
     parser.add_argument(
         "--cameras",
-        choices=CHOICES,
+        choices=(TRUTH, *PICTURED),
         default=TRUTH,
         help="how the cube is seen; see above (default: %(default)s)",
     )
