@@ -51,6 +51,19 @@ def test_beyond_the_newest_entry_they_go_on_for_a_while():
     assert past.at(5.0).widths == pytest.approx(past.at(0.1).widths)
 
 
+def test_several_times_are_looked_at_once():
+    past = history(np.arange(0, 0.31, 0.1))
+    times = np.array([0.05, 0.1, 0.3, 0.5, -1.0])
+    places, widths = past.along(times)
+    for number, time in enumerate(times[:3]):
+        one = past.at(time)
+        assert places[number] == pytest.approx(one.poses[:, :3, 3], abs=1e-3)  # an arc's chord
+        assert widths[number] == pytest.approx(one.widths)
+    assert widths[3] == pytest.approx(past.at(0.3).widths)
+    assert np.isnan(places[4]).all() and np.isnan(widths[4]).all()
+    assert np.isnan(HandHistory().along(times)[1]).all()
+
+
 def test_nothing_is_known_of_the_distant_past():
     assert HandHistory().at(0.0) is None
     past = history(np.arange(0, 5, 0.1))

@@ -49,8 +49,7 @@ class Grip:
 
     def holds(self, arm: int, time: float) -> bool:
         """Whether a hand's fingers are as far apart as where they hold the box."""
-        hands = self._hands.at(time)
-        return hands is not None and bool(self._widths[0] < hands.widths[arm] < self._widths[1])
+        return bool(self._holding(arm, np.array([time]))[0])
 
     def let_go(self, arm: int, start: float, end: float) -> float | None:
         """When a hand that held the box opened, or closed further; None if it did neither.
@@ -61,7 +60,8 @@ class Grip:
             end: until when [s].
         """
         times = np.append(np.arange(start, end, _LOOK), end)
-        return next((float(time) for time in times if not self.holds(arm, time)), None)
+        open_at = times[~self._holding(arm, times)]
+        return float(open_at[0]) if len(open_at) else None
 
     def holder(self, place: Array, time: float, seen: bool) -> int | None:
         """The arm whose hand holds the box now, if one does.
@@ -112,13 +112,21 @@ class Grip:
         return matrix(turn @ pose[:3, :3], hand[:3, 3]), spread
 
     def _has_closed(self, arm: int, place: Array, time: float) -> bool:
-        earlier = [self._hands.at(time - back) for back in np.arange(0, _BACK, _LOOK)]
-        hands = [pair for pair in earlier if pair is not None]
-        widths = [pair.widths[arm] for pair in hands[: round(_CLOSING / _LOOK) + 1]]
-        if np.ptp(widths) > _AT_REST or not self.holds(arm, time - _CLOSING):
+        back = np.arange(0, _BACK, _LOOK)
+        places, widths = self._hands.along(time - back)
+        lately = back <= _CLOSING
+        if (
+            np.ptp(widths[lately, arm]) > _AT_REST
+            or not self._holding(arm, time - back[lately]).all()
+        ):
             return False
-        away = [np.linalg.norm(pair.poses[arm, :3, 3] - place) for pair in hands]
-        return bool(min(away) < HELD_DISTANCE + GROPED)
+        away = np.linalg.norm(places[:, arm] - place, axis=-1)
+        return bool(np.nanmin(away) < HELD_DISTANCE + GROPED)
+
+    def _holding(self, arm: int, times: Array) -> NDArray[np.bool_]:
+        """Whether fingers are as far apart as where they hold the box, at times (k,)."""
+        widths = self._hands.along(times)[1][:, arm]
+        return (widths > self._widths[0]) & (widths < self._widths[1])
 
 
 def _turn(start: Array, end: Array) -> Array:

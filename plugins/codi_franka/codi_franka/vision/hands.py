@@ -93,3 +93,22 @@ class HandHistory:
         start, end = times[after - 1], times[after]
         share = (limited - start) / (end - start)
         return entries[after - 1][1].towards(entries[after][1], share)
+
+    def along(self, times: Array) -> tuple[Array, Array]:
+        """Where the hands were and how wide at several times (k,): (k, N, 3) and (k, N) [m].
+
+        Straight between two entries, at rest beyond the newest one, and NaN where nothing is known.
+        """
+        with self._lock:
+            entries = list(self._entries)
+        if not entries:
+            return np.full((len(times), len(ARMS), 3), np.nan), np.full(
+                (len(times), len(ARMS)), np.nan
+            )
+        known = np.array([time for time, _ in entries])
+        # Positions and widths of each hand, in a row for each entry.
+        rows = [np.column_stack((pair.poses[:, :3, 3], pair.widths)).ravel() for _, pair in entries]
+        columns = [np.interp(times, known, column) for column in np.transpose(rows)]
+        found = np.stack(columns, -1).reshape(len(times), -1, 4)
+        found[times < known[0] - LATEST] = np.nan
+        return found[..., :3], found[..., 3]
