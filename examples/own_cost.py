@@ -32,11 +32,11 @@ def codi_costs():
 register_plugin(sys.modules[__name__])  # what others are to use goes into a distribution instead
 
 if __name__ == "__main__":
-    for name, cost in (("without", ()), ("with", "+speed-limit=2:limit=0.6")):
+    for name, cost in (("without", ()), ("with", "+speed-limit=10:limit=0.6")):
         run = experiments.run(
             "navigation-swap",
             task_options={"agents": 4},
-            cost=cost,  # "+" adds it to the task's own cost, with the weight 2
+            cost=cost,  # "+" adds it to the task's own cost, with the weight 10
             episodes=4,
             seed=1,
             output=f"runs/speed-limit/{name}",
