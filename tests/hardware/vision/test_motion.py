@@ -73,3 +73,12 @@ def test_what_is_let_go_of_rests_below():
     assert motion.pose[:3, 3] == pytest.approx([0, 0, 0.025])
     assert not motion.twist.any()
     assert np.sqrt(motion.covariance[0, 0]) > 0.005
+
+
+def test_what_happens_to_a_copy_does_not_happen_to_the_first():
+    first = pushed()
+    before = first.pose.copy(), first.covariance.copy()
+    twin = first.copy()
+    twin.let_go(0.1)
+    twin.correct_height(0.2, 0.01)
+    assert np.array_equal(first.pose, before[0]) and np.array_equal(first.covariance, before[1])

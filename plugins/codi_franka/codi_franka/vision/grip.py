@@ -49,7 +49,7 @@ class Grip:
 
     def holds(self, arm: int, time: float) -> bool:
         """Whether a hand's fingers are as far apart as where they hold the box."""
-        return bool(self._holding(arm, np.array([time]))[0])
+        return bool(self._fit(self._hands.along(np.array([time]))[1][0, arm]))
 
     def let_go(self, arm: int, start: float, end: float) -> float | None:
         """When a hand that held the box opened, or closed further; None if it did neither.
@@ -60,7 +60,7 @@ class Grip:
             end: until when [s].
         """
         times = np.append(np.arange(start, end, _LOOK), end)
-        open_at = times[~self._holding(arm, times)]
+        open_at = times[~self._fit(self._hands.along(times)[1][:, arm])]
         return float(open_at[0]) if len(open_at) else None
 
     def holder(self, place: Array, time: float, seen: bool) -> int | None:
@@ -114,18 +114,14 @@ class Grip:
     def _has_closed(self, arm: int, place: Array, time: float) -> bool:
         back = np.arange(0, _BACK, _LOOK)
         places, widths = self._hands.along(time - back)
-        lately = back <= _CLOSING
-        if (
-            np.ptp(widths[lately, arm]) > _AT_REST
-            or not self._holding(arm, time - back[lately]).all()
-        ):
+        lately = widths[back <= _CLOSING, arm]
+        if np.ptp(lately) > _AT_REST or not self._fit(lately).all():
             return False
         away = np.linalg.norm(places[:, arm] - place, axis=-1)
         return bool(np.nanmin(away) < HELD_DISTANCE + GROPED)
 
-    def _holding(self, arm: int, times: Array) -> NDArray[np.bool_]:
-        """Whether fingers are as far apart as where they hold the box, at times (k,)."""
-        widths = self._hands.along(times)[1][:, arm]
+    def _fit(self, widths: Array) -> NDArray[np.bool_]:
+        """Whether fingers that far apart (...,) hold the box."""
         return (widths > self._widths[0]) & (widths < self._widths[1])
 
 

@@ -78,17 +78,16 @@ class CubeMotion:
         if step > 0:
             self.twist = difference(self.pose, start) / step
         self.covariance[:6, :6] += step * np.diag(_SLIP**2)
-        self.covariance[6:, 6:] = np.diag((_TWIST / 10) ** 2)
-        self.covariance[:6, 6:] = self.covariance[6:, :6] = 0.0
+        self._doubt_twist(_TWIST / 10)
         self.time = max(time, self.time)
 
     def let_go(self, height: float) -> None:
         """Leave the hand: what is dropped comes to rest about below, its centre that high [m]."""
         self.rest()
-        self.pose[2, 3] = height
+        # A new pose: copies share the old one.
+        self.pose = moved(self.pose, (0, 0, height - self.pose[2, 3], 0, 0, 0))
         self.covariance[:6, :6] += np.diag(_DROP**2)
-        self.covariance[6:, 6:] = np.diag(_TWIST**2)
-        self.covariance[:6, 6:] = self.covariance[6:, :6] = 0.0
+        self._doubt_twist(_TWIST)
 
     def rest(self) -> None:
         """Forget the velocity: the pose stays where it is."""
@@ -102,14 +101,7 @@ class CubeMotion:
 
     def correct(self, pose: Array, covariance: Array) -> None:
         """Take in a pose (4, 4) with its covariance (6, 6), measured at the time of the state."""
-        step = difference(pose, self.pose)
-        spread = self.covariance[:6, :6] + covariance
-        gain = np.linalg.solve(spread, self.covariance[:6]).T  # (12, 6)
-        update = gain @ step
-        self.pose, self.twist = moved(self.pose, update[:6]), self.twist + update[6:]
-        left = np.eye(12)
-        left[:, :6] -= gain
-        self.covariance = left @ self.covariance @ left.T + gain @ covariance @ gain.T
+        self._take_in(slice(6), difference(pose, self.pose), covariance)
 
     def correct_height(self, height: float, spread: float) -> None:
         """Take in that the centre is that high [m], known to ``spread`` [m].
@@ -117,10 +109,22 @@ class CubeMotion:
         What makes the place uncertain is mostly one camera's distance, so that this moves it along
         that camera's line of sight.
         """
-        gain = self.covariance[:, 2] / (self.covariance[2, 2] + spread**2)
-        update = gain * (height - self.pose[2, 3])
+        self._take_in(slice(2, 3), np.array([height - self.pose[2, 3]]), np.array([[spread**2]]))
+
+    def _take_in(self, rows: slice, step: Array, covariance: Array) -> None:
+        """Correct by some rows of the error: how far they were measured off, and its covariance."""
+        spread = self.covariance[rows, rows] + covariance
+        gain = np.linalg.solve(spread, self.covariance[rows]).T  # (12, k)
+        update = gain @ step
         self.pose, self.twist = moved(self.pose, update[:6]), self.twist + update[6:]
-        self.covariance = self.covariance - np.outer(gain, self.covariance[2])
+        left = np.eye(12)
+        left[:, rows] -= gain
+        self.covariance = left @ self.covariance @ left.T + gain @ covariance @ gain.T
+
+    def _doubt_twist(self, spread: Array) -> None:
+        """Know the twist to a spread (6,) only, whatever is known about the pose."""
+        self.covariance[6:, 6:] = np.diag(spread**2)
+        self.covariance[:6, 6:] = self.covariance[6:, :6] = 0.0
 
 
 def _pushes(step: float) -> Array:

@@ -177,19 +177,21 @@ class CubeTracker:
 
     def _at(self, time: float) -> CubeMotion | None:
         """The state at ``time``, as a copy."""
-        if self._motion is None:
-            return None
-        motion = self._motion.copy()
+        return None if self._motion is None else self._continued(self._motion, time)[0]
+
+    def _continued(self, motion: CubeMotion, time: float) -> tuple[CubeMotion, bool]:
+        """A state at ``time``, as a copy, and whether the hand that held it still does."""
+        motion, held = motion.copy(), False
         if self._holder is not None:
-            self._carry(motion, self._holder, time)
+            held = self._carry(motion, self._holder, time)
         # Beyond the prediction it stays where it is; the spread must not grow without end.
         motion.coast(min(time, max(self._known + self._settings.predict_for, motion.time)))
         if self._holder is None:
             self._lay(motion)
-        return motion
+        return motion, held
 
-    def _carry(self, motion: CubeMotion, arm: int, time: float) -> None:
-        """Go on to ``time`` with a hand, or to when it lets go of the cube."""
+    def _carry(self, motion: CubeMotion, arm: int, time: float) -> bool:
+        """Go on to ``time`` with a hand, or to when it lets go of the cube; whether it does not."""
         let_go = self._grip.let_go(arm, motion.time, time)
         until = time if let_go is None else let_go
         before, after = self._hands.at(motion.time), self._hands.at(until)
@@ -197,14 +199,12 @@ class CubeTracker:
             motion.carry(until, before.poses[arm], after.poses[arm])
         if let_go is not None:
             motion.let_go(self._lowest(motion))
+        return let_go is None
 
     def _advanced(self, time: float) -> CubeMotion:
         """Go on to ``time``, and see whether a hand holds the cube, or has let go of it."""
         assert self._motion is not None
-        arm, before = self._holder, self._motion.time
-        held = arm is not None and self._grip.let_go(arm, before, time) is None
-        motion = self._at(time)
-        assert motion is not None
+        motion, held = self._continued(self._motion, time)
         motion.time = max(time, motion.time)  # also where nothing is continued any more
         self._motion = motion
         if held:
