@@ -37,7 +37,8 @@ def claimed(
 
     The operating system ends the claim with the process, however that ends. What the folder is
     for stands in the hidden file ``.codi-kind``. A claim under which nothing was written leaves
-    nothing behind.
+    nothing behind, but for one of those that wait for each other: another process may be about to
+    claim what this one would take away.
 
     Args:
         folder: what is going to be written.
@@ -63,7 +64,8 @@ def claimed(
         try:
             yield
         finally:
-            _tidy(folder, fresh)
+            if not patience:
+                _tidy(folder, fresh)
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from codi_core.errors import UsageError
-from codi_core.files.folders import DATA_SET, RUN, TRAINING, claimed, kind_of, visible
+from codi_core.files.folders import DATA_SET, GRID, RUN, TRAINING, claimed, kind_of, visible
 from codi_core.files.interrupts import uninterrupted
 
 
@@ -97,3 +99,23 @@ def test_an_interruption_waits_for_the_end_of_what_must_not_be_cut() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert done == ["inner", "outer"]
+
+
+def test_who_waits_for_a_fresh_folder_gets_it(tmp_path: Path) -> None:
+    """The first process only looks what the folder holds, as one of many that share a grid."""
+    folder, failed = tmp_path / "grid", []
+
+    def wait() -> None:
+        try:
+            with claimed(folder, GRID, resume=True, patience=20.0):
+                (folder / "content").touch()
+        except UsageError as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=wait)
+    with claimed(folder, GRID, resume=True, patience=20.0):
+        waiting.start()
+        time.sleep(0.3)  # it has found the folder claimed
+    waiting.join()
+    assert failed == []
+    assert (kind_of(folder), visible(folder)) == (GRID, ["content"])
