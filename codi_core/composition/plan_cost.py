@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import torch
 from torch import Tensor
 
-from codi_core.costs import CostFunction, CostTerms, local_terms, require_locality
-from codi_core.errors import CostError
+from codi_core.composition.recombination import Recombination, recombination
+from codi_core.costs import CostFunction, CostTerms, local_terms, require_locality, summands
+from codi_core.errors import CostError, SpecificationError
 from codi_core.planning import PlanContext
-from codi_core.planning.checks import Calling
+from codi_core.planning.checks import Calling, name_of
 from codi_core.policies import ProductPolicy
-from codi_core.predictors import Prediction, Predictor
+from codi_core.predictors import Prediction, Predictor, SeparablePredictor
 from codi_core.predictors.checks import check_prediction, check_trajectory
 from codi_core.resources import can_branch_on
 
@@ -64,12 +67,42 @@ class PlanCost:
         require_locality(self.cost)
         prediction = self._predict(flat)
         with self.context.diagnostics.stage("cost"):
-            found = self._judge_terms(prediction, flat)
-            self._count_lost(found)
+            found = self._judge_terms(self.cost, prediction.trajectory, flat)
             failed = self._failed(prediction)
             if failed is not None:
                 found = _forbid(found, failed, self.product.agents)
         return found
+
+    def recombination(self, flat: Tensor) -> Recombination | None:
+        """The terms of J of flat joint chunks (B, M, D), and of others made of the agents' parts.
+
+        None where the predictor is not separable: then each combination must be predicted.
+
+        Raises:
+            LocalityError: the cost does not declare its locality.
+            CostError: its terms do not fit the samples or the agents.
+            SpecificationError: a prediction failed, which a separable predictor's never do.
+        """
+        predictor = self.predictor
+        if not isinstance(predictor, SeparablePredictor):
+            return None
+        require_locality(self.cost)
+        prediction = self._predict(flat)
+        if prediction.valid is not None:
+            raise SpecificationError(
+                f"{name_of(predictor)} is separable, so that its predictions never fail; it "
+                "returned `valid`: make it a Predictor"
+            )
+
+        def judge(cost: CostFunction, trajectory: Any) -> CostTerms:
+            with self.context.diagnostics.stage("cost"):
+                return self._judge_terms(cost, trajectory, flat)
+
+        def recombine(trajectory: Any, numbers: Tensor, moving: Tensor) -> Any:
+            with self.context.diagnostics.stage("predict"), Calling(predictor, ".recombine()"):
+                return predictor.recombine(trajectory, numbers, moving)
+
+        return recombination(summands(self.cost), prediction.trajectory, judge, recombine)
 
     def _judge(self, prediction: Prediction, flat: Tensor) -> Tensor:
         try:
@@ -79,13 +112,14 @@ class PlanCost:
             check_trajectory(prediction.trajectory, flat.shape[:2], self.predictor)
             raise
 
-    def _judge_terms(self, prediction: Prediction, flat: Tensor) -> CostTerms:
+    def _judge_terms(self, cost: CostFunction, trajectory: Any, flat: Tensor) -> CostTerms:
         try:
-            found = local_terms(self.cost, prediction.trajectory)
+            found = local_terms(cost, trajectory)
             self._check(found, flat)
         except CostError:
-            check_trajectory(prediction.trajectory, flat.shape[:2], self.predictor)
+            check_trajectory(trajectory, flat.shape[:2], self.predictor)
             raise
+        self._count_lost(found)
         return found
 
     def _check(self, found: CostTerms, flat: Tensor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import attrs
 import torch
@@ -17,10 +16,11 @@ from codi_core.composition.selection import (
     Candidates,
     Combinations,
     Judge,
+    at_once,
     draw_row,
-    for_all,
     judged,
     locally_judged,
+    one_by_one,
     select,
 )
 from codi_core.costs import CostFunction, has_locality
@@ -292,12 +292,12 @@ class Search(Planner):
         return (after <= before + margin) | ~torch.isfinite(before)
 
 
-def _comparing(both: Candidates, evaluate: Evaluate, judge: Judge) -> tuple[Evaluate, Judge]:
+def _comparing(both: Candidates, evaluate: PlanCost, judge: Judge) -> tuple[Evaluate, Judge]:
     """J and the judge of two chunks, which few factors' combinations are given to at once."""
-    if judge.local or both.factors > FEW_FACTORS:
-        return evaluate, judge
-    known = Combinations.of(both, evaluate)
-    return known, attrs.evolve(judge, given_others=partial(for_all, known))
+    if judge.local:
+        return evaluate, attrs.evolve(judge, given_others=at_once(both, evaluate))
+    known = Combinations.of(both, evaluate) if both.factors <= FEW_FACTORS else evaluate
+    return known, attrs.evolve(judge, given_others=one_by_one(both, known))
 
 
 def _spread(cost: Tensor) -> Tensor:

@@ -8,18 +8,19 @@ is drawn among its C candidates with the weights exp(-J/λ).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import attrs
 import torch
 from torch import Tensor
 
 from codi_core.composition.particles import drawn
+from codi_core.composition.recombination import RecombiningEvaluate
 from codi_core.costs import CostTerms
 from codi_core.guidance import sample_weights
 from codi_core.guidance.factored import near_cost
-from codi_core.planning import ChunkLayout, Evaluate, LocalEvaluate, Pace, PlanContext
-from codi_core.resources import can_branch_on
+from codi_core.planning import ChunkLayout, Evaluate, Pace, PlanContext
+from codi_core.resources import can_branch_on, indices
 
 MOST_TURNS = 24
 """So many turns a sweep has at most where some factors move at once. A factor whose turn would come
@@ -68,6 +69,10 @@ class Candidates:
         return torch.cat(columns, -1)
 
 
+GivenOthers = Callable[[Tensor, Tensor], Tensor]
+"""See :class:`Judge`."""
+
+
 @attrs.frozen(eq=False)
 class Judge:
     """Who judges the candidates of a factor, given what the others do.
@@ -75,14 +80,15 @@ class Judge:
     Attributes:
         neighbours: which factors a term of the cost involves together, and each one itself:
             symmetric booleans (B, F, F). All are where the cost does not say.
-        given_others: the cost of C joint chunks, in which no two neighbours vary, to each factor:
-            from (B, C, D) to (B, F, C), or to (B, 1, C) for all of them. It lacks what does not
-            concern the factor.
+        given_others: what all candidates of some factors cost, beside the chosen one of the
+            others: from the numbers (B, F) of these and from which factors vary (B, F), no two
+            neighbours among them, to (B, F, C), or to (B, 1, C) for all factors. It lacks what does
+            not concern a factor, and for one that does not vary it means nothing.
         local: whether some factors may share no term. Else they move one by one.
     """
 
     neighbours: Tensor
-    given_others: Callable[[Tensor], Tensor]
+    given_others: GivenOthers
     local: bool = True
 
     def coupling(self) -> Tensor:
@@ -95,21 +101,53 @@ def judged(candidates: Candidates, evaluate: Evaluate) -> tuple[Tensor, Judge]:
     cost = evaluate(candidates.rows)
     shape = (len(cost), candidates.factors, candidates.factors)
     everybody = torch.ones(shape, dtype=torch.bool, device=cost.device)
-    return cost, Judge(everybody, partial(for_all, evaluate), local=False)
+    return cost, Judge(everybody, one_by_one(candidates, evaluate), local=False)
 
 
-def for_all(evaluate: Evaluate, flat: Tensor) -> Tensor:
-    """One cost for all factors: from (B, C, D) to (B, 1, C)."""
-    return evaluate(flat).unsqueeze(1)
+def one_by_one(candidates: Candidates, evaluate: Evaluate) -> GivenOthers:
+    """J itself, the same for all factors."""
+    return lambda numbers, moving: evaluate(candidates.varied(numbers, moving)).unsqueeze(1)
 
 
-def locally_judged(candidates: Candidates, evaluate: LocalEvaluate) -> tuple[Tensor, Judge]:
+def locally_judged(candidates: Candidates, evaluate: RecombiningEvaluate) -> tuple[Tensor, Judge]:
     """The same for a local cost: a factor's own terms, and those that share none move at once."""
-    terms, layout = evaluate.terms(candidates.rows), candidates.layout
-    judge = Judge(
-        _neighbours(terms, layout), lambda flat: near_cost(evaluate.terms(flat), 0, layout)
-    )
+    terms, given_others = _known_apart(candidates, evaluate)
+    if terms is None:
+        terms = evaluate.terms(candidates.rows)
+    judge = Judge(_neighbours(terms, candidates.layout), given_others)
     return terms.total(), judge
+
+
+def at_once(candidates: Candidates, evaluate: RecombiningEvaluate) -> GivenOthers:
+    """The terms that concern each factor."""
+    return _known_apart(candidates, evaluate)[1]
+
+
+def _known_apart(
+    candidates: Candidates, evaluate: RecombiningEvaluate
+) -> tuple[CostTerms | None, GivenOthers]:
+    """How the terms near each factor are known, and those of the rows if it takes these.
+
+    A separable predictor is asked once. Else all is predicted and judged again at each turn.
+    """
+    layout = candidates.layout
+    known = evaluate.recombination(candidates.rows)
+    if known is None:
+        return None, lambda numbers, moving: near_cost(
+            evaluate.terms(candidates.varied(numbers, moving)), 0, layout
+        )
+    own = None if known.own is None else near_cost(known.own, 0, layout)
+    factor = _factor_of_agents(layout.agents, candidates.rows.device)
+
+    def given_others(numbers: Tensor, moving: Tensor) -> Tensor:
+        shared = known.beside(numbers[:, factor], moving[:, factor])
+        if shared is None:
+            assert own is not None
+            return own
+        near = near_cost(shared, 0, layout)
+        return near if own is None else near + own
+
+    return known.terms, given_others
 
 
 def _neighbours(terms: CostTerms, layout: ChunkLayout) -> Tensor:
@@ -127,6 +165,12 @@ def _covers(agents: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor
     for factor, members in enumerate(agents):
         covers[factor, list(members)] = 1.0
     return covers.to(device)
+
+
+def _factor_of_agents(agents: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
+    """The number of the factor that covers each agent, (N,)."""
+    covering = {agent: factor for factor, members in enumerate(agents) for agent in members}
+    return indices(tuple(covering[agent] for agent in range(len(covering))), device)
 
 
 @attrs.frozen(eq=False)
@@ -216,7 +260,7 @@ def select(
                 pace.shorten()
                 return candidates.chosen(numbers)
             moving = turns == turn
-            cost = judge.given_others(candidates.varied(numbers, moving))
+            cost = judge.given_others(numbers, moving)
             weights = sample_weights(cost, temperature)
             found = drawn(weights.tilted.expand(-1, factors, -1), places[:, sweep]).squeeze(-1)
             numbers = torch.where(moving & weights.usable, found, numbers)

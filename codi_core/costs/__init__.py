@@ -1,7 +1,7 @@
 """Cost functions J(s, a)."""
 
 from codi_core.costs.base import CostFunction
-from codi_core.costs.local import LocalCost, has_locality, local_terms, require_locality
+from codi_core.costs.local import LocalCost, has_locality, local_terms, require_locality, summands
 from codi_core.costs.terms import CostTerms
 from codi_core.costs.weighted import CostTerm, WeightedCost
 
@@ -14,4 +14,5 @@ __all__ = [
     "has_locality",
     "local_terms",
     "require_locality",
+    "summands",
 ]

@@ -61,6 +61,13 @@ def has_locality(cost: CostFunction) -> bool:
     return not _without_locality(cost, type(cost).__name__)
 
 
+def summands(cost: CostFunction) -> tuple[CostFunction, ...]:
+    """The weighted summands of a cost, each a cost of its own that keeps its name; or the cost."""
+    if not isinstance(cost, WeightedCost):
+        return (cost,)
+    return tuple(WeightedCost((term,)) for term in cost.terms)
+
+
 def _without_locality(cost: CostFunction, name: str) -> list[str]:
     if isinstance(cost, WeightedCost):
         return [found for term in cost.terms for found in _without_locality(term.cost, term.name)]

@@ -39,3 +39,26 @@ class Predictor(ABC):
             chunks: one tensor per agent, physical actions (B, M, K, A_i). They may lie far
                 outside the actuators' limits, which the predictor saturates.
         """
+
+
+class SeparablePredictor(Predictor):
+    """Foresees each agent's motion from its own actions alone, and never fails.
+
+    So one prediction of some samples is enough for all that can be put together of the agents'
+    parts of them. A selection agent by agent then predicts once, see
+    :class:`~codi_core.composition.recombination.Recombination`.
+    """
+
+    @abstractmethod
+    def recombine(self, trajectory: Any, numbers: Tensor, moving: Tensor) -> Any:
+        """The trajectory in which some agents do what they did, and the others one thing each.
+
+        Args:
+            trajectory: what :meth:`predict` foresaw for M samples.
+            numbers: (B, N) int64, the sample whose part each of the others does.
+            moving: (B, N) booleans, the agents that do what they did in each sample.
+
+        Returns:
+            A trajectory like the given one, which stays as it is. What terms of costs lack that
+            involve no moving agent may be left out.
+        """

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from codi_core.costs import CostFunction
-from codi_core.predictors import Prediction, Predictor, axes_of
+from codi_core.costs import CostFunction, CostTerms, LocalCost
+from codi_core.predictors import Prediction, Predictor, SeparablePredictor, axes_of
 from codi_core.testing import ConformanceError, check_cost_function, check_predictor
 
 B, M, K, N = 3, 3, 3, 2  # equal sizes: only the values tell the order
@@ -178,3 +178,47 @@ def test_one_sample_shows_nothing():
     state, chunks = inputs()
     with pytest.raises(ConformanceError, match="two samples"):
         check_predictor(Sums(usual), state, tuple(chunk[:, :1] for chunk in chunks))
+
+
+class Apart(SeparablePredictor):
+    """Agents whose steps are their own actions, or that also drift by what all of them do."""
+
+    def __init__(self, drift=0.0, fails=False):
+        self.drift, self.fails = drift, fails
+
+    def predict(self, state, chunks):
+        position = positions(state, chunks)
+        valid = torch.ones(position.shape[:2], dtype=torch.bool) if self.fails else None
+        return Prediction(position + self.drift * position.mean(3, keepdim=True), valid)
+
+    def recombine(self, trajectory, numbers, moving):
+        world, agent = torch.arange(B).unsqueeze(-1), torch.arange(N)
+        chosen = trajectory[world, numbers, :, agent].movedim(1, 2).unsqueeze(1)
+        return torch.where(moving[:, None, None, :, None], trajectory, chosen)
+
+
+class PairGap(LocalCost):
+    """One term for the two agents."""
+
+    def terms(self, trajectory):
+        gap = (trajectory[..., 0, :] - trajectory[..., 1, :]).norm(dim=-1).sum(2)
+        worlds = len(gap)
+        both = torch.tensor([[0, 1]]).expand(worlds, 2)
+        return CostTerms(gap, torch.arange(worlds), both, worlds)
+
+
+class Nothing(Apart):
+    """Puts nothing together."""
+
+    def recombine(self, trajectory, numbers, moving):
+        return trajectory
+
+
+def test_what_is_put_together_is_what_would_be_predicted():
+    check_predictor(Apart(), *inputs(), {"gap": PairGap()})
+    with pytest.raises(ConformanceError, match=r"Apart.recombine\(\) differs in 'trajectory' from"):
+        check_predictor(Apart(0.1), *inputs())
+    with pytest.raises(ConformanceError, match=r"Nothing.recombine\(\) differs in 'trajectory'"):
+        check_predictor(Nothing(), *inputs())
+    with pytest.raises(ConformanceError, match="a separable predictor's samples are never invalid"):
+        check_predictor(Apart(fails=True), *inputs())

@@ -49,6 +49,9 @@ class Evaluation:
         self.rollouts += flat.shape[1]
         return self.cost.terms(flat)
 
+    def recombination(self, flat):
+        return None
+
 
 def selected(problem, cost, rows, sweeps, temperature=None, evaluate=None):
     """What is drawn out of rows (B, C, D), and who judged."""

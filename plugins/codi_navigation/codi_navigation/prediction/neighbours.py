@@ -40,6 +40,17 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.world)
 
+    def that_involve(self, robots: Tensor) -> Pairs:
+        """Those of which one member at least is among some robots, booleans (B, N).
+
+        All where looking would mean to wait for a device.
+        """
+        if not can_branch_on(robots):
+            return self
+        chosen = robots.flatten()[self.rows].any(-1).nonzero().squeeze(-1)
+        fields = self.world, self.members, self.rows, self.reach
+        return Pairs(*(field.index_select(0, chosen) for field in fields))
+
 
 def neighbours(state: NavigationState, reach: float, most: int) -> Pairs:
     """The pairs whose rims are nearer than ``reach`` [m].

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from codi_core.predictors import Prediction, Predictor
+from codi_core.predictors import Prediction, SeparablePredictor
 from codi_core.resources import can_branch_on
 from codi_navigation.prediction.neighbours import Pairs, neighbours
 from codi_navigation.prediction.trajectory import NavigationTrajectory
@@ -30,7 +30,7 @@ class PredictorSettings:
     """How many obstacles near a robot count, the nearest ones."""
 
 
-class NavigationPredictor(Predictor):
+class NavigationPredictor(SeparablePredictor):
     """Foresees free motion: limits of speed and acceleration hold, and nobody is in the way.
 
     Whether robots then overlap is for the costs to judge. It works on the device of the chunks and
@@ -59,6 +59,17 @@ class NavigationPredictor(Predictor):
         path = self.team.move(known.pose, velocities, PERIOD)
         return Prediction(
             NavigationTrajectory(path, known.state, known.pairs, known.obstacles, known.facts)
+        )
+
+    def recombine(
+        self, trajectory: NavigationTrajectory, numbers: Tensor, moving: Tensor
+    ) -> NavigationTrajectory:
+        """Other combinations of the robots' paths; pairs of two that don't move are left out."""
+        path = trajectory.path
+        chosen = path.gather(-1, numbers.unsqueeze(-1).expand(*path.shape[:-1], 1))
+        pairs = trajectory.pairs.that_involve(moving)
+        return attrs.evolve(
+            trajectory, path=torch.where(moving.unsqueeze(-1), path, chosen), pairs=pairs
         )
 
     def _surroundings(self, given: NavigationState, commands: Tensor) -> _Known:
