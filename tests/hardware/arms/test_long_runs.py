@@ -29,7 +29,8 @@ def made(seed, asked=ASKED, **changes):
     values = {
         "seed": seed, "asked": attrs.asdict(asked), "attempts": 2, "deliveries": 1,
         "ended": ("delivered", "timeout"), "seconds": (20.0, 60.0), "at": (25.0, 86.0),
-        "failure": None, "robot_errors": 0, "slowdown": 2.1, "wire": {"left": wire, "right": wire},
+        "failure": None, "robot_errors": 0, "halts": 1, "pushes": {"40": 3, "80": 1, "120": 0},
+        "slowdown": 2.1, "wire": {"left": wire, "right": wire},
         "seeing": attrs.asdict(seeing(np.zeros(4, int), np.full(4, 0.4), np.full(4, 0.5))),
         "pictures": {"count": 3, "rate": 9.8, "seconds": 0.3}, "calibration": {},
     }  # fmt: skip
@@ -130,9 +131,19 @@ def test_a_run_is_told_in_one_line():
         "seed 3: 1 of 2 attempts delivered, 2.1 times slower than real time; left 1 of 1000 "
         "commands outside the limits, right 1 of 1000 commands outside the limits; pictures at "
         "9.8 Hz; the cube was seen 100 %, predicted 0 %, held 0 %, stale 0 %, lost 0 %, its place "
-        "wrong by 0.4 mm (95 %: 0.4 mm); the arms had 2 errors; ended early: the left hand does "
-        "not answer"
+        "wrong by 0.4 mm (95 %: 0.4 mm); arms reported 2 errors, and were stopped 1 times; hands "
+        "were pushed 3 times over 40 N, 1 times over 80 N, 0 times over 120 N; ended early: the "
+        "left hand does not answer"
     )
+
+
+def test_a_push_counts_once_while_it_lasts():
+    rows = np.zeros((7, 0))
+    force = np.array([10.0, 90.0, 60.0, 20.0, 50.0, 130.0, 130.0])
+    steps = Steps(rows, rows, rows, np.array([0, 0, 1]), np.array([0, 2, 2]), force, rows)
+    assert steps.pushes() == {"40": 2, "80": 2, "120": 1}
+    assert (steps.robot_errors, steps.stops) == (1, 2)
+    assert Steps(rows, rows, rows, rows, rows, force[1:2], rows).pushes()["80"] == 1
 
 
 def test_the_file_holds_what_was_run(tmp_path):

@@ -8,7 +8,7 @@ from codi_core.errors import SpecificationError
 from codi_franka.hardware.motion.action_stream import ActionStream
 from codi_franka.hardware.trials.ideal_arms import IdealArms
 from codi_franka.robot.controller import EndEffectorController
-from codi_franka.robot.kinematics import forward_kinematics
+from codi_franka.robot.kinematics import forward_kinematics, jacobian
 from codi_franka.robot.parameters import MAX_WIDTH
 
 PERIOD = 0.005
@@ -129,3 +129,24 @@ def test_asking_takes_a_fraction_of_the_period():
         stream.wanted(moment, readings)
         spent.append(time.process_time() - began)
     assert np.median(spent) < 0.5 * PERIOD
+
+
+def test_hands_go_down_no_faster_than_they_may():
+    asked = []
+
+    def descents(places, turned):
+        asked.append((places, turned))
+        return np.array((0.05, np.inf))
+
+    stream, arms = ActionStream(), IdealArms(period=PERIOD)
+    stream.follow(chunk(*[(0.1, 0.0, -0.2)] * 4), start=0.1, now=0.0)
+    readings = arms.readings()
+    free, bounded = (stream.wanted(0.3, readings, found) for found in (None, descents))
+    places, turned = asked[0]
+    assert places[:, 0] == pytest.approx((-0.27, 0.27), abs=0.01)  # in the world frame
+    assert turned[:, 2, 2] == pytest.approx((-1.0, -1.0))
+    model = jacobian(torch.from_numpy(arms.positions))[:, :3].numpy()
+    before, after = (np.einsum("aij,aj->ai", model, each) for each in (free, bounded))
+    assert before[:, 2] == pytest.approx((-0.2, -0.2), abs=0.01)
+    assert after[:, 2] == pytest.approx((-0.05, before[1, 2]), abs=1e-3)
+    assert after[:, :2] == pytest.approx(before[:, :2], abs=1e-3)

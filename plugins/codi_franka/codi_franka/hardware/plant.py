@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from codi_core.errors import PlantError
 from codi_core.tasks import Plant, Step
 from codi_franka.action import RATE_HZ
+from codi_franka.geometry import quaternion_to_matrix
 from codi_franka.handoff.environment import FALLEN
 from codi_franka.handoff.options import SUCCESS_RADIUS, HandoffOptions
 from codi_franka.handoff.starts import left_only
@@ -21,6 +23,7 @@ from codi_franka.hardware.arms.link import ArmLink
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, Hands
 from codi_franka.hardware.motion.action_stream import ActionStream
+from codi_franka.hardware.motion.landing import Landing
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.simulated_cell import Witness
 from codi_franka.hardware.stream import Judge, Stream, StreamSettings
@@ -68,7 +71,9 @@ class FrankaPlant(Plant):
     ``force_n`` (B, 2) (the largest external force at each hand since the last control step),
     ``rejections`` (B, R) (how many of the stream's commands since then the safety layer has bent or
     refused, by :data:`~codi_franka.hardware.stream.REASONS`), ``stream_gap_s`` (B,) (the longest
-    time between two commands), ``recovered`` (B,) (errors of the arms, so far), ``cube_status``
+    time between two commands), ``tripped`` and ``halts`` (B,) (how many errors arms have reported
+    so far, and how often the safety layer has stopped both), ``recovered`` (B,) (how many of all
+    these the run has gone on from), ``cube_status``
     (B,) (the place in :class:`~codi_franka.vision.estimate.CubeStatus`), ``cube_age_s`` (B,) and
     ``off_table`` (B,): ``failed`` is never told, since somebody may put the cube back. A simulated
     cell's witness adds ``cube_error_m``, ``cube_error_rad`` and ``cell_time_s`` (B,), and may end
@@ -84,7 +89,7 @@ class FrankaPlant(Plant):
         clock = cell.clock.of_plant()
         super().__init__(clock, patience=cell.clock.slowdown, lead=self._actions.lead)
         self._cell = cell
-        self._yield = Yielding()
+        self._yield, self._landing = Yielding(), Landing(options.handed)
         self._goal, self._box = torch.tensor([options.target]), options.handed
         self._bases = BaseFrames.of(ARMS)
         self._left_only: bool | None = None
@@ -103,7 +108,17 @@ class FrankaPlant(Plant):
             return np.zeros((len(ARMS), 7))
         for hand, width in zip(self._cell.hands, self._actions.widths(now), strict=True):
             hand.want(float(width))
-        return self._yield(self._actions.wanted(now, readings), readings)
+        wanted = self._actions.wanted(now, readings, self._descents)
+        return self._yield(wanted, readings)
+
+    def _descents(self, tips: NDArray[np.float64], turned: NDArray[np.float64]) -> NDArray[Any]:
+        known = self._known
+        if known is None:
+            return np.full(len(ARMS), np.inf)
+        widths = np.array([hand.width() for hand in self._cell.hands])
+        pose = torch.from_numpy(known.pose)
+        box = quaternion_to_matrix(pose[3:]).numpy()
+        return self._landing.speeds(tips, turned, widths, known.pose[:3], box)
 
     # -- the plant's thread -----------------------------------------------------------------------
 
@@ -203,6 +218,8 @@ class FrankaPlant(Plant):
             "force_n": tally.force[None],
             "rejections": tally.rejections[None],
             "stream_gap_s": np.array([tally.longest_gap]),
+            "tripped": np.array([self._stream.tripped]),
+            "halts": np.array([self._stream.halts]),
             "recovered": np.array([self._stream.recovered]),
             "cube_status": np.array([float(STATUSES.index(estimate.status))]),
             "cube_age_s": np.array([self._cell.clock.seconds() - estimate.time]),

@@ -110,6 +110,8 @@ class Stream:
     Attributes:
         readings: the latest ones.
         velocities: (2, 7) the latest commands [rad/s].
+        tripped: how many errors arms have reported.
+        halts: how many times the safety layer has stopped both.
         failure: why it has ended, if it wasn't asked to.
     """
 
@@ -131,6 +133,7 @@ class Stream:
         self._tally, self._lock = Tally(), threading.Lock()
         self._rest_since: float | None = None
         self._recovered_at: list[float] = []
+        self.tripped = self.halts = 0
         self.failure: str | None = None
         self.velocities = np.zeros((len(arms), 7))
         self.readings: tuple[ArmReading, ...] = ()
@@ -212,6 +215,7 @@ class Stream:
     def _halt(self, reason: str) -> None:
         """The safety layer has stopped both arms: go on a bounded number of times."""
         self._halted = reason
+        self.halts += 1
         self._count(reason, "look what the arms do, then start again")
 
     def _ask(self) -> Array:
@@ -258,6 +262,7 @@ class Stream:
         if known is not None and (known.lost or not fault.lost):
             return
         self._faults[number] = fault
+        self.tripped += known is None
         self._judge.stop(str(fault))
         if fault.lost:
             self._arms[number].abandon()

@@ -17,6 +17,7 @@ import time
 import xml.etree.ElementTree as ET
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mujoco
@@ -26,6 +27,7 @@ from franky_sim import SimulationServer
 from franky_sim.franka_robot_protocol import UDPCommand
 from franky_sim.mujoco_simulator import MujocoSimulator
 from person import Person
+from telling import SLOW_TICKS, Message, simplify
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 BASES = (((-0.65, 0.0, 0.0), "1 0 0 0"), ((0.65, 0.0, 0.0), "0 0 0 1"))
@@ -33,8 +35,6 @@ TABLE = (1.8, 1.2, 0.1)
 FLOOR = -0.7
 TRUTH_TICKS = 10
 """The truth is told once in so many milliseconds of the peer."""
-LOAD_TICKS = 4
-"""Likewise, external forces are estimated anew."""
 
 
 @dataclass
@@ -226,16 +226,9 @@ class Peer:
             server._handle_udp_command = heard
             turned = np.diag((1.0, 1.0, 1.0) if arm == 0 else (-1.0, -1.0, 1.0))
             contacts = Contacts(self.sim, arm, turned)
-            loads = [contacts.loads(0.0)]
-
-            def state(server=server, contacts=contacts, loads=loads) -> bytes:
-                if self.tick % LOAD_TICKS == 0:
-                    loads[0] = contacts.loads(0.001 * LOAD_TICKS)
-                torques, force = loads[0]
-                told = server.robot_state.replace(tau_ext_hat_filtered=torques, O_F_ext_hat_K=force)
-                return told.pack_state()
-
-            server._get_state_bytes = state
+            simplify(server)
+            message = Message(server, partial(contacts.loads, 0.001 * SLOW_TICKS))
+            server._get_state_bytes = lambda message=message: message.pack(self.tick)
 
     def log(self, kind: str, **more) -> None:
         """Note an event, with the peer's time."""

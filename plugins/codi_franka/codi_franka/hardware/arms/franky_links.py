@@ -51,13 +51,14 @@ class HandSettings:
 
     Attributes:
         speed: of the fingers [m/s].
-        force: that a grasp presses with [N].
+        force: that a grasp presses with [N]: what holds a kilogram by friction. A finger that
+            comes first pushes the object, and the arm, with as much.
         grasp_width: what a grasp asks for [m]: less than any object, since a grasp at the object's
             exact width has no force.
     """
 
     speed: float = 0.1
-    force: float = 40.0
+    force: float = 20.0
     grasp_width: float = 0.01
 
 

@@ -72,6 +72,10 @@ class Seeing:
     by_status: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
 
 
+PUSHES = (40.0, 80.0, 120.0)
+"""[N] The second is where the safety layer stops both arms by default, the third where arms do."""
+
+
 @attrs.frozen
 class LongRun:
     """What came of a run.
@@ -85,7 +89,9 @@ class LongRun:
         seconds: how long each took.
         at: when each ended, from the run's start on, where that was recorded [s].
         failure: why the run ended early, or None.
-        robot_errors: how many errors of the arms were recovered from.
+        robot_errors: how many errors arms reported.
+        halts: how often the safety layer stopped both arms, and the run went on.
+        pushes: how often a hand was pushed harder than so many newtons, see :data:`PUSHES`.
         slowdown: the real seconds that a second of the arms took.
         wire: what the checker found, by arm.
         seeing: how well it was known where the cube is, see :class:`Seeing`.
@@ -104,6 +110,8 @@ class LongRun:
     at: tuple[float, ...]
     failure: str | None
     robot_errors: int
+    halts: int
+    pushes: Mapping[str, int]
     slowdown: float
     wire: Mapping[str, Any]
     seeing: Mapping[str, Any]
@@ -120,33 +128,50 @@ class Steps:
         status: (T,) places in :data:`~codi_franka.hardware.plant.STATUSES`.
         millimetres: (T,) errors of the cube's estimate.
         degrees: (T,) likewise.
-        recovered: (T,) how many errors of the arms there have been.
+        tripped: (T,) how many errors arms have reported.
+        halts: (T,) how often the safety layer has stopped both arms.
+        force: (T,) the largest external force at a hand [N].
         cell_time: (T,) on the simulated cell's clock [s].
     """
 
     status: NDArray[np.intp]
     millimetres: Array
     degrees: Array
-    recovered: Array
+    tripped: Array
+    halts: Array
+    force: Array
     cell_time: Array
 
     @classmethod
     def read(cls, recording: Path) -> Steps:
         """Those of a recording; none if nothing was recorded before the run failed."""
-        names = ("cube_status", "cube_error_m", "cube_error_rad", "recovered", "cell_time_s")
+        names = (
+            "cube_status", "cube_error_m", "cube_error_rad", "tripped", "halts", "force_n",
+            "cell_time_s",
+        )  # fmt: skip
         events = [f"event.{name}" for name in names]
         if has_data(recording):
             arrays = DemonstrationDataset.load(recording, events).arrays
-            columns = [arrays[name].ravel() for name in events]
+            columns = [arrays[name].reshape(len(arrays[name]), -1).max(-1) for name in events]
         else:
             columns = [np.empty(0)] * len(events)
-        status, metres, radians, recovered, time = columns
-        return cls(status.astype(np.intp), 1000 * metres, np.degrees(radians), recovered, time)
+        status, metres, radians, *rest = columns
+        return cls(status.astype(np.intp), 1000 * metres, np.degrees(radians), *rest)
 
     @property
     def robot_errors(self) -> int:
-        """How many errors of the arms were recovered from."""
-        return int(self.recovered.max(initial=0))
+        """How many errors arms reported."""
+        return int(self.tripped.max(initial=0))
+
+    @property
+    def stops(self) -> int:
+        """How often the safety layer stopped both arms."""
+        return int(self.halts.max(initial=0))
+
+    def pushes(self) -> dict[str, int]:
+        """How often a hand was pushed harder than each of :data:`PUSHES`; once while it lasts."""
+        over = {limit: np.concatenate(([False], self.force > limit)) for limit in PUSHES}
+        return {f"{limit:g}": int((~o[:-1] & o[1:]).sum()) for limit, o in over.items()}
 
     def when(self, cell_time: float) -> float:
         """The run's time [s] when the cell's clock showed that."""
@@ -205,7 +230,11 @@ def line(run: LongRun) -> str:
         for arm, report in run.wire.items()
     )
     ended = "" if run.failure is None else f"; ended early: {run.failure}"
-    errors = f"; the arms had {run.robot_errors} errors" if run.robot_errors else ""
+    pushes = ", ".join(f"{count} times over {limit} N" for limit, count in run.pushes.items())
+    errors = (
+        f"; arms reported {run.robot_errors} errors, and were stopped {run.halts} times; "
+        f"hands were pushed {pushes}"
+    )
     return (
         f"seed {run.seed}: {run.deliveries} of {run.attempts} attempts delivered, "
         f"{run.slowdown:g} times slower than real time; {checked}{_seen(run)}{errors}{ended}"

@@ -201,6 +201,8 @@ def _result(
         # With so many attempts the peer has ended the run.
         failure=None if asked.attempts == len(ended) else failure,
         robot_errors=steps.robot_errors,
+        halts=steps.stops,
+        pushes=steps.pushes(),
         slowdown=round(1000 * len(rates) / sum(rates), 2) if rates else 1.0,
         wire={arm: attrs.asdict(report) for arm, report in read_wire(record).items()},
         seeing=attrs.asdict(steps.seeing()),

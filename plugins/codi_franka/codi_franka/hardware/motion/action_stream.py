@@ -4,12 +4,13 @@ An action is the hand's velocity from its start to the next one's. Here it is ap
 one before within a *blend*, half before its start and half after, so that the wanted velocity and
 acceleration have no steps and the hand still gets as far as the action says. The shared controller
 resolves it into joint velocities with the arm where it is now, as the environment's does once for
-each action, and the same guard keeps the hands apart.
+each action, and the same guard keeps the hands apart. Hands that would land on an object do so
+slowly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import numpy as np
@@ -28,6 +29,10 @@ from codi_franka.robot.parameters import MAX_WIDTH
 from codi_franka.robot.separation import SeparationGuard
 
 Array = NDArray[np.float64]
+
+Descents = Callable[[Array, Array], Array]
+"""The highest downward speeds (2,) [m/s] of hands at places (2, 3) [m] that are turned (2, 3, 3),
+world frame."""
 
 _EXACT = 1e-9
 """[s]"""
@@ -138,8 +143,16 @@ class ActionStream:
         """The wanted gripper widths (2,) [m] at a time [s]."""
         return self._timeline.widths(time)
 
-    def wanted(self, time: float, readings: Sequence[ArmReading]) -> Array:
-        """The joint velocities (2, 7) [rad/s] that do what is wanted at a time [s]."""
+    def wanted(
+        self, time: float, readings: Sequence[ArmReading], descents: Descents | None = None
+    ) -> Array:
+        """The joint velocities (2, 7) [rad/s] that do what is wanted at a time [s].
+
+        Args:
+            time: [s].
+            readings: of both arms.
+            descents: how fast hands may go down; None as fast as they are wanted to.
+        """
         twists = self._timeline.twists(time)
         position = np.stack([reading.joint_positions for reading in readings])
         velocity = np.stack([reading.joint_velocities for reading in readings])
@@ -150,6 +163,10 @@ class ActionStream:
             hands = HandState(place, rotation, moving[:, :3], moving[:, 3:], model)
             wanted = self._controller.saturate(twist)
             guarded = self._guard.restrain(_one_world(hands), wanted.unsqueeze(0))[0]
+            if descents is not None:
+                turned = self._bases.rotation @ rotation
+                fastest = descents(self._bases.points_to_world(place).numpy(), turned.numpy())
+                guarded[:, 2] = torch.maximum(guarded[:, 2], -torch.from_numpy(fastest))
             array: Array = self._controller.resolve(joints, guarded, model).numpy()
         return array
 
