@@ -93,6 +93,21 @@ def test_hands_close_when_they_are_told_to():
     assert width == pytest.approx((0.05, 0.08))
 
 
+def test_a_hand_lands_slowly_on_the_cube():
+    """The left hand's finger is above the cube's edge, and both are wanted to go down."""
+    down = chunk()
+    down[..., 2] = -0.3
+    cell = FakeCell()
+    start = plant_start()
+    cell.cube.pose[:3] = (start[0, 0], start[0, 1] - 0.02, start[0, 2] - 0.06)
+    with cell.plant() as plant:
+        plant.observe(0.0)
+        plant.command((down, down), 0.0)
+        moved = plant.observe(0.4).events["hand_position"][0] - start
+    assert -0.04 < moved[0, 2] < -0.01
+    assert moved[1, 2] < -0.07
+
+
 def test_a_hand_that_never_answers_stops_both_arms(monkeypatch):
     monkeypatch.setattr("codi_franka.hardware.arms.gripper_worker.PATIENCE", 0.4)
     cell = FakeCell()

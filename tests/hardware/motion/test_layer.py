@@ -12,7 +12,7 @@ from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import safety_settings
 from codi_franka.hardware.safety.verdict import Reason
 from codi_franka.hardware.trials.ideal_arms import IdealArms
-from codi_franka.hardware.trials.judge import NONE
+from codi_franka.hardware.trials.judge import NONE, velocity_limits
 from codi_franka.robot.controller import HOME
 from codi_franka.robot.parameters import VELOCITY_LIMIT
 from codi_franka.robot.self_clearance import self_clearance
@@ -344,16 +344,41 @@ def test_a_start_with_impossible_reports_is_refused():
         layer.reset(reading_of(arms, 0, force=np.full(3, np.nan)))
 
 
-def test_what_arms_say_about_where_they_were_sent_is_adopted_slowly():
+def test_what_arms_say_about_where_they_were_sent_is_adopted_slowly_unless_it_is_outwards():
     """A message was lost: the arm is a little behind."""
     layer, arms = cell()
-    arms.positions = arms.positions - 0.02
+    arms.positions = arms.positions + 0.02
     arms.path.append(arms.positions)
     drive(layer, arms, STILL, 2 * PERIOD)  # the first report is as old as the start's
-    assert layer.motion.position[0, 0] == pytest.approx(HOME[0] - 0.02 * PERIOD / 0.1)
+    inwards, outwards = layer.motion.position[0, 3], layer.motion.position[0, 0]
+    assert inwards == pytest.approx(HOME[3] + 0.02 * PERIOD / 0.1)
+    assert outwards == pytest.approx(HOME[0] + 0.02 * PERIOD / 0.02)
     drive(layer, arms, STILL, 0.6)
     np.testing.assert_allclose(layer.motion.position, arms.positions, atol=1e-3)
     assert not arms.velocities.any()
+
+
+@pytest.mark.parametrize("end", [1.0, -1.0])
+def test_joints_that_run_ahead_are_as_slow_as_where_they_are_allows(end):
+    """Something pushes the elbow to the end of its range, faster than it was told to go there."""
+    start = np.array(HOME)
+    start[3] = -0.4 if end > 0 else -2.75
+    layer, arms = cell("full", (start, start), **ANYWHERE)
+    wanted, ahead = STILL.copy(), np.zeros((2, 7))
+    wanted[:, 3] = end
+    ahead[:, 3] = 0.05 * end
+    for _ in range(200):
+        verdict = layer.admit(wanted, arms.readings())
+        if not verdict.velocities.any():
+            break
+        arms.send(verdict.velocities)
+        arms.positions = arms.positions + PERIOD * ahead
+        arms.path[-1] = arms.positions
+        lower, upper = velocity_limits(arms.positions)
+        assert (verdict.velocities <= upper + 1e-9).all()
+        assert (verdict.velocities >= lower - 1e-9).all()
+    reached = arms.positions[0, 3]
+    assert reached > -0.2 if end > 0 else reached < -2.95  # it came near the end
 
 
 def test_judging_takes_a_fraction_of_the_period():

@@ -36,6 +36,9 @@ Array = NDArray[np.float64]
 
 _AGREEING = 0.1
 """[s] In which the layer's idea of where the arms were sent adopts the arms' own."""
+_AGREEING_OUTWARDS = 0.02
+"""[s] Likewise for joints that say they are nearer to the end of their range: there they must be
+slower."""
 _OLDEST = 0.05
 """[s] The age of what an arm says about itself, at most."""
 _SWEEPS = 3
@@ -166,8 +169,11 @@ class SafetyLayer:
         """
         sent = self._sent[:, arm]
         difference = desired - np.clip(desired, sent.min(0), sent.max(0))
+        middle = (PUBLISHED.lowest + PUBLISHED.highest) / 2
+        outwards = difference * (desired - middle) > 0.0
+        seconds = np.where(outwards, _AGREEING_OUTWARDS, _AGREEING)
         shift = np.zeros_like(self._wanted)
-        shift[arm] = min(1.0, self.period / _AGREEING) * difference
+        shift[arm] = np.minimum(1.0, self.period / seconds) * difference
         self._motion = attrs.evolve(self._now, position=self._now.position + shift)
         self._sent = self._sent + shift
         off, limit = float(np.abs(difference).max()), self.settings.sending
