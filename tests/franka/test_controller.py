@@ -195,3 +195,27 @@ def _stepped(mink: object, position: torch.Tensor, rotation: torch.Tensor, twist
     step = mink.SO3.exp(twist[3:].numpy())
     turned = step.multiply(mink.SO3.from_matrix(rotation.numpy()))
     return mink.SE3.from_rotation_and_translation(turned, (position + twist[:3]).numpy())
+
+
+def test_an_elbow_that_is_through_straight_comes_back() -> None:
+    """The hand is wanted towards its base. Without the bound joint 4's own limit keeps it there."""
+    start = HOME_POSTURE.clone()
+    start[1], start[3], start[5] = 1.4, -0.18, 1.7
+    back = torch.tensor([-0.3, 0.0, 0.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    gone = []
+    for controller in (EndEffectorController(), EndEffectorController(straightest=-0.6)):
+        joints = start.clone()
+        for _ in range(200):
+            joints = joints + 0.01 * controller.joint_velocity(joints, back)
+        gone.append(float(forward_kinematics(start)[0][0] - forward_kinematics(joints)[0][0]))
+    assert gone[0] < 0.05 < 0.4 < gone[1]
+
+
+@given(st.floats(-1.0, -0.65), TWISTS)
+def test_an_elbow_stays_bent(elbow: float, twist: list[float]) -> None:
+    controller = EndEffectorController(straightest=-0.6)
+    joints = HOME_POSTURE.clone()
+    joints[3] = elbow
+    for _ in range(40):
+        joints = joints + 0.01 * controller.joint_velocity(joints, torch.tensor(twist).double())
+    assert joints[3] <= -0.6

@@ -225,6 +225,32 @@ def test_a_hand_that_closes_on_what_it_hides_holds_it():
     assert abs(across[1]) < 0.003 and np.linalg.norm(across) < 0.04
 
 
+@pytest.mark.parametrize("hidden_for", [6.0, 20.0])
+def test_what_a_hand_hides_is_not_lost_for_a_while(hidden_for):
+    """The arms wait for what is lost, and would hide it for ever."""
+    play = Play()
+    play.tick()
+    place = play.hand @ matrix(np.eye(3), (0.04, 0, 0))
+    play.see(place, 5).miss(hidden_for)
+    assert play.now.status is (CubeStatus.STALE if hidden_for < 12 else CubeStatus.LOST)
+    assert play.now.cause is Cause.HIDDEN
+    play.joints[0] += 0.4  # the hand has gone away
+    assert play.miss(0.1).now.status is CubeStatus.LOST
+
+
+def test_a_hand_that_closes_on_what_is_lost_holds_it():
+    play = Play()
+    play.tick()
+    place = play.hand @ matrix(np.eye(3), (0.04, 0, 0))
+    play.see(place, 5).miss(14.0)
+    assert play.now.status is CubeStatus.LOST
+    for width in (0.07, 0.06, 0.049, 0.048, 0.048, 0.047):
+        play.widths[0] = width
+        play.miss(0.1)
+    assert play.now.status is CubeStatus.HELD and play.tracker.holder == 0
+    assert np.linalg.norm(play.now.pose[:3] - play.hand[:3, 3]) < 0.04
+
+
 def test_the_other_hand_takes_over():
     play = Play()
     play.tick()

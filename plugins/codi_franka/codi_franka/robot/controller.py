@@ -48,6 +48,10 @@ class EndEffectorController:
     """[rad] To keep from every position limit."""
     limit_gain: float = 0.5
     """The share of the remaining way to a position limit that one period may take, up to 1."""
+    straightest: float = POSITION_UPPER[3]
+    """[rad] Joint 4 is kept below. From -0.47 on the elbow is through straight and bends the other
+    way. From there the hand would have to come back by way of straight; to go directly, joint 4's
+    own limit is in its way."""
     passes: int = 3
     """Solves in all; each but the first holds the joints that the one before took to a limit."""
     thrifty: bool = True
@@ -115,7 +119,8 @@ class EndEffectorController:
         """
         speed = constant(VELOCITY_LIMIT, joint_position)
         lowest = constant(POSITION_LOWER, joint_position) + self.limit_margin
-        highest = constant(POSITION_UPPER, joint_position) - self.limit_margin
+        ends = (*POSITION_UPPER[:3], min(POSITION_UPPER[3], self.straightest), *POSITION_UPPER[4:])
+        highest = constant(ends, joint_position) - self.limit_margin
         rate = self.limit_gain / self.period
         below = torch.clamp(rate * (lowest - joint_position), -speed, speed)
         above = torch.clamp(rate * (highest - joint_position), -speed, speed)

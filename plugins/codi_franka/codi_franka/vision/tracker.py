@@ -31,6 +31,7 @@ class TrackerSettings:
     Attributes:
         predict_for: how long the motion is continued without pictures [s].
         stale_for: how long the last place is named after that [s]; then the cube is lost.
+        hidden_for: likewise while one of the hands here hides it, under which nobody takes it away.
         fresh_for: how old a sighting may be to count as seen now [s].
         jump: a sighting that far from where the cube should be needs confirmation [m]; up to twice
             as far where that is uncertain.
@@ -47,6 +48,7 @@ class TrackerSettings:
 
     predict_for: float = 0.6
     stale_for: float = 3.0
+    hidden_for: float = 12.0
     fresh_for: float = 0.25
     jump: float = 0.05
     turn: float = 0.6
@@ -168,12 +170,19 @@ class CubeTracker:
         age = time - self._known
         if self._rumour is None and time - self._seen <= settings.fresh_for and not self._cause:
             return CubeStatus.SEEN
-        if age > settings.predict_for + settings.stale_for:
+        if age > settings.predict_for + self._patience(time):
             return CubeStatus.LOST
         if self._cause is Cause.TAKEN and age > settings.predict_for:
             return CubeStatus.LOST
         doubted = self._cause in (Cause.JUMPED, Cause.DISAGREE)
         return CubeStatus.STALE if doubted or age > settings.predict_for else CubeStatus.PREDICTED
+
+    def _patience(self, time: float) -> float:
+        """How long the last place is named [s]."""
+        motion = self._motion
+        hidden = motion is not None and self._grip.hides(motion.pose[:3, 3], time)
+        ours = hidden and self._cause is Cause.HIDDEN
+        return self._settings.hidden_for if ours else self._settings.stale_for
 
     def _at(self, time: float) -> CubeMotion | None:
         """The state at ``time``, as a copy."""
@@ -217,8 +226,9 @@ class CubeTracker:
     def _take_hold(self, motion: CubeMotion, time: float) -> None:
         """See whether a hand holds the cube now; between its fingers there is not much room."""
         seen = time - self._seen <= self._settings.fresh_for
-        usable = self._status(time).usable
-        self._holder = self._grip.holder(motion.pose[:3, 3], time, seen) if usable else None
+        # Fingers that come to rest about there hold also what has been hidden for too long.
+        there = self._status(time).usable or self._cause is Cause.HIDDEN
+        self._holder = self._grip.holder(motion.pose[:3, 3], time, seen) if there else None
         if self._holder is None:
             return
         between = self._grip.between(self._holder, time, motion.pose)

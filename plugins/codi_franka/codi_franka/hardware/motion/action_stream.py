@@ -34,6 +34,9 @@ Descents = Callable[[Array, Array], Array]
 """The highest downward speeds (2,) [m/s] of hands at places (2, 3) [m] that are turned (2, 3, 3),
 world frame."""
 
+STRAIGHTEST = -0.6
+"""[rad] Of joint 4. An arm that somebody pushes, or that reaches for a cube too far away, would get
+through a straight elbow, and not come back. The hand's reach is 2 mm less."""
 _EXACT = 1e-9
 """[s]"""
 
@@ -105,7 +108,7 @@ class ActionStream:
         if not 0.0 < blend <= 1 / RATE_HZ:
             raise SpecificationError(f"a blend takes up to {1 / RATE_HZ:g} s, not {blend:g}")
         self._bases = BaseFrames.of(ARMS, dtype=torch.float64)
-        self._controller = EndEffectorController()
+        self._controller = EndEffectorController(straightest=STRAIGHTEST)
         self._guard = SeparationGuard(self._bases)
         self._timeline = Timeline.idle(blend)
 
