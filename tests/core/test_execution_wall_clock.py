@@ -31,6 +31,8 @@ from tests.core.plants import (
     meant_for,
 )
 
+pytestmark = pytest.mark.alone
+
 KEYS = [EpisodeKey(7, 3)]
 
 

@@ -120,6 +120,7 @@ def test_chunks_that_no_arm_can_follow_are_refused(chunks, start, words):
         ActionStream().follow(chunks, start=start, now=0.0)
 
 
+@pytest.mark.alone
 def test_asking_takes_a_fraction_of_the_period():
     stream, readings = ActionStream(), IdealArms().readings()
     stream.follow(chunk(*[(0.2, 0.1, 0.0)] * 8), start=0.0, now=-0.1)

@@ -381,6 +381,7 @@ def test_joints_that_run_ahead_are_as_slow_as_where_they_are_allows(end):
     assert reached > -0.2 if end > 0 else reached < -2.95  # it came near the end
 
 
+@pytest.mark.alone
 def test_judging_takes_a_fraction_of_the_period():
     layer, arms = cell()
     spent = []
