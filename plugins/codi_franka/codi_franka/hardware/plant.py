@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 import numpy as np
@@ -22,7 +21,7 @@ from codi_franka.hardware.arms.gripper_worker import GripperWorker
 from codi_franka.hardware.arms.link import ArmLink
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, Hands
-from codi_franka.hardware.motion.action_stream import ActionStream
+from codi_franka.hardware.motion.action_stream import ActionStream, Array, Descents
 from codi_franka.hardware.motion.landing import Landing
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.simulated_cell import Witness
@@ -94,6 +93,7 @@ class FrankaPlant(Plant):
         self._bases = BaseFrames.of(ARMS)
         self._left_only: bool | None = None
         self._known: CubeEstimate | None = None
+        self._descents: Descents | None = None
         self._waiting = False
         self._until = -float("inf")
         self._succeeded = False
@@ -110,15 +110,6 @@ class FrankaPlant(Plant):
             hand.want(float(width))
         wanted = self._actions.wanted(now, readings, self._descents)
         return self._yield(wanted, readings)
-
-    def _descents(self, tips: NDArray[np.float64], turned: NDArray[np.float64]) -> NDArray[Any]:
-        known = self._known
-        if known is None:
-            return np.full(len(ARMS), np.inf)
-        widths = np.array([hand.width() for hand in self._cell.hands])
-        pose = torch.from_numpy(known.pose)
-        box = quaternion_to_matrix(pose[3:]).numpy()
-        return self._landing.speeds(tips, turned, widths, known.pose[:3], box)
 
     # -- the plant's thread -----------------------------------------------------------------------
 
@@ -166,12 +157,23 @@ class FrankaPlant(Plant):
             )
         if not self._waiting:
             self._known = estimate
+            self._descents = self._onto(estimate.pose)
         assert self._known is not None
         return attrs.evolve(
             self._known,
             status=estimate.status,
             twist=np.zeros(6) if self._waiting else self._known.twist,
         )
+
+    def _onto(self, pose: Array) -> Descents:
+        """How fast hands may go down on a box that is there, (7,)."""
+        turned = quaternion_to_matrix(torch.from_numpy(pose[3:])).numpy()
+
+        def speeds(tips: Array, rotations: Array) -> Array:
+            widths = np.array([hand.width() for hand in self._cell.hands])
+            return self._landing.speeds(tips, rotations, widths, pose[:3], turned)
+
+        return speeds
 
     def _check(self) -> None:
         """Raise what somebody must be told of."""

@@ -179,10 +179,9 @@ class CubeTracker:
 
     def _patience(self, time: float) -> float:
         """How long the last place is named [s]."""
-        motion = self._motion
-        hidden = motion is not None and self._grip.hides(motion.pose[:3, 3], time)
-        ours = hidden and self._cause is Cause.HIDDEN
-        return self._settings.hidden_for if ours else self._settings.stale_for
+        assert self._motion is not None
+        hidden = self._cause is Cause.HIDDEN and self._grip.hides(self._motion.pose[:3, 3], time)
+        return self._settings.hidden_for if hidden else self._settings.stale_for
 
     def _at(self, time: float) -> CubeMotion | None:
         """The state at ``time``, as a copy."""
