@@ -74,6 +74,21 @@ def test_missing_messages_are_counted_and_accounted_for():
     assert report.violations == 0
 
 
+def test_a_turn_of_the_acceleration_while_messages_are_missing_is_no_violation():
+    """From -6 to 0 rad/s² within jerk's limit, at the end of ten messages that are missing."""
+    time = np.arange(0.0, 0.2, 0.001)
+    acceleration = np.clip(-6.0 + 0.8 * JERK * (time - 0.0985), -6.0, 0.0)
+    acceleration[:40] = np.maximum(acceleration[:40], -0.5 * JERK * time[:40])
+    velocity = np.cumsum(acceleration) * 0.001
+    assert check_commands(record(velocity)).violations == 0
+    kept = np.delete(np.arange(200), slice(90, 100))
+    report = check_commands(record(velocity[kept], messages=kept))
+    assert (report.missing, report.violations) == (10, 0)
+    velocity[101:] += 0.02
+    report = check_commands(record(velocity[kept], messages=kept))
+    assert report.acceleration == 1
+
+
 def test_a_record_that_was_cut_off_can_be_read(tmp_path):
     path = tmp_path / "commands.f64"
     path.write_bytes(record(smooth()).tobytes()[:-50])

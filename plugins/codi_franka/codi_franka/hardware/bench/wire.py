@@ -38,7 +38,7 @@ class WireReport:
         missing: how many messages were not answered.
         velocity: how many commands exceed the velocity limit at their position.
         acceleration: how many exceed the acceleration limit, by the difference to the one before.
-        jerk: likewise, by the difference of differences.
+        jerk: likewise, by the difference of differences, over the time between their middles.
         position: how many find a joint beyond its position limits.
         highest: the largest shares of the limits of velocity, acceleration and jerk.
     """
@@ -82,7 +82,10 @@ def check_commands(rows: Array) -> WireReport:
     lasted = np.where(starts, WIRE, np.concatenate(([WIRE], seconds)))
     acceleration = (velocity - before) / lasted[:, None]
     earlier = np.where(starts[:, None], 0.0, np.vstack((np.zeros(7), acceleration[:-1])))
-    jerk = (acceleration - earlier) / lasted[:, None]
+    # Each is a mean over its time. By the mean value theorem the difference of two, over the time
+    # between their middles, is the jerk at some moment, however many messages are missing.
+    apart = (lasted + np.where(starts, WIRE, np.concatenate(([WIRE], lasted[:-1])))) / 2
+    jerk = (acceleration - earlier) / apart[:, None]
     shares = (speed, np.abs(acceleration) / ACCELERATION, np.abs(jerk) / JERK)
     over = [int((share > 1 + _ROUNDING).any(-1).sum()) for share in shares]
     outside = ((position < LOWEST) | (position > HIGHEST)).any(-1)
