@@ -128,7 +128,7 @@ class RampJudge:
         self.stopping, self.stop_reason = True, reason
         self.reasons.append(reason)
 
-    def admit(self, wanted, readings):
+    def admit(self, wanted, readings, now):
         wanted = np.zeros((2, 7)) if self.stopping else np.nan_to_num(wanted)
         self.velocity = self.velocity + np.clip(wanted - self.velocity, -self.step, self.step)
         return Verdict(self.velocity.copy(), (), self.stopping)

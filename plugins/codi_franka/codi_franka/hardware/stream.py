@@ -49,8 +49,8 @@ class Judge(Protocol):
     def reset(self, readings: Sequence[ArmReading]) -> None:
         """Both arms are at rest there."""
 
-    def admit(self, wanted: Array, readings: Sequence[ArmReading]) -> Verdict:
-        """What may be sent now."""
+    def admit(self, wanted: Array, readings: Sequence[ArmReading], now: float) -> Verdict:
+        """What may be sent now, at the arms' second ``now`` [s]."""
         ...
 
     def stop(self, reason: str) -> None:
@@ -193,7 +193,7 @@ class Stream:
         if self._stopping and self._reason is not None:
             self._judge.stop(self._reason)
             self._reason = None
-        verdict = self._judge.admit(wanted, self.readings)
+        verdict = self._judge.admit(wanted, self.readings, now)
         self._send(verdict.velocities)
         self._note(verdict)
         if verdict.stop and not self._halting:

@@ -168,7 +168,8 @@ class WiredArms:
         readings = self._read()
         if not self.silent:
             self._latest = readings
-        verdict = self._judge.admit(wanted, self._latest)  # type: ignore[arg-type]  # the point
+        now = self._clock.seconds()
+        verdict = self._judge.admit(wanted, self._latest, now)  # type: ignore[arg-type]  # the point
         for arm, velocity in zip(self._arms, verdict.velocities, strict=True):
             if arm in self._stopped:
                 continue

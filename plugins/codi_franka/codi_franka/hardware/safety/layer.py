@@ -26,7 +26,7 @@ from codi_core.errors import UsageError
 from codi_franka.hardware.motion.limits import PUBLISHED, MotionLimits
 from codi_franka.hardware.motion.shaping import Motion, Shaper
 from codi_franka.hardware.reading import ArmReading
-from codi_franka.hardware.safety.geometry import CellGeometry
+from codi_franka.hardware.safety.geometry import CellGeometry, Survey
 from codi_franka.hardware.safety.readings import ArmChecks
 from codi_franka.hardware.safety.settings import SafetySettings
 from codi_franka.hardware.safety.verdict import Reason, Rejection, Verdict
@@ -41,6 +41,8 @@ _AGREEING_OUTWARDS = 0.02
 slower."""
 _OLDEST = 0.05
 """[s] The age of what an arm says about itself, at most."""
+_LATEST = 0.05
+"""[s] By which a command may have been late; where arms are after more, they have to say."""
 _SWEEPS = 3
 """Over the bounds that want to bend a command: each may undo a little of what others did."""
 _INSIDE = 1e-3
@@ -62,8 +64,7 @@ class SafetyLayer:
 
     Args:
         settings: how careful it is.
-        period: between commands [s]. Each is sent when it is due; if one is late, the next must not
-            make up for it.
+        period: between commands [s].
 
     Attributes:
         limits: of the joints, which follow from both.
@@ -87,7 +88,8 @@ class SafetyLayer:
         self._checks: list[ArmChecks] = []
         self._motion: Motion | None = None
         self._wanted = np.zeros((len(ARMS), 7))
-        self._left = np.empty((2, 0))
+        self._survey: Survey | None = None
+        self._asked: float | None = None
         self._sent = np.empty((0, len(ARMS), 7))
 
     def reset(self, readings: Sequence[ArmReading]) -> None:
@@ -106,9 +108,9 @@ class SafetyLayer:
         self._checks = checks
         self._motion = Motion.at_rest(np.stack([each.desired_positions for each in readings]))
         self._wanted = np.zeros_like(self._wanted)
-        self._left = self._distances(self._motion)
+        self._survey = self._surveyed(self._motion)
         self._sent = np.repeat(self._motion.position[None], round(_OLDEST / self.period) + 1, 0)
-        self.stop_reason = None
+        self._asked = self.stop_reason = None
 
     @property
     def at_rest(self) -> bool:
@@ -125,13 +127,17 @@ class SafetyLayer:
         if self.stop_reason is None:
             self.stop_reason = reason
 
-    def admit(self, wanted: ArrayLike, readings: Sequence[ArmReading]) -> Verdict:
+    def admit(
+        self, wanted: ArrayLike, readings: Sequence[ArmReading], now: float | None = None
+    ) -> Verdict:
         """What may be sent now.
 
         Args:
             wanted: (2, 7) joint velocities [rad/s]. They may be anything.
             readings: the latest of each arm.
+            now: the arms' seconds [s]; None a period after the time before.
         """
+        self._carry_on(now)
         found = self._check_readings(readings)
         velocities = self._check_wanted(wanted, found)
         if self.stop_reason is None and velocities is not None:
@@ -146,7 +152,22 @@ class SafetyLayer:
         assert self._motion is not None
         return self._motion
 
+    @property
+    def _here(self) -> Survey:
+        assert self._survey is not None
+        return self._survey
+
     # -- what was read, and what is wanted --------------------------------------------------------
+
+    def _carry_on(self, now: float | None) -> None:
+        """If the command before has held for longer than a period, arms have gone further."""
+        before, self._asked = self._asked, now
+        if now is None or before is None or self._motion is None:
+            return
+        late = float(np.clip(now - before - self.period, -self.period, _LATEST))
+        position = self._now.position + late * self._now.velocity
+        self._motion = attrs.evolve(self._now, position=position)
+        self._sent = np.concatenate((self._sent[:-1], position[None]))
 
     def _check_readings(self, readings: Sequence[ArmReading]) -> list[Rejection]:
         if self._motion is None:
@@ -212,7 +233,7 @@ class SafetyLayer:
                 reason = Reason.CONTACT if self._checks[arm].contact else Reason.SPEED
                 found.append(Rejection(ARMS[arm], reason, value, limit))
         wanted = wanted / np.maximum(shares.max(-1, keepdims=True), 1.0)
-        hands = self.geometry.hand_speeds(self._now.position, wanted)
+        hands = self._here.hand_speeds(wanted)
         for arm, fast in enumerate(hands):
             limit = self.settings.hand_speed * self.settings.speed * self._share(arm)
             if fast > limit:
@@ -235,12 +256,12 @@ class SafetyLayer:
 
     def _bent(self, wanted: Array, found: list[Rejection]) -> Array:
         """Velocities that bring no resting place over a bound."""
-        settings, distances = self.settings, self._left[1]
+        settings, distances = self.settings, self._here.rest
         room = distances - settings.buffer - self._reserve()
         near = room * self._gains < settings.hand_speed
         if not near.any():
             return wanted
-        slopes = self.geometry.slopes(self.shaper.rest_positions(self._now))
+        slopes = self._here.slopes
         slowest = np.minimum(-self._gains * room, 0.0)
         bent = wanted.reshape(-1).copy()
         for _ in range(_SWEEPS):
@@ -256,18 +277,19 @@ class SafetyLayer:
     def _kept_inside(self, candidate: Motion, found: list[Rejection]) -> Motion:
         """The candidate, or braking for arms that couldn't stop before a bound any more."""
         # An arm that is beyond a bound already may stay there.
-        least = np.minimum(self._left.min(0), self._reserve()) - _CLOSER
+        least = np.minimum(self._here.now, self._here.rest)
+        least = np.minimum(least, self._reserve()) - _CLOSER
         motion, braking = candidate, np.zeros(len(ARMS), dtype=bool)
-        self._left = self._distances(motion)
+        self._survey = self._surveyed(motion)
         while not braking.all():
-            over = self._left[1] < least
+            over = self._here.rest < least
             wrong = self.geometry.owners[over].any(0) & ~braking
             if not wrong.any():
                 break
-            self._say(over, self._left[1], found)
+            self._say(over, self._here.rest, found)
             braking |= wrong
             motion = _chosen(braking[:, None], self.shaper.to_rest(self._now), candidate)
-            self._left = self._distances(motion)
+            self._survey = self._surveyed(motion)
         return motion
 
     def _reserve(self) -> Array:
@@ -276,10 +298,8 @@ class SafetyLayer:
         reserve: Array = _INSIDE + _INSIDE_MOVING * (self.geometry.owners * speeds).max(-1)
         return reserve
 
-    def _distances(self, motion: Motion) -> Array:
-        """How far arms are inside of all bounds now, and where they rest if stopped: (2, C) [m]."""
-        places = np.stack((motion.position, self.shaper.rest_positions(motion)))
-        return self.geometry.distances(places)
+    def _surveyed(self, motion: Motion) -> Survey:
+        return self.geometry.survey(motion.position, self.shaper.rest_positions(motion))
 
     def _say(self, which: NDArray[np.bool_], distances: Array, found: list[Rejection]) -> None:
         bounds = self.geometry.bounds

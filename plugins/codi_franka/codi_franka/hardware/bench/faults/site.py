@@ -106,10 +106,12 @@ class NotedLayer:
         """Both arms are at rest there."""
         self._layer.reset(readings)
 
-    def admit(self, wanted: ArrayLike, readings: Sequence[ArmReading]) -> Verdict:
+    def admit(
+        self, wanted: ArrayLike, readings: Sequence[ArmReading], now: float | None = None
+    ) -> Verdict:
         """What may be sent now."""
         moment = time.monotonic()
-        verdict = self._layer.admit(wanted, readings)
+        verdict = self._layer.admit(wanted, readings, now)
         speeds = np.abs(verdict.velocities).max(-1)
         standing = verdict.stop or not np.any(wanted)
         self.periods.append(Period(moment, bool(standing), tuple(speeds.tolist())))
