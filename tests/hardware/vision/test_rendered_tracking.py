@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from codi_franka.hardware.bench.runs import places
 from codi_franka.vision.markers import CUBE
 from codi_franka.vision.measuring.command import main, summary
 from codi_franka.vision.measuring.looks import CLEAN, HARD, ORDINARY, Bend, Darkroom
@@ -13,6 +14,7 @@ from codi_franka.vision.measuring.situations import (
     FIXED_CAMERAS,
     LENS,
     SITUATIONS,
+    SIZE,
     WRIST_CAMERAS,
     held,
 )
@@ -33,6 +35,17 @@ def test_two_cameras_keep_to_a_millimetre(studio):
     assert found["count"] >= 4
     assert found["mm"][0] < 1.0 and found["mm"][2] < 3.0
     assert found["deg"][0] < 0.7
+
+
+def test_fixed_cameras_see_all_places_that_a_cube_is_put_at():
+    spots = np.array(places(0, 500))[:, :2]
+    tops = np.column_stack((spots, np.full(len(spots), 0.05), np.ones(len(spots))))
+    seen = []
+    for camera in FIXED_CAMERAS:
+        pixels = camera.lens.project((tops @ np.linalg.inv(camera.pose).T)[:, :3])
+        seen.append(((pixels > 20) & (pixels < np.array(SIZE) - 20)).all(-1))
+    assert np.any(seen, 0).all()
+    assert np.all(seen, 0).mean() > 0.99
 
 
 def test_a_camera_on_a_hand_sees_what_the_hand_holds():

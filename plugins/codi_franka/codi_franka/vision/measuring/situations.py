@@ -47,10 +47,11 @@ def looking(position: tuple[float, float, float], target: tuple[float, float, fl
 
 
 FIXED_CAMERAS = (
-    CameraModel("front", LENS, "world", looking((-0.15, -1.1, 0.95), (0.0, 0.0, 0.08))),
-    CameraModel("back", LENS, "world", looking((0.15, 1.1, 0.95), (0.0, 0.0, 0.08))),
+    CameraModel("front", LENS, "world", looking((-0.1, -1.1, 1.25), (0.0, 0.0, 0.03))),
+    CameraModel("back", LENS, "world", looking((0.1, 1.1, 1.25), (0.0, 0.0, 0.03))),
 )
-"""On tripods at the two long sides of the table: what an arm hides from one, the other sees."""
+"""On tripods at the two long sides of the table: what an arm hides from one, the other sees. Both see
+all places that a cube is put at."""
 
 
 def _on_hand(arm: str) -> CameraModel:
