@@ -50,8 +50,8 @@ FIXED_CAMERAS = (
     CameraModel("front", LENS, "world", looking((-0.1, -1.1, 1.25), (0.0, 0.0, 0.03))),
     CameraModel("back", LENS, "world", looking((0.1, 1.1, 1.25), (0.0, 0.0, 0.03))),
 )
-"""On tripods at the two long sides of the table: what an arm hides from one, the other sees. Both see
-all places that a cube is put at."""
+"""On tripods at the two long sides of the table: what an arm hides from one, the other sees.
+Both see all places that a cube is put at."""
 
 
 def _on_hand(arm: str) -> CameraModel:
