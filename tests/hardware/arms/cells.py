@@ -21,6 +21,8 @@ CUBE = np.array([-0.2, 0.1, 0.025, 1.0, 0.0, 0.0, 0.0])
 class StillCube:
     """A cube that lies there, and can be said to be anywhere."""
 
+    on_hands = False
+
     def __init__(self):
         self.pose, self.status, self.age, self.closed = CUBE.copy(), CubeStatus.SEEN, 0.02, False
 
@@ -35,7 +37,7 @@ class StillCube:
 class FakeCell:
     """Two fake arms at home, their hands, and a cube."""
 
-    def __init__(self, **settings):
+    def __init__(self, looks_around=False, **settings):
         self.arms = [FakeArm("left"), FakeArm("right")]
         self.fake_hands = [FakeHand(), FakeHand()]
         clock = ArmClock()
@@ -46,7 +48,9 @@ class FakeCell:
         self.cube = StillCube()
         judge = SafetyLayer(SafetySettings(stop_seconds=0.17), PERIOD)
         streaming = StreamSettings(PERIOD, recovering=0.05, **settings)
-        self.cell = Cell(self.arms, self.hands, self.cube, judge, clock, streaming)
+        self.cell = Cell(
+            self.arms, self.hands, self.cube, judge, clock, streaming, looks_around=looks_around
+        )
 
     def plant(self):
         plant = FrankaPlant(self.cell, HandoffOptions())

@@ -22,7 +22,9 @@ from codi_core.testing import check_plant
 from codi_franka.action import ACTION_NAMES
 from codi_franka.handoff.metrics import HandoffMetrics
 from codi_franka.handoff.options import HandoffOptions
+from codi_franka.hardware import plant as plant_module
 from codi_franka.hardware.dry_run import dry_run
+from codi_franka.hardware.motion.looking_around import LookingAround
 from codi_franka.hardware.trials.sideways import Sideways
 from codi_franka.hardware.trials.sideways import sideways as chunk
 from codi_franka.task import HandoffTask
@@ -257,6 +259,25 @@ def test_arms_wait_while_the_cube_is_lost_and_go_on_when_it_is_back():
         plant.observe(1.0)
         plant.observe(1.3)
         assert np.abs(cell.arms[0].sent[-1]).max() > 0.05
+    assert_smooth(cell)
+
+
+def test_arms_look_around_for_a_lost_cube_where_told_to_and_go_on_when_it_is_back(monkeypatch):
+    monkeypatch.setattr(plant_module, "LookingAround", partial(LookingAround, after=0.6))
+    cell = FakeCell(looks_around=True)
+    with cell.plant() as plant:
+        plant.observe(0.0)
+        plant.command((chunk(0.1), chunk(0.1)), 0.0)
+        cell.cube.status, cell.cube.pose = CubeStatus.LOST, np.full(7, np.nan)
+        plant.observe(0.1)
+        plant.observe(0.4)
+        assert not cell.arms[0].sent[-1].any()
+        plant.observe(1.3)
+        assert all(max(sent[5] for sent in arm.sent) > 0.2 for arm in cell.arms)  # they tilt
+        cell.cube.status, cell.cube.pose = CubeStatus.SEEN, np.array([0, 0, 0.025, 1, 0, 0, 0.0])
+        plant.observe(1.4)
+        plant.observe(1.5)
+        assert all(0.02 < np.abs(arm.sent[-1]).max() < 0.4 for arm in cell.arms)
     assert_smooth(cell)
 
 

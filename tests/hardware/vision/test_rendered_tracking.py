@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from codi_franka.hardware.bench.runs import places
+from codi_franka.hardware.motion.looking_around import LookingAround
+from codi_franka.robot.controller import HOME
+from codi_franka.vision.hands import HandPoses
 from codi_franka.vision.markers import CUBE
 from codi_franka.vision.measuring.command import main, summary
 from codi_franka.vision.measuring.looks import CLEAN, HARD, ORDINARY, Bend, Darkroom
@@ -37,15 +40,37 @@ def test_two_cameras_keep_to_a_millimetre(studio):
     assert found["deg"][0] < 0.7
 
 
-def test_fixed_cameras_see_all_places_that_a_cube_is_put_at():
+def tops():
+    """The upper face's middle (500, 4) of cubes where the person puts them."""
     spots = np.array(places(0, 500))[:, :2]
-    tops = np.column_stack((spots, np.full(len(spots), 0.05), np.ones(len(spots))))
-    seen = []
-    for camera in FIXED_CAMERAS:
-        pixels = camera.lens.project((tops @ np.linalg.inv(camera.pose).T)[:, :3])
-        seen.append(((pixels > 20) & (pixels < np.array(SIZE) - 20)).all(-1))
+    return np.column_stack((spots, np.full(len(spots), 0.05), np.ones(len(spots))))
+
+
+def inside(camera, hands=None):
+    """Which of them are in a camera's picture."""
+    seen = (tops() @ np.linalg.inv(camera.in_world(hands)).T)[:, :3]
+    pixels = camera.lens.project(np.where(seen[:, 2:] > 0.05, seen, (0.0, 0.0, 1.0)))
+    return ((pixels > 20) & (pixels < np.array(SIZE) - 20)).all(-1) & (seen[:, 2] > 0.05)
+
+
+def test_fixed_cameras_see_all_places_that_a_cube_is_put_at():
+    seen = [inside(camera) for camera in FIXED_CAMERAS]
     assert np.any(seen, 0).all()
     assert np.all(seen, 0).mean() > 0.99
+
+
+def test_an_arm_that_looks_around_sees_all_places_that_a_cube_is_put_at():
+    looking = LookingAround()
+    turns = looking.sweep * np.sin(np.linspace(0, 2 * np.pi, 25))
+    postures = np.tile(HOME, (25, 2, 1))
+    postures[..., 0] = turns[:, None]
+    postures[..., 5] += looking.tilt
+    seen = [
+        inside(WRIST_CAMERAS[0], HandPoses.of(joints, (0.08, 0.08)).poses) for joints in postures
+    ]
+    at_home = inside(WRIST_CAMERAS[0], HandPoses.of(np.tile(HOME, (2, 1)), (0.08, 0.08)).poses)
+    assert at_home.mean() < 0.85
+    assert np.any(seen, 0).mean() > 0.99
 
 
 def test_a_camera_on_a_hand_sees_what_the_hand_holds():

@@ -48,6 +48,9 @@ class Hands:
 class CubeSource(Protocol):
     """Tells where the cube is."""
 
+    on_hands: bool
+    """Whether it sees only what hands point at."""
+
     def estimate(self, now: float, hands: Hands) -> CubeEstimate:
         """Where the cube is at a time; returns at once.
 
@@ -75,6 +78,8 @@ class PeerCube:
     Raises:
         PlantError: nobody tells anything there.
     """
+
+    on_hands = False
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ def fr3(
     slowdown: float = 1.0,
     period: float = 0.01,
     truth: int = 0,
+    look_around: bool = True,
 ) -> Plant:
     """Two FR3 arms with Franka hands; see ``docs/hardware``.
 
@@ -80,6 +81,8 @@ def fr3(
         period: between two commands [s].
         truth: the port at which a simulated cell tells where its cube is: how far estimates are
             from there becomes an event, and the run ends when the cell says so.
+        look_around: whether arms whose hands carry all cameras turn to and fro, slowly, when they
+            have not seen the cube for some seconds; without, or with other cameras, they wait.
 
     Raises:
         UsageError: an option that can't be.
@@ -108,7 +111,8 @@ def fr3(
             )
         wait_for_cube(source, arms, hands, clock)
         judge = judge_of(settings, period)
-        cell = Cell(arms, hands, source, judge, clock, StreamSettings(period), witness)
+        looks = look_around and source.on_hands
+        cell = Cell(arms, hands, source, judge, clock, StreamSettings(period), witness, looks)
         plant = FrankaPlant(cell, parts.options)
         plant.closing.push(opened.pop_all())
     return simulate_from(plant, parts, resources) if dry_run else plant

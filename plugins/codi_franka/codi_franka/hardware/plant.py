@@ -23,6 +23,7 @@ from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.cube import CubeSource, Hands
 from codi_franka.hardware.motion.action_stream import ActionStream, Array, Descents
 from codi_franka.hardware.motion.landing import Landing
+from codi_franka.hardware.motion.looking_around import LookingAround
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.simulated_cell import Witness
 from codi_franka.hardware.stream import Judge, Stream, StreamSettings
@@ -52,6 +53,7 @@ class Cell:
         clock: the arms' seconds.
         stream: how the stream runs.
         witness: what knows where the cube really is, of simulated arms.
+        looks_around: whether arms look for a cube that is lost; else they wait.
     """
 
     arms: Sequence[ArmLink]
@@ -61,10 +63,11 @@ class Cell:
     clock: ArmClock
     stream: StreamSettings
     witness: Witness | None = None
+    looks_around: bool = False
 
 
 class FrankaPlant(Plant):
-    """Drives two arms; one world. While nobody knows where the cube is, they stand and wait.
+    """Drives two arms; one world. While nobody knows where the cube is, they wait or look around.
 
     Its events are those of the environment, as well as they can be measured, and besides:
     ``force_n`` (B, 2) (the largest external force at each hand since the last control step),
@@ -94,7 +97,8 @@ class FrankaPlant(Plant):
         self._left_only: bool | None = None
         self._known: CubeEstimate | None = None
         self._descents: Descents | None = None
-        self._waiting = False
+        self._look = LookingAround() if cell.looks_around else None
+        self._waiting_since: float | None = None
         self._until = -float("inf")
         self._succeeded = False
         self._stream = Stream(cell.arms, self._wanted, cell.judge, cell.clock, cell.stream)
@@ -103,7 +107,10 @@ class FrankaPlant(Plant):
 
     def _wanted(self, readings: Sequence[ArmReading]) -> NDArray[np.float64]:
         now = self.clock.now()
-        if self._waiting or now >= self._until:
+        since = self._waiting_since
+        if since is not None and self._look is not None:
+            return self._yield(self._look(now - since, readings), readings)
+        if since is not None or now >= self._until:
             # Not even towards home, as the controller pulls an arm that is wanted to stand still.
             return np.zeros((len(ARMS), 7))
         for hand, width in zip(self._cell.hands, self._actions.widths(now), strict=True):
@@ -149,20 +156,22 @@ class FrankaPlant(Plant):
     def _locate(self, now: float, hands: Hands) -> CubeEstimate:
         """Where the cube is, or was when that could be told last; meanwhile the arms wait."""
         estimate = self._cell.cube.estimate(now, hands)
-        self._waiting = not estimate.status.usable
-        if self._waiting and self._known is None:
+        waiting = not estimate.status.usable
+        if waiting and self._known is None:
             raise PlantError(
                 f"where the cube is, is unknown ({estimate.status.value}): put it where cameras "
                 "see it, and check them with `codi franka-check --calibration PATH`"
             )
-        if not self._waiting:
-            self._known = estimate
+        if waiting and self._waiting_since is None:
+            self._waiting_since = self.clock.now()
+        if not waiting:
+            self._waiting_since, self._known = None, estimate
             self._descents = self._onto(estimate.pose)
         assert self._known is not None
         return attrs.evolve(
             self._known,
             status=estimate.status,
-            twist=np.zeros(6) if self._waiting else self._known.twist,
+            twist=np.zeros(6) if waiting else self._known.twist,
         )
 
     def _onto(self, pose: Array) -> Descents:

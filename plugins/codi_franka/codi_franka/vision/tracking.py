@@ -147,6 +147,10 @@ class TrackedCube:
         clock: seconds of the plant's clock, which the pictures are stamped with, too.
         box: what is tracked.
         settings: of the tracker.
+
+    Attributes:
+        on_hands: whether hands carry all cameras.
+        error: what went wrong with pictures last.
     """
 
     def __init__(
@@ -163,6 +167,7 @@ class TrackedCube:
         self._cameras = [
             CameraThread(opening[model.name], model.name, self._arrived, clock) for model in models
         ]
+        self.on_hands = all(model.mount != WORLD for model in models)
         self.error: str | None = None
         self._thread = threading.Thread(target=self._run, name="cube tracking", daemon=True)
         self._thread.start()
