@@ -19,24 +19,23 @@ def grip_of(widths, box=CUBE, joints=lambda number: READY):
 def test_fingers_hold_what_is_as_wide_as_they_are_apart():
     hands, grip = grip_of([0.08, 0.048, 0.01, 0.056])
     place = hands.at(0.1).poses[0][:3, 3]
-    assert [grip.holder(place, 0.1 * number, seen=True) for number in range(4)] == [
-        None, 0, None, None
-    ]  # fmt: skip
-    assert grip.holder(place + (0.05, 0, 0), 0.1, seen=True) is None
+    found = [grip.holder(place, 0.1 * number, seen=0.1 * number) for number in range(4)]
+    assert found == [None, (0, pytest.approx(0.08)), None, None]
+    assert grip.holder(place + (0.05, 0, 0), 0.1, seen=0.1) is None
 
 
 def test_fingers_that_came_to_rest_where_something_is_hidden_hold_it():
     hands, grip = grip_of([0.08, 0.08, 0.049, 0.048, 0.047, 0.047])
     beside = hands.at(0.5).poses[0][:3, 3] + (0.05, 0, 0)
-    assert grip.holder(beside, 0.5, seen=False) == 0
-    assert grip.holder(beside, 0.5, seen=True) is None
-    assert grip.holder(beside + (0.05, 0, 0), 0.5, seen=False) is None
+    assert grip.holder(beside, 0.5, seen=0.0) == (0, pytest.approx(0.2))
+    assert grip.holder(beside, 0.5, seen=0.3) is None  # there, after the fingers had closed
+    assert grip.holder(beside + (0.05, 0, 0), 0.5, seen=0.0) is None
 
 
 def test_fingers_that_pass_a_width_do_not_hold_anything():
     hands, grip = grip_of([0.08, 0.07, 0.06, 0.053, 0.046, 0.035])
     beside = hands.at(0.5).poses[0][:3, 3] + (0.05, 0, 0)
-    assert not any(grip.holder(beside, time, seen=False) for time in np.arange(0, 0.51, 0.05))
+    assert not any(grip.holder(beside, time, seen=-1.0) for time in np.arange(0, 0.51, 0.05))
 
 
 def test_a_hand_that_carried_it_away_since_holds_it():
@@ -44,7 +43,8 @@ def test_a_hand_that_carried_it_away_since_holds_it():
     hands, grip = grip_of([0.048] * 6, joints=away.__getitem__)
     was = hands.at(0.0).poses[0][:3, 3]
     assert np.linalg.norm(hands.at(0.5).poses[0][:3, 3] - was) > 0.08
-    assert grip.holder(was, 0.5, seen=False) == 0
+    assert grip.holder(was, 0.5, seen=-1.0) == (0, pytest.approx(-0.08))
+    assert grip.holder(was, 0.5, seen=0.2) is None
 
 
 def test_it_is_known_when_a_hand_let_go():

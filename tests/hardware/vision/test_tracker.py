@@ -225,6 +225,28 @@ def test_a_hand_that_closes_on_what_it_hides_holds_it():
     assert abs(across[1]) < 0.003 and np.linalg.norm(across) < 0.04
 
 
+def test_a_hand_that_closes_between_two_pictures_takes_the_cube_with_it():
+    play = Play()
+    play.tick()
+    place = play.hand @ matrix(np.eye(3), (0.02, 0, 0))
+    play.see(place, 5)
+    for width in (0.06, 0.049, 0.048):
+        play.widths[0] = width
+        play.tick()  # no picture
+    held = play.hand
+    assert play.now.status is CubeStatus.HELD
+    assert play.now.pose[:3] == pytest.approx(held[:3, 3], abs=0.02)
+    for _ in range(3):
+        play.joints[0] += [0.05, 0.02, -0.01, 0.04, 0.0, 0.01, 0.05]
+        play.tick()
+    assert np.linalg.norm(play.hand[:3, 3] - held[:3, 3]) > 0.06
+    assert play.now.status is CubeStatus.HELD
+    assert play.now.pose[:3] == pytest.approx(play.hand[:3, 3], abs=0.02)
+    assert play.tracker.holder is None  # pictures of before may still come
+    assert play.miss(0.1).tracker.holder == 0
+    assert play.now.pose[:3] == pytest.approx(play.hand[:3, 3], abs=0.02)
+
+
 @pytest.mark.parametrize("hidden_for", [6.0, 20.0])
 def test_what_a_hand_hides_is_not_lost_for_a_while(hidden_for):
     """The arms wait for what is lost, and would hide it for ever."""

@@ -226,7 +226,7 @@ def test_pictures_that_come_seldom_and_late_are_not_too_late(stage, monkeypatch)
         return Frame(now, stage.picture(camera.model), camera.name)
 
     monkeypatch.setattr(Showing, "read", read)
-    end, ages = time.monotonic() + 8.0, []
+    end, ages = time.monotonic() + 20.0, []
     while (now := time.monotonic()) < end and len(ages) < 300:
         estimate = stage.source.estimate(now, Resting)
         ages += [now - estimate.time] if np.isfinite(estimate.time) else []

@@ -63,23 +63,25 @@ class Grip:
         open_at = times[~self._fit(self._hands.along(times)[1][:, arm])]
         return float(open_at[0]) if len(open_at) else None
 
-    def holder(self, place: Array, time: float, seen: bool) -> int | None:
-        """The arm whose hand holds the box now, if one does.
+    def holder(self, place: Array, time: float, seen: float) -> tuple[int, float] | None:
+        """The arm whose hand holds the box now, and since when [s]; None if none does.
 
         Args:
             place: (3,), where the box is, or was when a hand hid it [m].
             time: [s].
-            seen: whether that is known from pictures; else fingers that have closed about there
-                and came to rest at the box's width hold it, wherever they are now.
+            seen: when it was seen there last [s]. Fingers that closed there afterwards hold it,
+                wherever they are now; also if they closed only about there and came to rest.
         """
         hands = self._hands.at(time)
         if hands is None:
             return None
         away = np.linalg.norm(hands.poses[:, :3, 3] - place, axis=-1)
-        closed = [int(arm) for arm in np.argsort(away) if self.holds(int(arm), time)]
-        for arm in closed:
-            if away[arm] < HELD_DISTANCE or (not seen and self._has_closed(arm, place, time)):
-                return arm
+        for arm in map(int, np.argsort(away)):
+            since = self._closed_since(arm, time)
+            if since is None:
+                continue
+            if away[arm] < HELD_DISTANCE or (since > seen and self._has_closed(arm, place, time)):
+                return arm, since
         return None
 
     def hides(self, place: Array, time: float) -> bool:
@@ -111,14 +113,23 @@ class Grip:
             spread[part, part] = hand[:3, :3] @ block @ hand[:3, :3].T
         return matrix(turn @ pose[:3, :3], hand[:3, 3]), spread
 
+    def _closed_since(self, arm: int, time: float) -> float | None:
+        """Since when fingers have been as far apart as where they hold the box; None if not now."""
+        times = time - np.arange(0, _BACK, _LOOK)
+        fit = self._fit(self._hands.along(times)[1][:, arm])
+        if not fit[0]:
+            return None
+        return float(times[-1] if fit.all() else times[int(np.argmin(fit)) - 1])
+
     def _has_closed(self, arm: int, place: Array, time: float) -> bool:
+        """Whether fingers have closed where a box was, or, at rest for a while, about there."""
         back = np.arange(0, _BACK, _LOOK)
         places, widths = self._hands.along(time - back)
+        away = np.linalg.norm(places[:, arm] - place, axis=-1)[self._fit(widths[:, arm])]
+        nearest = float(np.nanmin(away, initial=np.inf))
         lately = widths[back <= _CLOSING, arm]
-        if np.ptp(lately) > _AT_REST or not self._fit(lately).all():
-            return False
-        away = np.linalg.norm(places[:, arm] - place, axis=-1)
-        return bool(np.nanmin(away) < HELD_DISTANCE + GROPED)
+        resting = np.ptp(lately) <= _AT_REST and bool(self._fit(lately).all())
+        return nearest < HELD_DISTANCE + (GROPED if resting else 0.0)
 
     def _fit(self, widths: Array) -> NDArray[np.bool_]:
         """Whether fingers that far apart (...,) hold the box."""

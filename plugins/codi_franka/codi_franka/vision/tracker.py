@@ -139,13 +139,15 @@ class CubeTracker:
 
     def estimate(self, time: float) -> CubeEstimate:
         """What is known about the cube at ``time``."""
-        motion = self._at(time)
-        if motion is None:
+        if self._motion is None:
             nowhere, unknown = np.full(7, np.nan), np.diag(np.full(6, np.inf))
             return CubeEstimate(
                 -np.inf, nowhere, np.zeros(6), unknown, CubeStatus.LOST, self._cause
             )
-        status = self._status(time)
+        motion, held = self._continued(self._motion, time)
+        if self._holder is None and (grasped := self._grasped(self._motion, time)) is not None:
+            motion, held = grasped[0], True  # a hand has closed on it since the last picture
+        status = CubeStatus.HELD if held else self._status(time)
         if status in (CubeStatus.STALE, CubeStatus.LOST):
             motion.rest()
         seen = status is CubeStatus.SEEN
@@ -213,26 +215,47 @@ class CubeTracker:
         """Go on to ``time``, and see whether a hand holds the cube, or has let go of it."""
         assert self._motion is not None
         motion, held = self._continued(self._motion, time)
-        motion.time = max(time, motion.time)  # also where nothing is continued any more
-        self._motion = motion
         if held:
             self._known = time
         else:
+            loose = self._motion if self._holder is None else motion
             self._holder = None
-            self._take_hold(motion, time)
+            motion = self._in_hand(loose, time) or motion
+        motion.time = max(time, motion.time)  # also where nothing is continued any more
+        self._motion = motion
         return motion
 
-    def _take_hold(self, motion: CubeMotion, time: float) -> None:
-        """See whether a hand holds the cube now; between its fingers there is not much room."""
-        seen = time - self._seen <= self._settings.fresh_for
-        # Fingers that come to rest about there hold also what has been hidden for too long.
-        there = self._status(time).usable or self._cause is Cause.HIDDEN
-        self._holder = self._grip.holder(motion.pose[:3, 3], time, seen) if there else None
-        if self._holder is None:
-            return
-        between = self._grip.between(self._holder, time, motion.pose)
-        if between is not None:
-            motion.correct(*between)
+    def _in_hand(self, motion: CubeMotion, time: float) -> CubeMotion | None:
+        """The state at ``time`` if a hand holds the cube then, which is noted."""
+        grasped = self._grasped(motion, time)
+        if grasped is None:
+            return None
+        self._holder = grasped[1]
+        return grasped[0]
+
+    def _grasped(self, motion: CubeMotion, time: float) -> tuple[CubeMotion, int] | None:
+        """The state at ``time`` and the arm whose hand has closed on the cube; None if none has.
+
+        Args:
+            motion: of a cube that nobody held, at ``time`` or before.
+            time: [s].
+        """
+        # Fingers that close about there hold also what has been hidden for too long.
+        if not (self._status(time).usable or self._cause is Cause.HIDDEN):
+            return None
+        found = self._grip.holder(motion.pose[:3, 3], time, self._seen)
+        if found is None:
+            return None
+        arm, since = found
+        start = max(since, motion.time)
+        held, _ = self._continued(motion, start)
+        between = self._grip.between(arm, start, held.pose)
+        before, after = self._hands.at(start), self._hands.at(time)
+        if between is None or before is None or after is None:
+            return None
+        held.correct(*between)  # between fingers there is not much room
+        held.carry(time, before.poses[arm], after.poses[arm])
+        return held, arm
 
     def _lay(self, motion: CubeMotion) -> None:
         """Put what nobody holds on the table, where it is about there, or below."""
@@ -287,7 +310,7 @@ class CubeTracker:
         self._motion, self._rumour, self._cause = motion, None, None
         self._seen = self._known = time
         if self._holder is None:
-            self._take_hold(motion, time)
+            self._motion = self._in_hand(motion, time) or motion
 
     def _vanished(self, time: float) -> bool:
         """Whether a cube that nobody here holds was on its way, or in the air, when last seen."""
