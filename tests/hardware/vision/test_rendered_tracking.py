@@ -9,7 +9,10 @@ import pytest
 from codi_franka.hardware.bench.runs import places
 from codi_franka.hardware.motion.looking_around import LookingAround
 from codi_franka.robot.controller import HOME
+from codi_franka.vision.detection import MarkerDetector, Sightings
+from codi_franka.vision.fit import Refusal, View, fit_box
 from codi_franka.vision.hands import HandPoses
+from codi_franka.vision.locate import Locator
 from codi_franka.vision.markers import CUBE
 from codi_franka.vision.measuring.command import main, summary
 from codi_franka.vision.measuring.looks import CLEAN, HARD, ORDINARY, Bend, Darkroom
@@ -19,9 +22,11 @@ from codi_franka.vision.measuring.situations import (
     SITUATIONS,
     SIZE,
     WRIST_CAMERAS,
+    Situation,
     held,
 )
 from codi_franka.vision.measuring.study import Outcome, Studio, measure
+from codi_franka.vision.poses import difference, exp, matrix
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,37 @@ def test_two_cameras_keep_to_a_millimetre(studio):
     assert found["count"] >= 4
     assert found["mm"][0] < 1.0 and found["mm"][2] < 3.0
     assert found["deg"][0] < 0.7
+
+
+@pytest.mark.parametrize("cameras", [slice(1, 2), slice(0, 2)])
+def test_of_two_poses_that_look_the_same_the_one_that_shows_more_markers_is_taken(
+    studio, cameras, monkeypatch
+):
+    """Detection reads nothing but the marker on top, in the picture of the far camera."""
+    pose = matrix(exp((0, 0, -1.9)), (-0.42, 0.25, 0.025))
+    situation = Situation(np.tile(HOME, (2, 1)), np.full(2, 0.08), pose)
+    pictures = studio.take(situation, CLEAN)[cameras]
+    models = FIXED_CAMERAS[cameras]
+    locator, find = Locator(CUBE), MarkerDetector().find
+
+    def only_the_top(picture):
+        found = find(picture)
+        top = (found.markers == 4) & (picture is pictures[-1])
+        return Sightings(found.markers[top], found.corners[top])
+
+    monkeypatch.setattr(locator._detector, "find", only_the_top)
+    views = [
+        View(camera, camera.pose, only_the_top(picture))
+        for camera, picture in zip(models, pictures, strict=True)
+    ]
+    assert fit_box(CUBE, views) is Refusal.AMBIGUOUS
+    fit = locator.locate(
+        [(model, model.pose, picture) for model, picture in zip(models, pictures, strict=True)]
+    )
+    assert fit.markers >= 2
+    step = difference(fit.pose, pose)
+    assert np.linalg.norm(step[:3]) < 0.01
+    assert np.linalg.norm(step[3:]) < 0.1
 
 
 def tops():

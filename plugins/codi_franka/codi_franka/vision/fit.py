@@ -31,10 +31,6 @@ _STEEPEST = np.cos(np.radians(82))
 """Markers that are seen at a flatter angle than that can't have been read."""
 _UNSURE = 0.003
 """[m] Spread of a place from which on a single marker needs to be confirmed by what is known."""
-_LYING = 0.018
-"""[m] What lies on the table may seem that much higher or lower, from a single far marker."""
-_LEVEL = np.cos(0.35)
-"""Of the upper face's tilt, likewise."""
 _TRIED = 4
 """Starts that are refined: the likeliest ones."""
 
@@ -73,7 +69,6 @@ class Fit:
         error: root mean square of the residuals [pixels].
         markers: how many markers it rests on; one that two cameras see counts twice.
         cameras: how many cameras.
-        lying: whether the box lies on the table there.
     """
 
     pose: Array
@@ -81,17 +76,17 @@ class Fit:
     error: float
     markers: int
     cameras: int
-    lying: bool = False
 
     @property
     def weak(self) -> bool:
-        """Whether one small marker says all of it, and not even the table agrees.
+        """Whether one small marker says all of it.
 
         Nothing tells then whether one of its edges is in truth a finger's, which makes the marker
         smaller than it is, and the box further away.
         """
-        unsure = bool(np.linalg.eigvalsh(self.covariance[:3, :3])[-1] > _UNSURE**2)
-        return self.markers == 1 and not self.lying and unsure
+        return self.markers == 1 and bool(
+            np.linalg.eigvalsh(self.covariance[:3, :3])[-1] > _UNSURE**2
+        )
 
 
 def fit_box(box: MarkedBox, views: Sequence[View], expected: Array | None = None) -> Fit | Refusal:
@@ -100,13 +95,12 @@ def fit_box(box: MarkedBox, views: Sequence[View], expected: Array | None = None
     Args:
         box: with the markers.
         views: of one moment, one a camera.
-        expected: (4, 4), where the box should be; decides where two poses look the same. Where that
-            doesn't, or nothing is expected, the one counts that lies on the table.
+        expected: (4, 4), where the box should be; decides where two poses look the same.
     """
     corners = gather(box, views)
     if not len(corners):
         return Refusal.NOTHING
-    found = _likeliest(box, corners, views, expected)
+    found = _likeliest(corners, views, expected)
     if isinstance(found, Refusal):
         return found
     kept = corners.errors(found) < OUTLIER
@@ -117,16 +111,14 @@ def fit_box(box: MarkedBox, views: Sequence[View], expected: Array | None = None
     if error > ACCEPTED or not _facing(corners, found).all():
         return Refusal.DISAGREE
     spread = covariance(corners, found) + _calibration(corners, views, found)
-    cameras = len(np.unique(corners.camera))
-    return Fit(found, spread, error, len(corners), cameras, _above_table(box, found) < _LYING)
+    return Fit(found, spread, error, len(corners), len(np.unique(corners.camera)))
 
 
-def _above_table(box: MarkedBox, pose: Array) -> float:
-    """How far a box is from lying on the table [m]; infinite if it is tilted."""
-    if np.abs(pose[2, :3]).max() < _LEVEL:
-        return np.inf
-    lowest = float(np.abs(pose[2, :3]) @ np.array(box.size)) / 2
-    return abs(float(pose[2, 3]) - lowest)
+def rivals(box: MarkedBox, views: Sequence[View]) -> list[Array]:
+    """The poses (4, 4) that explain the markers about equally well; none where they contradict."""
+    corners = gather(box, views)
+    found = _rivals(corners, views) if len(corners) else []
+    return [] if isinstance(found, Refusal) else found
 
 
 def gather(box: MarkedBox, views: Sequence[View]) -> Corners:
@@ -156,9 +148,14 @@ def gather(box: MarkedBox, views: Sequence[View]) -> Corners:
     return Corners(*(np.concatenate(column) for column in zip(*empty, strict=True)))
 
 
-def _likeliest(
-    box: MarkedBox, corners: Corners, views: Sequence[View], expected: Array | None
-) -> Array | Refusal:
+def _likeliest(corners: Corners, views: Sequence[View], expected: Array | None) -> Array | Refusal:
+    found = _rivals(corners, views)
+    if isinstance(found, Refusal) or len(found) == 1:
+        return found if isinstance(found, Refusal) else found[0]
+    return Refusal.AMBIGUOUS if expected is None else _as_expected(found, expected)
+
+
+def _rivals(corners: Corners, views: Sequence[View]) -> list[Array] | Refusal:
     starts = _starts(corners, views)
     if not len(starts):
         return Refusal.DISAGREE
@@ -172,24 +169,16 @@ def _likeliest(
     kept = corners.errors(minima[0][1]) < OUTLIER
     if not kept.all() and (2 * kept.sum() <= len(corners) or _camera_left_out(corners, kept)):
         return Refusal.DISAGREE
-    rivals = [pose for cost, pose in minima if cost - minima[0][0] < LIKELIER]
-    if len(rivals) == 1:
-        return rivals[0]
-    known = None if expected is None else _as_expected(rivals, expected)
-    if known is not None:
-        return known
-    above = [_above_table(box, pose) for pose in rivals]
-    nearest, next_one = np.argsort(above)[:2]
-    sure = above[nearest] < min(_LYING, above[next_one] / 2)
-    return rivals[nearest] if sure else Refusal.AMBIGUOUS
+    return [pose for cost, pose in minima if cost - minima[0][0] < LIKELIER]
 
 
-def _as_expected(rivals: list[Array], expected: Array) -> Array | None:
+def _as_expected(rivals: list[Array], expected: Array) -> Array | Refusal:
     """The only one of several poses that is near the expected one."""
     turns = [float(np.linalg.norm(difference(pose, expected)[3:])) for pose in rivals]
     nearest, next_one = np.argsort(turns)[:2]
-    near = turns[nearest] < 0.3 and turns[next_one] > turns[nearest] + 0.3
-    return rivals[nearest] if near else None
+    if turns[nearest] < 0.3 and turns[next_one] > turns[nearest] + 0.3:
+        return rivals[nearest]
+    return Refusal.AMBIGUOUS
 
 
 def _camera_left_out(corners: Corners, kept: NDArray[np.bool_]) -> bool:

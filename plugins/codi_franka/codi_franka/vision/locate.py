@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codi_franka.vision.camera_model import CameraModel
 from codi_franka.vision.detection import Image, MarkerDetector
-from codi_franka.vision.fit import Fit, Refusal, View, fit_box
+from codi_franka.vision.fit import Fit, Refusal, View, fit_box, rivals
 from codi_franka.vision.markers import MarkedBox
 from codi_franka.vision.second_look import look_again, nearer_pose
 
@@ -46,18 +46,33 @@ class Locator:
             for (camera, place, _), picture in zip(seen, pictures, strict=True)
         ]
         first = fit_box(self.box, views, expected)
+        if first is Refusal.AMBIGUOUS:
+            first = self._decide(views, pictures)
         if isinstance(first, Refusal):
             return first
-        pose = nearer_pose(self.box, first, views, pictures)
-        views = [
-            look_again(self.box, pose, view, picture)
-            for view, picture in zip(views, pictures, strict=True)
-        ]
-        second = fit_box(self.box, views, first.pose)
-        best = second if isinstance(second, Fit) else first
+        best = self._improve(first, views, pictures)
         place = best.pose[:3, 3]
         inside = ((place > WORKSPACE[0]) & (place < WORKSPACE[1])).all()
         return best if inside else Refusal.OUTSIDE
+
+    def _decide(self, views: Sequence[View], pictures: Sequence[Image]) -> Fit | Refusal:
+        """Of poses that look the same the one for which a second look finds the most markers."""
+        fits = [fit_box(self.box, views, pose) for pose in rivals(self.box, views)]
+        known = [fit for fit in fits if isinstance(fit, Fit)]
+        counts = [self._improve(fit, views, pictures).markers for fit in known]
+        best = int(np.argmax(counts)) if counts else 0
+        sure = len(counts) == len(fits) and counts.count(max(counts, default=0)) == 1
+        return known[best] if sure else Refusal.AMBIGUOUS
+
+    def _improve(self, fit: Fit, views: Sequence[View], pictures: Sequence[Image]) -> Fit:
+        """The fit with the markers that are seen at a second look."""
+        pose = nearer_pose(self.box, fit, views, pictures)
+        again = [
+            look_again(self.box, pose, view, picture)
+            for view, picture in zip(views, pictures, strict=True)
+        ]
+        second = fit_box(self.box, again, fit.pose)
+        return second if isinstance(second, Fit) else fit
 
 
 def _grey(picture: Image) -> Image:
