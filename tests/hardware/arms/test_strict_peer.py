@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from codi_core.errors import CodiError
+from codi_franka.hardware.arms.link import ArmError
 from codi_franka.hardware.bench.strict import StrictRun, WiredArms, strict_run
 from codi_franka.hardware.clock import ArmClock
 from codi_franka.hardware.trials.hostile import KINDS
@@ -70,6 +71,18 @@ def test_an_arm_that_stops_by_itself_ends_its_sequence_and_both_go_home(monkeypa
     assert len(found.faults) == len(homed) == 1
 
 
+def hostile_run(told):
+    """On busy processors the stand-in's server loses a connection now and then: once is allowed."""
+    for last in (False, True):
+        told.clear()
+        try:
+            return strict_run(2 * len(KINDS), 0, 3.0, lambda found: told.append(found.commands))
+        except ArmError as error:
+            if last or not error.lost:
+                raise
+    raise AssertionError
+
+
 @pytest.mark.slow
 def test_no_hostile_command_makes_an_arm_stop_by_itself():
     pytest.importorskip("franky", reason="needs codi-franka[hardware]")
@@ -78,7 +91,7 @@ def test_no_hostile_command_makes_an_arm_stop_by_itself():
             pytest.skip("simulated arms run here already")
     told = []
     try:
-        found = strict_run(2 * len(KINDS), 0, 3.0, lambda found: told.append(found.commands))
+        found = hostile_run(told)
     except CodiError as error:
         pytest.skip(str(error))
     assert found.faults == []
