@@ -89,6 +89,16 @@ def test_a_turn_of_the_acceleration_while_messages_are_missing_is_no_violation()
     assert report.acceleration == 1
 
 
+def test_a_motion_that_goes_on_after_a_long_silence_has_not_started_anew():
+    velocity = np.full(200, 0.4)
+    velocity[:100] = smooth(0.4, 0.1)
+    kept = np.delete(np.arange(200), slice(110, 180))
+    assert check_commands(record(velocity[kept], messages=kept)).violations == 0
+    velocity[100:180] = 0.0
+    kept = np.delete(np.arange(200), slice(102, 180))
+    assert check_commands(record(velocity[kept], messages=kept)).acceleration > 0  # from rest
+
+
 def test_a_record_that_was_cut_off_can_be_read(tmp_path):
     path = tmp_path / "commands.f64"
     path.write_bytes(record(smooth()).tobytes()[:-50])

@@ -27,6 +27,8 @@ ROW = 17
 ends, joint velocities (7), joint positions (7)."""
 
 _ROUNDING = 1e-9
+_RESTING = 0.02
+"""[rad/s] Slower arms may have come to rest."""
 
 
 @attrs.frozen
@@ -72,8 +74,10 @@ def check_commands(rows: Array) -> WireReport:
     moving = rows[rows[:, 2] == 0.0]
     velocity, position = moving[:, 3:10], moving[:, 10:17]
     steps = np.diff(moving[:, 1])
-    # A motion starts from rest, and may begin anew at the next message or much later.
-    starts = np.concatenate(([True], (steps <= 0) | (steps > 50)))
+    # A motion starts from rest, and may begin anew at the next message or much later. One that goes
+    # on after a long silence has not come to rest.
+    resting = np.abs(velocity[:-1]).max(-1, initial=0.0) < _RESTING
+    starts = np.concatenate(([True], (steps <= 0) | ((steps > 50) & resting)))
     lower, upper = velocity_limits(position)
     allowed = np.where(velocity >= 0, upper, -lower)
     speed = np.abs(velocity) / np.maximum(allowed, 1e-6)
