@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from codi_core.errors import PlantError
 from codi_franka.hardware.arms.link import ArmLink
 from codi_franka.hardware.clock import ArmClock
+from codi_franka.hardware.motion.approach import approach
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.hardware.safety.layer import SafetyLayer
 from codi_franka.hardware.safety.settings import SafetySettings
@@ -20,8 +21,6 @@ NEAR = 0.01
 """[rad] So near to home is home."""
 AT_HOME = 0.1
 """[rad] So near, episodes may start."""
-GAIN = 1.5
-"""[1/s] The share of the way that is left, gone each second."""
 SPEED = 0.25
 """[rad/s] Of the fastest joint."""
 PATIENCE = 60.0
@@ -43,10 +42,7 @@ def go_home(arms: Sequence[ArmLink], clock: ArmClock, speed: float = SPEED) -> N
 
     def wanted(readings: Sequence[ArmReading]) -> NDArray[np.float64]:
         left = np.array(HOME) - np.stack([reading.joint_positions for reading in readings])
-        velocity = GAIN * left
-        fastest = np.abs(velocity).max(-1, keepdims=True)
-        slowed: NDArray[np.float64] = velocity * np.minimum(1.0, speed / np.maximum(fastest, 1e-9))
-        return slowed
+        return approach(left, speed)
 
     stream = Stream(arms, wanted, SafetyLayer(SafetySettings(), settings.period), clock, settings)
     began = clock.seconds()

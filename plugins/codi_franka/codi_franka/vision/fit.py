@@ -172,12 +172,12 @@ def _rivals(corners: Corners, views: Sequence[View]) -> list[Array] | Refusal:
     return [pose for cost, pose in minima if cost - minima[0][0] < LIKELIER]
 
 
-def _as_expected(rivals: list[Array], expected: Array) -> Array | Refusal:
+def _as_expected(poses: list[Array], expected: Array) -> Array | Refusal:
     """The only one of several poses that is near the expected one."""
-    turns = [float(np.linalg.norm(difference(pose, expected)[3:])) for pose in rivals]
+    turns = [float(np.linalg.norm(difference(pose, expected)[3:])) for pose in poses]
     nearest, next_one = np.argsort(turns)[:2]
     if turns[nearest] < 0.3 and turns[next_one] > turns[nearest] + 0.3:
-        return rivals[nearest]
+        return poses[nearest]
     return Refusal.AMBIGUOUS
 
 

@@ -76,11 +76,16 @@ class Grip:
         if hands is None:
             return None
         away = np.linalg.norm(hands.poses[:, :3, 3] - place, axis=-1)
+        times = time - np.arange(0, _BACK, _LOOK)
+        places, widths = self._hands.along(times)
         for arm in map(int, np.argsort(away)):
-            since = self._closed_since(arm, time)
-            if since is None:
+            fit = self._fit(widths[:, arm])
+            if not fit[0]:
                 continue
-            if away[arm] < HELD_DISTANCE or (since > seen and self._has_closed(arm, place, time)):
+            since = float(times[-1] if fit.all() else times[int(np.argmin(fit)) - 1])
+            ways = np.linalg.norm(places[fit, arm] - place, axis=-1)
+            about = HELD_DISTANCE + (GROPED if _resting(widths[:, arm], fit) else 0.0)
+            if away[arm] < HELD_DISTANCE or (since > seen and np.nanmin(ways) < about):
                 return arm, since
         return None
 
@@ -113,27 +118,20 @@ class Grip:
             spread[part, part] = hand[:3, :3] @ block @ hand[:3, :3].T
         return matrix(turn @ pose[:3, :3], hand[:3, 3]), spread
 
-    def _closed_since(self, arm: int, time: float) -> float | None:
-        """Since when fingers have been as far apart as where they hold the box; None if not now."""
-        times = time - np.arange(0, _BACK, _LOOK)
-        fit = self._fit(self._hands.along(times)[1][:, arm])
-        if not fit[0]:
-            return None
-        return float(times[-1] if fit.all() else times[int(np.argmin(fit)) - 1])
-
-    def _has_closed(self, arm: int, place: Array, time: float) -> bool:
-        """Whether fingers have closed where a box was, or, at rest for a while, about there."""
-        back = np.arange(0, _BACK, _LOOK)
-        places, widths = self._hands.along(time - back)
-        away = np.linalg.norm(places[:, arm] - place, axis=-1)[self._fit(widths[:, arm])]
-        nearest = float(np.nanmin(away, initial=np.inf))
-        lately = widths[back <= _CLOSING, arm]
-        resting = np.ptp(lately) <= _AT_REST and bool(self._fit(lately).all())
-        return nearest < HELD_DISTANCE + (GROPED if resting else 0.0)
-
     def _fit(self, widths: Array) -> NDArray[np.bool_]:
         """Whether fingers that far apart (...,) hold the box."""
         return (widths > self._widths[0]) & (widths < self._widths[1])
+
+
+def _resting(widths: Array, fit: NDArray[np.bool_]) -> bool:
+    """Whether fingers have been at rest for a while where they hold the box.
+
+    Args:
+        widths: (k,) between them, the newest first, every :data:`_LOOK` [m].
+        fit: (k,) whether they hold it.
+    """
+    lately = np.arange(len(widths)) * _LOOK <= _CLOSING
+    return bool(np.ptp(widths[lately]) <= _AT_REST and fit[lately].all())
 
 
 def _turn(start: Array, end: Array) -> Array:

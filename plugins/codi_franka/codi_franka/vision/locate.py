@@ -45,12 +45,13 @@ class Locator:
             View(camera, place, self._detector.find(picture))
             for (camera, place, _), picture in zip(seen, pictures, strict=True)
         ]
-        first = fit_box(self.box, views, expected)
+        first: Fit | Refusal = fit_box(self.box, views, expected)
         if first is Refusal.AMBIGUOUS:
-            first = self._decide(views, pictures)
-        if isinstance(first, Refusal):
-            return first
-        best = self._improve(first, views, pictures)
+            best = self._decide(views, pictures)
+        else:
+            best = first if isinstance(first, Refusal) else self._improve(first, views, pictures)
+        if isinstance(best, Refusal):
+            return best
         place = best.pose[:3, 3]
         inside = ((place > WORKSPACE[0]) & (place < WORKSPACE[1])).all()
         return best if inside else Refusal.OUTSIDE
@@ -58,11 +59,11 @@ class Locator:
     def _decide(self, views: Sequence[View], pictures: Sequence[Image]) -> Fit | Refusal:
         """Of poses that look the same the one for which a second look finds the most markers."""
         fits = [fit_box(self.box, views, pose) for pose in rivals(self.box, views)]
-        known = [fit for fit in fits if isinstance(fit, Fit)]
-        counts = [self._improve(fit, views, pictures).markers for fit in known]
-        best = int(np.argmax(counts)) if counts else 0
-        sure = len(counts) == len(fits) and counts.count(max(counts, default=0)) == 1
-        return known[best] if sure else Refusal.AMBIGUOUS
+        known = [self._improve(fit, views, pictures) for fit in fits if isinstance(fit, Fit)]
+        most = max((fit.markers for fit in known), default=0)
+        best = [fit for fit in known if fit.markers == most]
+        sure = len(known) == len(fits) and len(best) == 1
+        return best[0] if sure else Refusal.AMBIGUOUS
 
     def _improve(self, fit: Fit, views: Sequence[View], pictures: Sequence[Image]) -> Fit:
         """The fit with the markers that are seen at a second look."""

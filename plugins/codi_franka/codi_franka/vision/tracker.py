@@ -139,15 +139,16 @@ class CubeTracker:
 
     def estimate(self, time: float) -> CubeEstimate:
         """What is known about the cube at ``time``."""
-        if self._motion is None:
+        motion = self._at(time)
+        if self._motion is None or motion is None:
             nowhere, unknown = np.full(7, np.nan), np.diag(np.full(6, np.inf))
             return CubeEstimate(
                 -np.inf, nowhere, np.zeros(6), unknown, CubeStatus.LOST, self._cause
             )
-        motion, held = self._continued(self._motion, time)
+        status = self._status(time)
         if self._holder is None and (grasped := self._grasped(self._motion, time)) is not None:
-            motion, held = grasped[0], True  # a hand has closed on it since the last picture
-        status = CubeStatus.HELD if held else self._status(time)
+            # A hand has closed on it since the last picture.
+            motion, status = grasped[0], CubeStatus.HELD
         if status in (CubeStatus.STALE, CubeStatus.LOST):
             motion.rest()
         seen = status is CubeStatus.SEEN

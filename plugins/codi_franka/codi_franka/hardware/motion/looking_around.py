@@ -12,13 +12,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from codi_franka.hardware.motion.approach import approach
 from codi_franka.hardware.reading import ArmReading
 from codi_franka.robot.controller import HOME
 
 Array = NDArray[np.float64]
 
-_GAIN = 1.5
-"""[1/s] The share of the way that is left, gone each second."""
 _RAISED = 0.2
 """[rad] As near as that to their places, the other joints are high enough to turn the first."""
 
@@ -52,9 +51,7 @@ class LookingAround:
         target = np.tile(HOME, (len(positions), 1))
         target[:, 0] = self.sweep * np.sin(2 * np.pi * (waited - self.after) / self.seconds)
         target[:, 5] += self.tilt
-        wanted = _GAIN * (target - positions)
-        low = np.abs(target - positions)[:, 1:].max(-1) > _RAISED
-        wanted[low, 0] = 0.0
-        fastest = np.abs(wanted).max(-1, keepdims=True)
-        slowed: Array = wanted * np.minimum(1.0, self.speed / np.maximum(fastest, 1e-9))
-        return slowed
+        left = target - positions
+        low = np.abs(left[:, 1:]).max(-1) > _RAISED
+        left[low, 0] = 0.0
+        return approach(left, self.speed)
